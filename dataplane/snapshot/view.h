@@ -1,0 +1,60 @@
+#pragma once
+
+/* A generation as a worker reads it: mapped once, checked once, every offset clamped on use. */
+
+#include "common/err.h"
+
+#include "snapshot/layout.h"
+
+struct snapshot {
+    const char *base;
+    size_t size;
+    const struct snap_header *h;
+    unsigned refs;
+};
+
+/*
+ * Maps the sealed memfd `fd` (borrowed; may be closed after) and checks magic, version, size, seals
+ * and the bounds of every array. Gives one reference. ERRC_INVALID with the reason, ERRC_SYS from
+ * the kernel.
+ */
+MUST_CHECK enum errc snapshot_open(struct snapshot **ret_s, int fd, struct err *e);
+
+struct snapshot *snapshot_ref(struct snapshot *s);
+
+/* Drops a reference; the last one unmaps. Returns NULL. */
+struct snapshot *snapshot_unref(struct snapshot *s);
+
+/* The bytes of `r`, borrowed from the mapping; empty when out of bounds. */
+static inline struct str snap_str(const struct snapshot *s, struct snap_ref r)
+{
+    if (UNLIKELY((uint64_t)r.off + r.n > s->size))
+        return (struct str){0};
+    return (struct str){s->base + r.off, r.n};
+}
+
+/* Element i of an array, or NULL beyond its end or the file's. */
+static inline const void *snap_at(const struct snapshot *s, struct snap_ref r, uint32_t i,
+                                  size_t size)
+{
+    uint64_t off = r.off + (uint64_t)i * size;
+
+    return LIKELY(i < r.n && off + size <= s->size) ? s->base + off : NULL;
+}
+
+#define SNAP_AT(s, ref, type, i) ((const type *)snap_at((s), (ref), (i), sizeof(type)))
+
+/* A name a client sent: exact names first, then patterns. */
+struct snap_found {
+    const struct snap_group *group;           /* NULL when a deployment was named by its id */
+    const struct snap_deployment *deployment; /* NULL unless so */
+    struct str captured[4]; /* what the stars of the pattern matched; borrows from `name` */
+    unsigned n_captured;
+};
+
+/* False when no group, alias, id or pattern has the name. No allocation. */
+bool snap_find(const struct snapshot *s, struct str name, struct snap_found *ret);
+
+/* The price row of `model`, by the look-up order of providers.md section 8; NULL when there is
+ * none. */
+const struct price *snap_price(const struct snapshot *s, struct str provider, struct str model);
