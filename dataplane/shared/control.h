@@ -1,0 +1,37 @@
+#pragma once
+
+/* Messages between manager, link and workers: one datagram each on a SOCK_SEQPACKET pair, one
+ * descriptor at most. */
+
+#include "common/err.h"
+
+enum control_type {
+    CONTROL_GENERATION,  /* link -> manager -> worker: n = generation, descriptor = sealed memfd */
+    CONTROL_REFUSED,     /* link -> manager: the configuration was not accepted; text says why */
+    CONTROL_READY,       /* worker -> manager: serves generation n and accepts */
+    CONTROL_RELOAD,      /* manager -> link: read the configuration again */
+    CONTROL_REOPEN,      /* manager -> link: reopen log files */
+    CONTROL_WORKER_DIED, /* manager -> link: n = region */
+    CONTROL_REGION_FREE, /* link -> manager: n = region, settled */
+    CONTROL_DRAIN, /* manager -> worker: stop accepting, finish within n milliseconds; -> link:
+                      flush and end */
+    CONTROL_TYPES,
+};
+
+struct control_msg {
+    uint32_t type; /* enum control_type */
+    uint32_t reserved;
+    uint64_t n;
+    char text[512]; /* NUL-terminated */
+};
+
+/* What the children of the manager inherit. */
+enum { CONTROL_FD = 3, SHARED_FD = 4, LISTEN_FD = 5 /* and following, one per address */ };
+
+/* Sends with MSG_DONTWAIT. `pass_fd` -1: none; it stays the caller's. ERRC_LIMIT when the peer does
+ * not read, ERRC_CLOSED, ERRC_SYS. */
+MUST_CHECK enum errc control_send(int fd, const struct control_msg *m, int pass_fd, struct err *e);
+
+/* Receives one; *ret_fd is -1 or the caller's now (close-on-exec). ERRC_TIMEOUT when nothing is
+ * there, ERRC_CLOSED at the end. */
+MUST_CHECK enum errc control_recv(int fd, struct control_msg *ret_m, int *ret_fd, struct err *e);
