@@ -1,0 +1,269 @@
+"""Run test suites on finished builds and count. Called by tests/run, which installs and builds first.
+
+unit, cases   cmocka programs, as Meson lists them in the suite of that name; run on the release and the
+              asan build. Each test function counts. tests/cases may also hold pytest files.
+integration   pytest below tests/integration, all of it on the asan build and what is marked `release` on the
+              release build. WEIR_BUILD names the build directory under test.
+fuzz          every executable fuzz_NAME of build/fuzz: once over its corpus tests/fuzz/corpus/NAME, then
+              ten seconds on its own. What it finds is kept in build/test-results/fuzz.
+
+A program that crashes, hangs or runs no test is a failure of its own. Reports of the sanitizers fail the
+suite they appear in, whatever the tests say.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "build" / "test-results"
+CMOCKA_TIMEOUT_S = 120
+PYTEST_TIMEOUT_S = {"asan": 420, "release": 240}
+FUZZ_SECONDS = 10
+FUZZ_CORPUS_TIMEOUT_S = 120
+
+TAP_LINE = re.compile(r"^(not )?ok \d+(?: - (\S+))?(.*)$")
+
+
+class Count:
+    """Tests passed, failed and skipped."""
+
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def __iadd__(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
+
+    def __str__(self):
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def fail(what, output=""):
+    """Report one failure that no test framework counted."""
+    say(f"FAILED {what}")
+    if output:
+        say("    " + output.strip().replace("\n", "\n    "))
+    return Count(failed=1)
+
+
+def run(command, timeout, **kwargs):
+    """Run to completion in a session of its own, killed whole at the timeout: (exit status, output)."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             stdin=subprocess.DEVNULL, text=True, errors="replace",
+                             start_new_session=True, cwd=ROOT, **kwargs)
+    try:
+        out, err = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        out, err = child.communicate()
+        return None, out, err + f"\nno end within {timeout} s"
+    return child.returncode, out, err
+
+
+def environment(build, reports):
+    """The caller's environment with the sanitizers told to stop at the first report and write it to `reports`."""
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir(parents=True)
+    env = dict(os.environ, WEIR_BUILD=str(ROOT / "build" / build), LC_ALL="C.UTF-8")
+    common = f"log_path={reports}/report:print_stacktrace=1:halt_on_error=1:exitcode=99"
+    env["ASAN_OPTIONS"] = common + ":detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
+    env["UBSAN_OPTIONS"] = common
+    env["LSAN_OPTIONS"] = "exitcode=99"
+    return env
+
+
+def count_reports(reports, where):
+    count = Count()
+    for report in sorted(reports.iterdir()):
+        count += fail(f"{where}: sanitizer report {report.name}", report.read_text(errors="replace")[:6000])
+    return count
+
+
+# --- cmocka ---------------------------------------------------------------------------------------------------
+
+
+def meson_tests(build, suite, part):
+    listing = subprocess.run(["meson", "introspect", "--tests", f"build/{build}"], cwd=ROOT, check=True,
+                             capture_output=True, text=True).stdout
+    return [t for t in json.loads(listing)
+            if suite in (s.split(":")[-1] for s in t["suite"]) and part in t["name"]]
+
+
+def run_cmocka(test, env, where):
+    status, out, err = run(test["cmd"], CMOCKA_TIMEOUT_S,
+                           env=dict(env, **test["env"], CMOCKA_MESSAGE_OUTPUT="TAP"))
+    count, notes = Count(), []
+    for line in out.splitlines():
+        match = TAP_LINE.match(line)
+        if match and "# SKIP" in line:
+            count.skipped += 1
+        elif match and match[1]:
+            count.failed += 1
+            notes.append(line)
+        elif match:
+            count.passed += 1
+        elif line.startswith("# "):
+            notes.append(line)
+    if status is None:
+        count.failed += 1
+        notes.append(err)
+    elif count.failed == 0 and status != 0:
+        count.failed += 1
+        notes.append(f"exit status {status} after {count.passed} tests\n{err}")
+    elif count.passed + count.failed == 0:
+        count.failed += 1
+        notes.append("no test ran")
+    if count.failed:
+        say(f"FAILED {where}: {test['name']}")
+        say("    " + "\n".join(notes).strip().replace("\n", "\n    "))
+    return count
+
+
+def cmocka_suite(suite, part):
+    total, found = Count(), False
+    for build in ("release", "asan"):
+        tests = meson_tests(build, suite, part)
+        if not tests:
+            continue
+        found = True
+        where = f"{suite} ({build})"
+        reports = RESULTS / f"{suite}-{build}"
+        env = environment(build, reports)
+        count = Count()
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for one in pool.map(lambda t: run_cmocka(t, env, where), tests):
+                count += one
+        count += count_reports(reports, where)
+        say(f"{where}: {count}")
+        total += count
+    return total if found else None
+
+
+# --- pytest ---------------------------------------------------------------------------------------------------
+
+
+def pytest_suite(suite, part, builds):
+    path, _, node = part.partition("::")
+    target = ROOT / "tests" / suite / path
+    if not any(target.glob("**/test_*.py")) and not target.is_file():
+        return None
+    total = Count()
+    for build in builds:
+        where = f"{suite} ({build})"
+        reports, report = RESULTS / f"{suite}-{build}", RESULTS / f"{suite}-{build}.xml"
+        env = environment(build, reports)
+        report.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pytest", "-q", "-c", "tests/pytest.ini", "--rootdir", "tests",
+                   f"--junitxml={report}", str(target) + ("::" + node if node else "")]
+        if build == "release":
+            command += ["-m", "release"]
+        status, out, err = run(command, PYTEST_TIMEOUT_S[build], env=env)
+        if status == 5 and part and build == "release":
+            continue  # a named part need not have tests for the release build
+        count = Count()
+        if report.exists():
+            for one in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
+                number = {k: int(one.get(k)) for k in ("tests", "failures", "errors", "skipped")}
+                bad = number["failures"] + number["errors"]
+                count += Count(number["tests"] - bad - number["skipped"], bad, number["skipped"])
+        if count.failed or status != 0:
+            say(out + err)
+        if count.failed == 0 and status != 0:
+            count += fail(f"{where}: pytest ended with {status}")
+        count += count_reports(reports, where)
+        say(f"{where}: {count}")
+        total += count
+    return total
+
+
+# --- libFuzzer ------------------------------------------------------------------------------------------------
+
+
+def fuzz_one(program, name, env):
+    corpus = ROOT / "tests" / "fuzz" / "corpus" / name
+    seeds = [str(corpus)] if corpus.is_dir() else []
+    found = RESULTS / "fuzz" / name
+    shutil.rmtree(found, ignore_errors=True)
+    found.mkdir(parents=True)
+    count = Count()
+    with tempfile.TemporaryDirectory(prefix="weir-fuzz-") as grown:
+        limits = ["-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={found}/"]
+        steps = [("corpus", ["-runs=0"] + limits + seeds, FUZZ_CORPUS_TIMEOUT_S),
+                 (f"{FUZZ_SECONDS} s", [f"-max_total_time={FUZZ_SECONDS}"] + limits + [grown] + seeds,
+                  FUZZ_SECONDS + FUZZ_CORPUS_TIMEOUT_S)]
+        for step, arguments, timeout in steps:
+            status, out, err = run([program] + arguments, timeout, env=env)
+            if status == 0:
+                count.passed += 1
+            else:
+                count += fail(f"fuzz: {name}, {step}: exit status {status}", (out + err)[-6000:])
+    return count
+
+
+def fuzz_suite(part):
+    listing = subprocess.run(["meson", "introspect", "--targets", "build/fuzz"], cwd=ROOT, check=True,
+                             capture_output=True, text=True).stdout
+    programs = {pathlib.Path(t["filename"][0]).name: t["filename"][0] for t in json.loads(listing)
+                if t["type"] == "executable"}
+    targets = {name.removeprefix("fuzz_"): path for name, path in programs.items()
+               if name.startswith("fuzz_") and part in name}
+    if not targets:
+        return None
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
+    count = Count()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for one in pool.map(lambda item: fuzz_one(item[1], item[0], env), sorted(targets.items())):
+            count += one
+    say(f"fuzz: {count}")
+    return count
+
+
+# ----------------------------------------------------------------------------------------------------------------
+
+
+def run_suite(name):
+    suite, _, part = name.partition("/")
+    if suite == "fuzz":
+        parts = [fuzz_suite(part)]
+    elif suite == "integration":
+        parts = [pytest_suite(suite, part, ("asan", "release"))]
+    elif suite == "cases":
+        parts = [cmocka_suite(suite, part), pytest_suite(suite, part, ("asan",))]
+    else:
+        parts = [cmocka_suite(suite, part)]
+    ran = [p for p in parts if p is not None]
+    total = Count() if ran else fail(f"{name}: no test ran")
+    for one in ran:
+        total += one
+    return total
+
+
+def main():
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    total = Count()
+    for name in sys.argv[1:]:
+        total += run_suite(name)
+    if total.passed + total.failed == 0:
+        total += fail("no test ran")
+    say(f"{total.passed} passed, {total.failed} failed")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
