@@ -1,0 +1,99 @@
+/* Power-of-two classes, one LIFO list each; larger than the largest class is refused. */
+
+#include "common/bufpool.h"
+
+struct buf_spare {
+    struct buf_spare *next;
+};
+
+static unsigned buf_class(size_t n)
+{
+    return n <= BUF_MIN ? 0 : (unsigned)(64 - __builtin_clzll((n - 1) / BUF_MIN));
+}
+
+void bufpool_deinit(struct bufpool *pool)
+{
+    for (unsigned c = 0; c < BUF_CLASSES; c++)
+        while (pool->spare[c]) {
+            struct buf_spare *s = pool->spare[c];
+            pool->spare[c] = s->next;
+            free(s);
+        }
+    memset(pool->n_spare, 0, sizeof pool->n_spare);
+}
+
+void bufpool_trim(struct bufpool *pool)
+{
+    for (unsigned c = 0; c < BUF_CLASSES; c++) {
+        for (unsigned i = MIN(pool->low[c], pool->n_spare[c]); i; i--) {
+            struct buf_spare *s = pool->spare[c];
+            pool->spare[c] = s->next;
+            pool->n_spare[c]--;
+            free(s);
+        }
+        pool->low[c] = pool->n_spare[c];
+    }
+}
+
+static void *pool_take(struct bufpool *pool, unsigned c)
+{
+    struct buf_spare *s = pool->spare[c];
+
+    if (!s)
+        return malloc((size_t)BUF_MIN << c);
+    pool->spare[c] = s->next;
+    pool->n_spare[c]--;
+    pool->low[c] = MIN(pool->low[c], pool->n_spare[c]);
+    return s;
+}
+
+static void pool_give(struct bufpool *pool, void *p, size_t cap)
+{
+    unsigned c = buf_class(cap);
+    struct buf_spare *s = p;
+
+    s->next = pool->spare[c];
+    pool->spare[c] = s;
+    pool->n_spare[c]++;
+    pool->lent -= cap;
+}
+
+bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want)
+{
+    if (want <= b->cap)
+        return true;
+    unsigned c = buf_class(want);
+    if (c >= BUF_CLASSES)
+        return false;
+    size_t cap = (size_t)BUF_MIN << c;
+    if (pool->lent + cap > pool->ceiling)
+        return false;
+    char *p = pool_take(pool, c);
+    if (!p)
+        return false;
+    pool->lent += cap;
+    if (b->n)
+        memcpy(p, b->p, b->n);
+    if (b->p)
+        pool_give(pool, b->p, b->cap);
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+bool buf_add(struct bufpool *pool, struct buf *b, const char *p, size_t n)
+{
+    if (!buf_reserve(pool, b, b->n + n))
+        return false;
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    return true;
+}
+
+void buf_free(struct bufpool *pool, struct buf *b)
+{
+    if (b->p)
+        pool_give(pool, b->p, b->cap);
+    *b = (struct buf){0};
+}

@@ -1,0 +1,42 @@
+#pragma once
+
+/*
+ * Byte buffers of one worker in size classes, kept for the next use: bodies, held events, unsent
+ * output. The steady state allocates nothing; what lies idle is given back to the system by
+ * bufpool_trim(). The sum of all buffers lent is bounded, which bounds memory.
+ */
+
+#include "common/base.h"
+
+enum { BUF_CLASSES = 14, BUF_MIN = 4096 }; /* 4 KiB, 8 KiB ... 32 MiB */
+
+struct buf_spare;
+
+struct bufpool {
+    struct buf_spare *spare[BUF_CLASSES]; /* private */
+    unsigned low[BUF_CLASSES];            /* private: fewest spares since the last trim */
+    unsigned n_spare[BUF_CLASSES];        /* private */
+    size_t lent, ceiling;                 /* bytes lent now, and the most that may be */
+};
+
+/* A growing byte buffer out of a pool. Zeroed is empty. */
+struct buf {
+    char *p;
+    size_t n, cap;
+};
+
+/* Frees every spare buffer. Lent ones must be back. */
+void bufpool_deinit(struct bufpool *pool);
+
+/* Gives back to the system what was not needed since the last call. */
+void bufpool_trim(struct bufpool *pool);
+
+/* Room for `want` bytes in all; false when the pool's ceiling or memory ends (the buffer stays as
+ * it was). */
+MUST_CHECK bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want);
+
+/* Appends; false as buf_reserve(). */
+MUST_CHECK bool buf_add(struct bufpool *pool, struct buf *b, const char *p, size_t n);
+
+/* Gives the memory back; the buffer is empty. Safe on an empty one. */
+void buf_free(struct bufpool *pool, struct buf *b);

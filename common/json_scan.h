@@ -1,0 +1,112 @@
+#pragma once
+
+/*
+ * JSON read in passing: a resumable scanner that finds the members somebody watches and skips the
+ * rest, without a tree, a copy or an allocation. Bytes in, members out; linear in the input; at
+ * most JSON_SCAN_DEPTH levels.
+ *
+ * What is watched is a static tree of json_watch nodes that mirrors the document. Containers on a
+ * watched path are checked strictly (RFC 8259 structure); what lies below them unwatched is only
+ * bracket- and quote-matched, because it passes to somebody who reads it in full.
+ */
+
+#include "common/str.h"
+
+enum { JSON_SCAN_DEPTH = 64, JSON_WATCH_DEPTH = 8, JSON_TEXT_MAX = 160 };
+
+struct json_watch {
+    struct str key; /* of this member; unused in the root and in `elements` */
+    uint16_t id;    /* reported with it; 0: only a way to its children */
+    uint16_t n_children;
+    const struct json_watch *children; /* members, when the value is an object */
+    const struct json_watch *elements; /* each element, when the value is an array */
+};
+
+#define JSON_WATCH_CHILDREN(array) .children = (array), .n_children = ARRAY_LEN(array)
+
+enum json_type {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
+
+/* A member (or array element) whose value is complete. Offsets count from the first byte fed. */
+struct json_member {
+    uint16_t id;
+    uint8_t type;             /* enum json_type */
+    uint8_t depth;            /* 1: member of the root */
+    uint32_t index;           /* among its siblings, from 0 */
+    uint64_t object_at;       /* of the bracket that holds it */
+    uint64_t prev_end;        /* end of the sibling before it; meaningless at index 0 */
+    uint64_t key_at, key_end; /* with quotes; equal for an element */
+    uint64_t at, end;         /* of the value */
+    struct str key;  /* without quotes; empty when longer than JSON_TEXT_MAX and split over feeds */
+    struct str text; /* value of a scalar as written (strings with quotes); likewise; borrowed for
+                        the call */
+};
+
+typedef void (*json_member_fn)(void *ctx, const struct json_member *m);
+
+enum json_scan_state { JSON_SCAN_MORE, JSON_SCAN_DONE, JSON_SCAN_BAD, JSON_SCAN_DEEP };
+
+struct json_scan {
+    uint64_t
+        pos; /* offset of the next byte; a caller that skips framing between feeds may move it on */
+    bool all_members; /* report every member of the root, unwatched ones with id 0 */
+    struct str word;  /* a string that, standing anywhere unwatched, sets word_seen; empty: none */
+    bool word_seen;   /* also when a string split over feeds might have been it */
+    bool no_key_escapes; /* a backslash in a key of the root is BAD: one reading of a name only */
+    /* private */
+    json_member_fn fn;
+    void *ctx;
+    uint64_t is_object; /* bit per depth */
+    unsigned depth, skip;
+    uint8_t state;
+    uint8_t literal_at;
+    bool in_key, text_cut;
+    uint16_t text_n;
+    struct json_level {
+        const struct json_watch *node;   /* of the container */
+        const struct json_watch *member; /* of the value being read, NULL: unwatched */
+        uint64_t object_at, prev_end, key_at, key_end, at;
+        uint32_t index;
+        uint8_t type;
+        uint8_t key_n; /* copied into key[] */
+    } level[JSON_WATCH_DEPTH];
+    struct str key_text; /* of the innermost reported member when it lay in one feed */
+    char key[JSON_WATCH_DEPTH][JSON_TEXT_MAX / 4];
+    char text[JSON_TEXT_MAX];
+};
+
+/* `root` describes the document (static storage); fn runs inside json_scan_feed(). */
+void json_scan_init(struct json_scan *s, const struct json_watch *root, json_member_fn fn,
+                    void *ctx);
+
+/*
+ * Reads `n` more bytes. MORE: the document is not complete. DONE: it is, and only blanks followed.
+ * BAD: not JSON where it is watched, or bytes behind the end. DEEP: deeper than JSON_SCAN_DEPTH.
+ * BAD and DEEP are final.
+ */
+enum json_scan_state json_scan_feed(struct json_scan *s, const char *p, size_t n);
+
+/* A JSON string literal (with quotes) without escapes equals `s`; a convenience for member.text. */
+static inline bool json_text_is(struct str text, struct str s)
+{
+    return text.n == s.n + 2 && memcmp(text.p + 1, s.p, s.n) == 0;
+}
+
+/* The inside of a string literal, as written. */
+static inline struct str json_text_inner(struct str text)
+{
+    return text.n >= 2 && text.p[0] == '"' ? (struct str){text.p + 1, text.n - 2} : (struct str){0};
+}
+
+/*
+ * Decodes the escapes of a string literal's inside into `out` (at least s.n bytes): lone surrogates
+ * become U+FFFD. Returns the length, or SIZE_MAX on a bad escape.
+ */
+size_t json_unescape(char *out, struct str s);

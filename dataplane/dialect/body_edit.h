@@ -1,0 +1,49 @@
+#pragma once
+
+/*
+ * The upstream's request body as splices of the client's: ranges of the original replaced by small
+ * texts, everything else byte for byte. Compiled edits of the deployment, the gateway's own
+ * members, the model name and stream_options come together here. Pure.
+ */
+
+#include "dialect/nested_edit.h"
+
+struct body_edit {
+    struct arena *arena;
+    struct splice *splice;
+    uint32_t n, cap;
+    uint64_t length; /* of the result */
+    const char *body;
+    const struct request_scan *scan;
+    struct str
+        refused; /* the member that made the request a 400: unsupported, or steering destinations */
+    bool failed; /* arena or SPLICES_MAX */
+};
+
+enum body_edit_result {
+    BODY_EDIT_OK,
+    BODY_EDIT_UNSUPPORTED, /* `refused` is not supported by the provider and drop_params is off */
+    BODY_EDIT_LIMIT,
+};
+
+struct body_edit_options {
+    enum api api;
+    struct str model;       /* sent upstream; already without escapes to make */
+    struct str response_id; /* replaces previous_response_id when not empty */
+    bool model_in_path;     /* then "model" stays as it is when absent and is still replaced when
+                               present */
+    bool inject_usage;      /* stream_options.include_usage: true */
+    bool drop_params;
+};
+
+/* Computes the splices of one exchange over `body` (complete, scanned without fault). The result
+ * borrows from it. */
+MUST_CHECK enum body_edit_result body_edit_make(struct body_edit *b,
+                                                const struct request_scan *scan, const char *body,
+                                                size_t body_n, const struct snapshot *s,
+                                                const struct snap_deployment *d,
+                                                const struct body_edit_options *o, struct arena *a);
+
+/* The result in pieces: calls fn for each run of bytes in order; for writing without a copy. */
+typedef void (*body_piece_fn)(void *ctx, const char *p, size_t n);
+void body_edit_emit(const struct body_edit *b, size_t body_n, body_piece_fn fn, void *ctx);

@@ -1,0 +1,36 @@
+#pragma once
+
+/*
+ * The edits that reach below the top level of a request body: members removed from messages and
+ * tools, text parts joined. Rare, so they cost a second look at those two values only where a
+ * deployment has such edits and the first scan did not rule them out. Pure; the body is valid JSON
+ * where it is looked at, or nothing is edited.
+ */
+
+#include "dialect/request_scan.h"
+#include "snapshot/view.h"
+
+enum { SPLICES_MAX = 4096 };
+
+struct splice { /* the bytes [at, end) become `with`; ordered, not overlapping */
+    uint64_t at, end;
+    struct str with;
+};
+
+struct nested_splices {
+    struct splice *splice;
+    uint32_t n, cap; /* cap is private */
+};
+
+/*
+ * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL and EDIT_FLATTEN of deployment `d`
+ * (provider/edit.h says what each means; when_model is matched against `model`), ordered by offset.
+ * False when the arena or SPLICES_MAX ends.
+ */
+MUST_CHECK bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan,
+                                 const char *body, const struct snapshot *s,
+                                 const struct snap_deployment *d, struct str model,
+                                 struct arena *a);
+
+/* '|'-separated globs ('*' matches any run); an empty list matches everything. */
+bool model_matches(struct str globs, struct str model);

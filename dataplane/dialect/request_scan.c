@@ -1,0 +1,183 @@
+/* The table of fields as a watch tree, and what is taken from each member when it is complete. */
+
+#include "dialect/request_scan.h"
+
+enum {
+    APIS_ALL = (1 << API_COUNT) - 1,
+    APIS_OPENAI = 1 << API_CHAT | 1 << API_COMPLETIONS | 1 << API_EMBEDDINGS | 1 << API_MODERATIONS,
+};
+
+static const struct {
+    struct str name;
+    uint8_t what;
+    uint8_t apis;
+} fields[] = {
+#define FIELD(n, id, w, a) [FIELD_##id] = {STR_INIT(n), FIELD_##w, a},
+#include "common/gateway/fields.def"
+#undef FIELD
+};
+
+static const struct json_watch stream_options_watch[] = {
+    {.key = STR_INIT("include_usage"), .id = FIELD_INCLUDE_USAGE},
+};
+static const struct json_watch metadata_watch[] = {
+    {.key = STR_INIT("user_id"), .id = FIELD_METADATA_USER_ID},
+};
+
+#define CHILDREN_STREAM_OPTIONS JSON_WATCH_CHILDREN(stream_options_watch)
+#define CHILDREN_METADATA       JSON_WATCH_CHILDREN(metadata_watch)
+
+static const struct json_watch root_children[] = {
+    {.key = STR_INIT("stream_options"), .id = FIELD_STREAM_OPTIONS, CHILDREN_STREAM_OPTIONS},
+    {.key = STR_INIT("metadata"), .id = FIELD_METADATA, CHILDREN_METADATA},
+#define FIELD(name_, field_, what_, apis_) {.key = STR_INIT(name_), .id = FIELD_##field_},
+#include "common/gateway/fields.def"
+#undef FIELD
+};
+static const struct json_watch root = {JSON_WATCH_CHILDREN(root_children)};
+
+struct str field_name(enum field f)
+{
+    return f > FIELD_NONE && (size_t)f < ARRAY_LEN(fields) ? fields[f].name : (struct str){0};
+}
+
+enum field_what field_what(enum field f, enum api api)
+{
+    if (f == FIELD_NONE || (size_t)f >= ARRAY_LEN(fields) || !(fields[f].apis & BIT(api)))
+        return FIELD_READ;
+    return (enum field_what)fields[f].what;
+}
+
+/* The string value as text, decoded into the arena. */
+static struct str scan_text(struct request_scan *s, const struct json_member *m)
+{
+    struct str inner = json_text_inner(m->text);
+
+    if (m->type != JSON_STRING || !inner.n)
+        return (struct str){0};
+    char *out = arena_alloc(s->arena, inner.n + 1);
+    if (!out)
+        return (struct str){0};
+    size_t n = json_unescape(out, inner);
+    return n == SIZE_MAX ? (struct str){0} : (struct str){out, n};
+}
+
+static bool scan_bool(struct request_scan *s, const struct json_member *m)
+{
+    if (m->type != JSON_TRUE && m->type != JSON_FALSE && m->type != JSON_NULL)
+        s->bad_value = true;
+    return m->type == JSON_TRUE;
+}
+
+static void scan_on_member(void *ctx, const struct json_member *m)
+{
+    struct request_scan *s = ctx;
+
+    switch (m->id) { /* most members need nothing */
+    case FIELD_MODEL:
+        if (m->depth == 1)
+            s->model = scan_text(s, m);
+        break;
+    case FIELD_STREAM:
+        s->stream = scan_bool(s, m);
+        break;
+    case FIELD_INCLUDE_USAGE:
+        s->has_include_usage = true;
+        s->include_usage = scan_bool(s, m);
+        s->include_usage_at = m->at;
+        s->include_usage_end = m->end;
+        return;
+    case FIELD_METADATA_USER_ID:
+        if (!s->user.n)
+            s->user = scan_text(s, m);
+        return;
+    case FIELD_USER:
+        s->user = scan_text(s, m);
+        break;
+    case FIELD_SAFETY_IDENTIFIER:
+        if (!s->user.n)
+            s->user = scan_text(s, m);
+        break;
+    default:
+        break;
+    }
+    if (s->n_members == s->cap) {
+        uint32_t cap = s->cap ? s->cap * 2 : 16;
+        struct member *bigger =
+            cap <= MEMBERS_MAX ? arena_alloc(s->arena, cap * sizeof *bigger) : NULL;
+        if (!bigger) {
+            s->too_many = true;
+            return;
+        }
+        if (s->n_members)
+            memcpy(bigger, s->member, s->n_members * sizeof *bigger);
+        s->member = bigger;
+        s->cap = cap;
+    }
+    if (m->id && s->at[m->id])
+        s->repeated = true;
+    s->member[s->n_members++] = (struct member){
+        .key_at = m->key_at,
+        .key_end = m->key_end,
+        .at = m->at,
+        .end = m->end,
+        .prev_end = m->prev_end,
+        .field = m->id,
+        .type = m->type,
+    };
+    if (m->id)
+        s->at[m->id] = (uint16_t)s->n_members;
+}
+
+void request_scan_init(struct request_scan *s, struct arena *a)
+{
+    json_scan_init(&s->json, &root, scan_on_member, s);
+    s->json.all_members = true;
+    s->json.no_key_escapes = true;
+    s->json.word = STR("cache_control");
+    s->arena = a;
+    s->member = NULL;
+    s->n_members = s->cap = 0;
+    memset(s->at, 0, sizeof s->at);
+    s->stream = s->include_usage = s->has_include_usage = s->bad_value = false;
+    s->repeated = s->too_many = false;
+    s->model = s->user = (struct str){0};
+    s->include_usage_at = s->include_usage_end = 0;
+}
+
+enum request_scan_result request_scan_feed(struct request_scan *s, const char *p, size_t n)
+{
+    switch (json_scan_feed(&s->json, p, n)) {
+    case JSON_SCAN_MORE:
+        return REQUEST_SCAN_MORE;
+    case JSON_SCAN_DONE:
+        return REQUEST_SCAN_DONE;
+    case JSON_SCAN_DEEP:
+        return REQUEST_SCAN_DEEP;
+    case JSON_SCAN_BAD:
+        break;
+    }
+    return REQUEST_SCAN_BAD;
+}
+
+bool request_scan_repeats(const struct request_scan *s, const char *body)
+{
+    uint64_t lengths = 0;
+
+    if (s->repeated)
+        return true;
+    for (uint32_t i = 0; i < s->n_members; i++) {
+        const struct member *m = &s->member[i];
+        if (m->field != FIELD_NONE)
+            continue;
+        size_t n = m->key_end - m->key_at;
+        uint64_t bit = BIT64(n % 64);
+        for (uint32_t k = 0; k < i && lengths & bit; k++)
+            if (s->member[k].field == FIELD_NONE &&
+                s->member[k].key_end - s->member[k].key_at == n &&
+                memcmp(body + s->member[k].key_at, body + m->key_at, n) == 0)
+                return true;
+        lengths |= bit;
+    }
+    return false;
+}

@@ -1,0 +1,73 @@
+#pragma once
+
+/*
+ * The top level of a request body, read as it arrives: which members are there, where they lie, and
+ * the few values the gateway decides by. Pure: bytes in, spans out. Refuses a repeated key, which
+ * two readers might take differently (threats D-03, wire-formats.md F.15).
+ */
+
+#include "common/arena.h"
+#include "common/gateway/api.h"
+#include "common/json_scan.h"
+
+enum field {
+    FIELD_NONE,
+#define FIELD(name, id, what, apis) FIELD_##id,
+#include "common/gateway/fields.def"
+#undef FIELD
+    /* below the top level */
+    FIELD_INCLUDE_USAGE,
+    FIELD_METADATA_USER_ID,
+    FIELDS,
+};
+
+enum field_what { FIELD_READ, FIELD_OWN, FIELD_REFUSE, FIELD_TRUSTED };
+
+struct member { /* of the top level, by offsets into the body */
+    uint64_t key_at, key_end, at, end, prev_end;
+    uint16_t field; /* enum field, FIELD_NONE: not in the table */
+    uint8_t type;   /* enum json_type */
+};
+
+enum { MEMBERS_MAX = 1024 };
+
+struct request_scan {
+    struct json_scan json;
+    struct arena *arena;
+    struct member *member;
+    uint32_t n_members, cap;
+    uint16_t at[FIELDS]; /* 1 + index into member[], 0: not sent */
+    bool stream, include_usage, has_include_usage;
+    bool bad_value;   /* stream or include_usage is no boolean */
+    bool repeated;    /* a member of the table came twice */
+    bool too_many;    /* more than MEMBERS_MAX, or no memory */
+    struct str model; /* decoded; in the arena; empty: absent, or not a string */
+    struct str
+        user; /* end user: user, else safety_identifier, else metadata.user_id; as written, cut */
+    uint64_t include_usage_at, include_usage_end;
+};
+
+enum request_scan_result {
+    REQUEST_SCAN_MORE,
+    REQUEST_SCAN_DONE,
+    REQUEST_SCAN_BAD,
+    REQUEST_SCAN_DEEP
+};
+
+void request_scan_init(struct request_scan *s, struct arena *a);
+
+/* Reads the next `n` bytes of the body. The spans are offsets from the first byte of it. */
+enum request_scan_result request_scan_feed(struct request_scan *s, const char *p, size_t n);
+
+/* Some key of the top level stands there twice. `body` is all of it. */
+bool request_scan_repeats(const struct request_scan *s, const char *body);
+
+/* A member of the table, or NULL when it was not sent. */
+static inline const struct member *request_member(const struct request_scan *s, enum field f)
+{
+    return s->at[f] ? &s->member[s->at[f] - 1] : NULL;
+}
+
+/* Name, treatment and scope of a row of fields.def. */
+struct str field_name(enum field f);
+enum field_what field_what(enum field f, enum api api);
