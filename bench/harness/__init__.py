@@ -1,0 +1,1 @@
+"""The parts of bench/run: machine (what is measured where), gateways, rows, report."""
