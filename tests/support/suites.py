@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,7 +64,7 @@ def fail(what, output=""):
 
 
 def run(command, timeout, **kwargs):
-    """Run to completion in a session of its own, killed whole at the timeout: (exit status, output)."""
+    """Run to completion in a session of its own, killed whole at the timeout: exit status (None), stdout, stderr."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              stdin=subprocess.DEVNULL, text=True, errors="replace",
                              start_new_session=True, cwd=ROOT, **kwargs)
@@ -258,7 +259,10 @@ def main():
     RESULTS.mkdir(parents=True, exist_ok=True)
     total = Count()
     for name in sys.argv[1:]:
-        total += run_suite(name)
+        try:
+            total += run_suite(name)
+        except Exception:
+            total += fail(f"{name}: the suite could not be run", traceback.format_exc())
     if total.passed + total.failed == 0:
         total += fail("no test ran")
     say(f"{total.passed} passed, {total.failed} failed")
