@@ -1,0 +1,98 @@
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support import standard
+from support.certs import Certs
+from support.mock_provider import Mock
+from support.weir import MASTER_KEY, Weir
+
+DIRECT = os.environ.get("WEIR_DIRECT") == "1"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds (-m 'not slow' leaves it out)")
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory):
+    return Certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="session")
+def mock_server():
+    mock = Mock()
+    yield mock
+    mock.stop()
+
+
+@pytest.fixture
+def mock(mock_server):
+    """The shared upstream, without scripts and memories."""
+    mock_server.reset()
+    yield mock_server
+    mock_server.reset()
+
+
+@pytest.fixture(scope="session")
+def weir_server(mock_server):
+    weir = Weir(standard.config(mock_server.url))
+    yield weir
+    weir.stop()
+
+
+@pytest.fixture
+def weir(weir_server, mock):
+    """The shared gateway with the standard configuration, in front of `mock`."""
+    assert weir_server.process.poll() is None, weir_server.tail()
+    return weir_server
+
+
+@pytest.fixture
+def start(request):
+    """Starts gateways of the test's own; they end with an inquest if the test passed."""
+    started = []
+
+    def start_(config, **kw):
+        weir = Weir(config, **kw)
+        started.append(weir)
+        return weir
+
+    yield start_
+    failed = getattr(request.node, "call_failed", False)
+    for weir in started:
+        if failed:
+            weir.kill()
+        else:
+            weir.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        item.call_failed = report.failed
+        weir = item.funcargs.get("weir") if hasattr(item, "funcargs") else None
+        if report.failed and weir:
+            report.sections.append(("gateway", weir.tail()))
+
+
+@dataclass
+class Endpoint:
+    """Where an SDK is pointed: the gateway, or with WEIR_DIRECT=1 the mock itself."""
+
+    url: str
+    key: str
+
+
+@pytest.fixture
+def endpoint(request, mock):
+    if DIRECT:
+        return Endpoint(mock.url, MASTER_KEY)
+    weir = request.getfixturevalue("weir")
+    return Endpoint(weir.url, weir.key)
