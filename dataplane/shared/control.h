@@ -6,7 +6,8 @@
 #include "common/err.h"
 
 enum control_type {
-    CONTROL_GENERATION,  /* link -> manager -> worker: n = generation, descriptor = sealed memfd */
+    CONTROL_GENERATION,  /* link -> manager -> worker: n = generation, descriptor = sealed memfd;
+                            manager -> link: the one in force, to a link that was restarted */
     CONTROL_REFUSED,     /* link -> manager: the configuration was not accepted; text says why */
     CONTROL_READY,       /* worker -> manager: serves generation n and accepts */
     CONTROL_RELOAD,      /* manager -> link: read the configuration again */

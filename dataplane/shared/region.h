@@ -4,11 +4,12 @@
  * run_dir/shared: one MAP_SHARED file with what must outlive any process. A header, then one region
  * per worker slot. A region has one writer, the worker that holds it; the link reads rings and
  * settles dead regions; every worker reads the counters of all regions for /metrics. Pages are
- * touched only when used.
+ * touched only when used: even a read of an untouched one costs 4 KiB, so nobody looks beyond
+ * shared_regions(), inflight_high and the deployments of the generation.
  *
- *   manager   makes the file, hands region numbers to workers, marks a region dead when its worker
- * is worker    heartbeat, counters, in-flight slots, ring head link      ring tail; settles
- * in-flight slots of dead regions, then frees the region
+ *   manager   makes the file, hands regions to workers, marks a region dead when its worker is
+ *   worker    heartbeat, counters, in-flight slots, ring head
+ *   link      ring tail; of a dead region: settles the slots, empties the ring, then frees it
  */
 
 #include "common/err.h"
@@ -23,29 +24,29 @@ enum {
     REGION_INFLIGHT = 16384,   /* exchanges in flight per worker */
     REGION_RING = 4 << 20,     /* bytes, a power of two */
     CACHE_LINE = 64,
+    SHARED_HEADER = 4096,   /* bytes before the first region */
+    RING_REWIND = 64 << 10, /* an empty ring starts again at its beginning beyond this */
 };
 
-/* All rows of proto/metrics.def. */
+/* The rows of proto/metrics.def, by where they are kept: each worker's region, or the header. */
 enum metric {
 #define COUNTER(id, name, help) METRIC_##id,
 #define GAUGE(id, name, help)   METRIC_##id,
-#define HISTOGRAM(id, name, help)
 #include "proto/metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
     METRICS,
 };
 
 enum metric_histogram {
-#define COUNTER(id, name, help)
-#define GAUGE(id, name, help)
 #define HISTOGRAM(id, name, help) HISTOGRAM_##id,
 #include "proto/metrics.def"
-#undef COUNTER
-#undef GAUGE
-#undef HISTOGRAM
     METRIC_HISTOGRAMS,
+};
+
+enum pod_metric {
+#define POD_COUNTER(id, name, help) POD_##id,
+#define POD_GAUGE(id, name, help)   POD_##id,
+#include "proto/metrics.def"
+    POD_METRICS,
 };
 
 enum { HISTOGRAM_BUCKETS = 64 }; /* two per power of two of nanoseconds from 1 us on */
@@ -61,7 +62,8 @@ struct deployment_counters { /* one or two cache lines: everything one exchange 
     uint64_t requests, success, failure;
     uint64_t input_tokens, output_tokens;
     uint64_t spend_nusd;
-    uint64_t latency_ns_sum, first_token_ns_sum, first_token_count;
+    uint64_t latency_ns_sum; /* of successes, until the last byte of the reply */
+    uint64_t first_token_ns_sum, first_token_count;
     uint64_t in_flight;
     uint64_t unpriced;
     uint64_t reserved[5];
@@ -72,14 +74,13 @@ enum region_state { REGION_FREE, REGION_HELD, REGION_DEAD };
 enum inflight_state {
     INFLIGHT_FREE,
     INFLIGHT_OPEN,       /* record under construction: settle it if the worker dies */
-    INFLIGHT_PUBLISHING, /* being copied into the ring at `ring_at`: settled if the head never
-                            passed it */
+    INFLIGHT_PUBLISHING, /* being copied into the ring: done if the head has passed `ring_at` */
 };
 
 struct inflight {
     _Atomic uint32_t state; /* enum inflight_state */
     uint32_t next_free;     /* private to the worker */
-    uint64_t ring_at;
+    uint64_t ring_at;       /* ring head when publishing began */
     union {
         struct record record;
         char bytes[RECORD_MAX];
@@ -90,10 +91,10 @@ struct region {
     /* written by manager, link and worker, rarely */
     _Atomic uint32_t state; /* enum region_state */
     _Atomic uint32_t pid;
-    _Atomic uint64_t heartbeat_ns; /* monotonic, by the worker's loop each 100 ms */
-    _Atomic uint64_t generation;   /* the worker serves with */
-    uint64_t next_seq;             /* of records; kept over workers */
-    char pad0[CACHE_LINE - 32];
+    _Atomic uint64_t heartbeat_ns;  /* monotonic, by the worker's loop each 100 ms */
+    _Atomic uint64_t generation;    /* the worker serves with */
+    uint64_t next_seq;              /* of records; kept over workers */
+    _Atomic uint32_t inflight_high; /* slots from here on were never used */
 
     /* ring: single producer (worker), single consumer (link) */
     _Alignas(CACHE_LINE) _Atomic uint64_t ring_head; /* bytes ever written */
@@ -113,43 +114,80 @@ struct region {
 
 struct shared_header {
     uint64_t magic;
-    uint32_t version, n_regions;
+    uint32_t version, capacity; /* regions the file has room for */
     uint64_t region_size, total_size;
-    uint64_t epoch; /* wall microseconds when the file was made */
-    char reserved[CACHE_LINE - 40];
+    uint64_t epoch;              /* wall microseconds when the file was made */
+    _Atomic uint32_t n_regions;  /* handed out so far; only grows */
+    _Atomic uint64_t generation; /* the last one built, over all links */
+    _Alignas(
+        CACHE_LINE) uint64_t metric[POD_METRICS]; /* each row has one writer: link or manager */
 };
+
+static_assert(sizeof(struct shared_header) <= SHARED_HEADER, "layout");
 
 struct shared { /* a mapping of it */
     struct shared_header *header;
     size_t size;
+    unsigned capacity; /* regions inside this mapping: the file may have grown since */
 };
 
-/* Makes or opens `path` (0600) with room for n_regions and maps it; an unusable old file is
- * replaced. Manager. */
-MUST_CHECK enum errc shared_make(struct shared *s, const char *path, unsigned n_regions,
-                                 int *ret_fd, struct err *e);
+/*
+ * Makes or opens `path` (0600) with room for `capacity` regions and maps it. A file left behind is
+ * kept, since its rings may hold records, and grown where it is smaller; one of another layout is
+ * replaced. *ret_fd is the caller's. Manager.
+ */
+MUST_CHECK enum errc shared_make(struct shared *s, const char *path, unsigned capacity, int *ret_fd,
+                                 struct err *e);
 
 /* Maps the inherited descriptor `fd` and checks its header. Worker, link. */
 MUST_CHECK enum errc shared_map(struct shared *s, int fd, struct err *e);
 
 void shared_unmap(struct shared *s);
 
+/* Regions in use since the file was made: 0 .. n-1 exist, and may be free, held or dead. */
+static inline unsigned shared_regions(const struct shared *s)
+{
+    return MIN(atomic_load_explicit(&s->header->n_regions, memory_order_acquire), s->capacity);
+}
+
 static inline struct region *shared_region(const struct shared *s, unsigned i)
 {
-    ASSERT(i < s->header->n_regions);
-    return (struct region *)(void *)((char *)s->header + sizeof *s->header +
+    ASSERT(i < s->capacity);
+    return (struct region *)(void *)((char *)s->header + SHARED_HEADER +
                                      (size_t)i * s->header->region_size);
 }
 
-/* One writer per region: a relaxed load and store are enough and cost no locked instruction. */
-static inline void metric_add(struct region *r, enum metric m, uint64_t n)
-{
-    __atomic_store_n(&r->metric[m], r->metric[m] + n, __ATOMIC_RELAXED);
-}
+/* Zeroes what says "now": gauges, connection counts, in-flight counts. For a region nobody holds.
+ */
+void region_reset_gauges(struct region *r);
 
+/* True when every region is free and every ring is empty: the file holds nothing but counters. */
+bool shared_is_settled(const struct shared *s);
+
+/* One writer per region: a relaxed load and store are enough and cost no locked instruction. */
 static inline void counter_add(uint64_t *word, uint64_t n)
 {
     __atomic_store_n(word, *word + n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t counter_get(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static inline void metric_add(struct region *r, enum metric m, uint64_t n)
+{
+    counter_add(&r->metric[m], n);
+}
+
+static inline void pod_metric_add(const struct shared *s, enum pod_metric m, uint64_t n)
+{
+    counter_add(&s->header->metric[m], n);
+}
+
+static inline void pod_metric_set(const struct shared *s, enum pod_metric m, uint64_t v)
+{
+    __atomic_store_n(&s->header->metric[m], v, __ATOMIC_RELAXED);
 }
 
 /* Bucket of a duration: 0 up to 1 us, then two per power of two; the last is open. */
@@ -173,33 +211,60 @@ static inline void metric_observe(struct region *r, enum metric_histogram h, uin
     counter_add(&hist->bucket[histogram_bucket(ns)], 1);
 }
 
-/* --- ring
- * -------------------------------------------------------------------------------------------------
- */
+/* --- ring ------------------------------------------------------------------------------------ */
 
-/* Free bytes for the worker. */
-static inline size_t ring_free(const struct region *r)
+/* Free bytes, for the worker: a record needs its size rounded up to 8, and at the end of the ring
+ * up to RECORD_MAX more. */
+static inline size_t ring_free(struct region *r)
 {
-    return (size_t)(REGION_RING - (atomic_load_explicit(&((struct region *)(uintptr_t)r)->ring_head,
-                                                        memory_order_relaxed) -
-                                   atomic_load_explicit(&((struct region *)(uintptr_t)r)->ring_tail,
-                                                        memory_order_acquire)));
+    return (size_t)(REGION_RING - (atomic_load_explicit(&r->ring_head, memory_order_relaxed) -
+                                   atomic_load_explicit(&r->ring_tail, memory_order_acquire)));
 }
 
 /*
- * Publishes a record (size rounded up to 8, at most RECORD_MAX): false when there is no room, and
- * then nothing is written. After true it survives the worker. Worker only. *ret_at: its position,
- * for inflight.ring_at, is known before the copy through ring_position().
+ * Publishes a copy of a record with its `seq` stamped: false when there is no room, and then
+ * nothing is written. After true it survives the worker. Worker, or the link for a dead region.
  */
 MUST_CHECK bool ring_put(struct region *r, const struct record *rec);
 
-/* Where the next record will end once published: head passes it exactly when ring_put() completed.
- */
-uint64_t ring_position_after(const struct region *r, const struct record *rec);
+enum ring_got {
+    RING_EMPTY,
+    RING_RECORD,
+    RING_BROKEN, /* no record lies there: the region was overwritten; *ret_next is its head */
+};
 
-/* The oldest unread record copied to `out` (RECORD_MAX bytes), *ret_next: tail after it; false when
- * empty. Link only. */
-bool ring_peek(const struct region *r, uint64_t from, struct record *out, uint64_t *ret_next);
+/* The oldest record at or after position `from` (between tail and head) copied to `out` (RECORD_MAX
+ * bytes), *ret_next: position after it. Link only. */
+enum ring_got ring_peek(const struct region *r, uint64_t from, struct record *out,
+                        uint64_t *ret_next);
 
 /* Frees everything before `tail`. Link only, after the records are safe elsewhere. */
 void ring_release(struct region *r, uint64_t tail);
+
+/* --- in-flight slots ------------------------------------------------------------------------- */
+
+/* From now on the link settles the slot's record, already filled in, if the worker dies. */
+static inline void inflight_open(struct region *r, struct inflight *f)
+{
+    uint32_t i = (uint32_t)(f - r->inflight);
+
+    if (i >= atomic_load_explicit(&r->inflight_high, memory_order_relaxed))
+        atomic_store_explicit(&r->inflight_high, i + 1, memory_order_relaxed);
+    atomic_store_explicit(&f->state, INFLIGHT_OPEN, memory_order_release);
+}
+
+/*
+ * Puts the slot's record into the ring and frees the slot, so that at whatever instruction the
+ * worker dies the record is published exactly once: by it or by the link. False when the ring is
+ * full: the slot is open as before.
+ */
+MUST_CHECK bool inflight_publish(struct region *r, struct inflight *f);
+
+/* Ends a slot without a record. */
+static inline void inflight_drop(struct inflight *f)
+{
+    atomic_store_explicit(&f->state, INFLIGHT_FREE, memory_order_release);
+}
+
+/* True when the slot of a dead worker holds a record that did not reach the ring. Link only. */
+bool inflight_is_lost(const struct region *r, const struct inflight *f);
