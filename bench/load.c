@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "http.h"
 
 enum {
     READ_MAX = 256 * 1024,
@@ -107,7 +107,6 @@ static const char *const measure_names[MEASURES] = {
 
 enum conn_state { CONN_CONNECTING, CONN_IDLE, CONN_HEAD, CONN_BODY };
 enum framing { FRAME_LENGTH, FRAME_CHUNKED, FRAME_CLOSE };
-enum chunk_state { CHUNK_SIZE, CHUNK_EXT, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER };
 
 struct conn {
     struct load *load;
@@ -123,10 +122,9 @@ struct conn {
     unsigned status;
     bool is_last, is_stream;
     enum framing framing;
-    enum chunk_state chunk;
-    unsigned trailer_len;
-    uint64_t body_left;
-    char body_tail; /* last byte that is not white space */
+    struct chunked chunked;
+    uint64_t body_left; /* with a length */
+    char body_tail;     /* last byte that is not white space */
 
     char line[LINE_MAX_BYTES]; /* of a stream */
     size_t line_len;
@@ -336,80 +334,54 @@ static void conn_stream_bytes(struct conn *c, const char *p, size_t n)
     }
 }
 
-static size_t conn_body_bytes(struct conn *c, const char *p, size_t n)
+static void conn_body_bytes(struct conn *c, const char *p, size_t n)
 {
-    if (c->framing != FRAME_CLOSE) {
-        if (n > c->body_left)
-            n = (size_t)c->body_left;
-        c->body_left -= n;
-    }
     if (c->is_stream) {
         conn_stream_bytes(c, p, n);
-        return n;
+        return;
     }
     for (size_t i = n; i > 0; i--) {
         if (p[i - 1] > ' ') {
             c->body_tail = p[i - 1];
-            break;
+            return;
         }
     }
-    return n;
 }
 
-/* One byte of chunk framing (RFC 9112 7.1); true at the end of the body. */
-static bool conn_chunk_byte(struct conn *c, char b)
+/* Takes bytes of a chunked body; true when it is complete. *n is what was used. */
+static bool conn_chunked(struct conn *c, const char *p, size_t *n)
 {
-    switch (c->chunk) {
-    case CHUNK_SIZE:
-    case CHUNK_EXT:
-        if (b == '\n') {
-            c->chunk = c->body_left ? CHUNK_DATA : CHUNK_TRAILER;
-            c->trailer_len = 0;
-        } else if (c->chunk == CHUNK_EXT) {
-            return false;
-        } else if (b >= '0' && b <= '9') {
-            c->body_left = c->body_left * 16 + (uint64_t)(b - '0');
-        } else if ((b | 32) >= 'a' && (b | 32) <= 'f') {
-            c->body_left = c->body_left * 16 + (uint64_t)((b | 32) - 'a' + 10);
-        } else {
-            c->chunk = CHUNK_EXT;
-        }
-        return false;
-    case CHUNK_DATA:
-    case CHUNK_DATA_END:
-        if (b == '\n')
-            c->chunk = CHUNK_SIZE;
-        return false;
-    case CHUNK_TRAILER:
-        if (b == '\n' && c->trailer_len == 0)
+    size_t used = 0;
+
+    while (used < *n) {
+        if (c->chunked.state == CHUNK_DATA) {
+            size_t take = c->chunked.left < *n - used ? (size_t)c->chunked.left : *n - used;
+
+            conn_body_bytes(c, p + used, take);
+            chunked_skip(&c->chunked, take);
+            used += take;
+        } else if (chunked_byte(&c->chunked, p[used++])) {
+            *n = used;
             return true;
-        if (b == '\n')
-            c->trailer_len = 0;
-        else if (b != '\r')
-            c->trailer_len++;
-        return false;
+        }
     }
     return false;
 }
 
-/* Returns true when the body is complete; *n is what was used. */
 static bool conn_body(struct conn *c, const char *p, size_t *n)
 {
-    size_t used = 0;
-
-    if (c->framing != FRAME_CHUNKED) {
-        *n = conn_body_bytes(c, p, *n);
-        return c->framing == FRAME_LENGTH && c->body_left == 0;
-    }
-    while (used < *n) {
-        if (c->chunk == CHUNK_DATA) {
-            used += conn_body_bytes(c, p + used, *n - used);
-            if (c->body_left == 0)
-                c->chunk = CHUNK_DATA_END;
-        } else if (conn_chunk_byte(c, p[used++])) {
-            *n = used;
-            return true;
-        }
+    switch (c->framing) {
+    case FRAME_CHUNKED:
+        return conn_chunked(c, p, n);
+    case FRAME_LENGTH:
+        if (*n > c->body_left)
+            *n = (size_t)c->body_left;
+        conn_body_bytes(c, p, *n);
+        c->body_left -= *n;
+        return c->body_left == 0;
+    case FRAME_CLOSE:
+        conn_body_bytes(c, p, *n);
+        return false;
     }
     return false;
 }
@@ -425,7 +397,7 @@ static bool conn_head_read(struct conn *c, const char *p, const char *end)
         status = 0;
     c->status = (unsigned)status;
     c->framing = FRAME_CLOSE;
-    c->chunk = CHUNK_SIZE;
+    c->chunked = (struct chunked){0};
     c->body_left = 0;
     c->is_last = c->is_stream = false;
     for (p = eol + 1; p < end; p = eol + 1) {
@@ -436,9 +408,9 @@ static bool conn_head_read(struct conn *c, const char *p, const char *end)
                 if (header_number(p + 15, eol, &c->body_left))
                     c->framing = FRAME_LENGTH;
             } else if (HEADER_IS(p, eol, "content-type:")) {
-                c->is_stream = value_has(p + 13, eol, "text/event-stream");
+                c->is_stream = header_has(p + 13, eol, "text/event-stream");
             } else if (HEADER_IS(p, eol, "connection:")) {
-                c->is_last = value_has(p + 11, eol, "close");
+                c->is_last = header_has(p + 11, eol, "close");
             }
             break;
         case 't':

@@ -90,28 +90,3 @@ static inline void socket_nodelay(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
                      sizeof(one)); /* slower without, not wrong */
 }
-
-/* Case-insensitive: does the header line [p, end) carry `name` (lower case, with its colon)? */
-static inline bool header_is(const char *p, const char *end, const char *name, size_t n)
-{
-    return (size_t)(end - p) >= n && strncasecmp(p, name, n) == 0;
-}
-#define HEADER_IS(p, end, lit) header_is(p, end, lit, sizeof(lit) - 1)
-
-/* Case-insensitive search of a header value. */
-static inline bool value_has(const char *p, const char *end, const char *word)
-{
-    size_t n = strlen(word);
-
-    for (; (size_t)(end - p) >= n; p++)
-        if (strncasecmp(p, word, n) == 0)
-            return true;
-    return false;
-}
-
-static inline bool header_number(const char *p, const char *end, uint64_t *ret)
-{
-    while (p < end && (*p == ' ' || *p == '\t'))
-        p++;
-    return digits_read(&p, end, ret);
-}
