@@ -3,7 +3,7 @@
 unit, cases   cmocka programs, as Meson lists them in the suite of that name; run on the release and the
               asan build. Each test function counts. tests/cases may also hold pytest files.
 integration   pytest below tests/integration, all of it on the asan build and what is marked `release` on the
-              release build. WEIR_BUILD names the build directory under test.
+              release build. WEIR_BUILD names the directory of the daemons under test.
 fuzz          every executable fuzz_NAME of build/fuzz: once over its corpus tests/fuzz/corpus/NAME, then
               ten seconds on its own. What it finds is kept in build/test-results/fuzz.
 
@@ -81,7 +81,7 @@ def environment(build, reports):
     """The caller's environment with the sanitizers told to stop at the first report and write it to `reports`."""
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
-    env = dict(os.environ, WEIR_BUILD=str(ROOT / "build" / build), LC_ALL="C.UTF-8")
+    env = dict(os.environ, WEIR_BUILD=str(ROOT / "build" / build / "dataplane"), LC_ALL="C.UTF-8")
     common = f"log_path={reports}/report:print_stacktrace=1:halt_on_error=1:exitcode=99"
     env["ASAN_OPTIONS"] = common + ":detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
     env["UBSAN_OPTIONS"] = common
