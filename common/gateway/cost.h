@@ -14,8 +14,10 @@ struct cost {
 };
 
 /*
- * Prices `u` by `p` (rules: litellm-dataplane.md 9.1): tier and threshold choose the row; a cache,
- * reasoning, audio or image bucket without a price of its own takes the text price of its side.
- * Saturates instead of overflowing.
+ * Prices `u` by `p` (rules: litellm-dataplane.md 9.1). Where the prompt falls in a band, the band
+ * prices the whole request; else the tier's price, else the plain one. A cache, reasoning, audio or
+ * image bucket without a price of its own, or with one that only repeats the plain text price,
+ * takes the text price of its side. A batch is half price where no batch price is stated. Saturates
+ * instead of overflowing.
  */
 void cost_of(struct cost *c, const struct price *p, const struct usage *u);

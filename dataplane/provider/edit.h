@@ -9,11 +9,11 @@
 #include "common/str.h"
 
 enum edit_op {
-    EDIT_RENAME,      /* member `a` becomes `b`; a member `b` sent beside it is removed */
-    EDIT_DROP,        /* member `a` is removed always (additional_drop_params, drop: of gateway-only
-                         fields) */
-    EDIT_UNSUPPORTED, /* member `a` is removed when drop_params is on, else the request is 400
-                         UnsupportedParams */
+    EDIT_RENAME,      /* member `a` becomes `b`; when both were sent the renamed one wins */
+    EDIT_DROP,        /* member `a` is removed; with `b` only when its value is the JSON `b` */
+    EDIT_UNSUPPORTED, /* member `a` is removed when its value is null or the JSON `b`, which is what
+                         the provider does anyway; else removed when drop_params is on; else the
+                         request is 400 UnsupportedParams */
     EDIT_SET,         /* member `a` gets the JSON value `b`, whether sent or not (extra_body) */
     EDIT_DEFAULT, /* member `a` gets the JSON value `b` when absent (litellm_params, default:) */
     EDIT_MAP, /* a string member `a` equal to `b` becomes the JSON value `c`; b "object": any object
@@ -22,7 +22,7 @@ enum edit_op {
     EDIT_MIN, /* a number member `a` below the JSON number `b` becomes `b` */
     EDIT_STRIP, /* nested path `a` is removed wherever it occurs: "tools.strict" is key strict of
                    every object in tools or of its "function" object; "messages.name" of every
-                   message */
+                   message; "tools.**.x" is key x at any depth below tools */
     EDIT_STRIP_NULL, /* members of every element of array `a` whose value is null are removed
                         ("messages") */
     EDIT_FLATTEN,    /* messages[].content lists made of text parts only become one string; `a`
@@ -34,8 +34,9 @@ enum edit_op {
 
 struct edit {
     enum edit_op op;
+    uint32_t apis; /* BIT(enum api): requests the edit is for */
     struct str a, b, c;
-    struct str when_model; /* '|'-separated globs on the upstream model name; empty: always. The
-                              compiler resolves it where the model is known and leaves it for the
-                              worker on wildcard deployments */
+    struct str when_model; /* globs_match() on the upstream model name; empty: always. The compiler
+                              resolves it where the model is known and leaves it for the worker on
+                              wildcard deployments */
 };

@@ -23,7 +23,9 @@ struct target_header {
 struct target_config { /* all borrowed for the call; empty: not configured */
     struct str model;  /* litellm_params.model: "provider/name", "openai/star-wildcard", "gpt-4o" */
     struct str custom_llm_provider;
-    struct str api_key, api_base, api_version, organization, azure_ad_token;
+    struct str base_model; /* model_info.base_model: whose parameter rules hold where the model is a
+                              deployment's name (Azure) */
+    struct str api_key, api_base, api_version, organization, azure_ad_token, aws_region_name;
     const struct target_header *extra_headers;
     size_t n_extra_headers;
     const struct str *additional_drop_params;
@@ -36,7 +38,7 @@ struct target_config { /* all borrowed for the call; empty: not configured */
 
 struct target_path {
     struct str before,
-        after; /* request target = before + middle + after; both empty: API not served */
+        after; /* request target = before + middle + after; before empty: API not served */
 };
 
 struct target {
@@ -49,13 +51,15 @@ struct target {
     uint16_t port;
     struct str api_base; /* for x-litellm-model-api-base: no credentials, no query */
     struct target_path
-        path[API_COUNT]; /* middle: percent-encoded model where model_in_path, else what hangs below
-                            /responses ("/resp_1/cancel"), else nothing */
-    bool model_in_path;
+        path[API_COUNT]; /* middle: of API_RESPONSES what hangs below it ("/resp_1/cancel"), of others
+                            the percent-encoded model where model_in_path, else nothing */
+    bool model_in_path;  /* a wildcard deployment whose model stands in the path; a known model is
+                            part of `before` */
     bool stream_usage;  /* stream_options.include_usage is understood */
     struct str headers; /* header lines, each with CR LF: Host, credentials, Content-Type,
-                           Accept-Encoding: identity, User-Agent, organization, extra_headers; no
-                           Content-Length, no anthropic-version */
+                           Accept-Encoding: identity, User-Agent, organization, extra_headers, which
+                           win over ours; no Content-Length, and anthropic-version only if it is an
+                           extra header */
     struct edit *edits;
     size_t n_edits;
     struct str unsupported; /* not empty: why this provider cannot be served by this build; requests

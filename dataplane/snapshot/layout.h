@@ -56,8 +56,8 @@ struct snap_path {
 };
 
 struct snap_edit {
-    uint32_t op; /* enum edit_op */
-    uint32_t reserved;
+    uint32_t op;   /* enum edit_op */
+    uint32_t apis; /* BIT(enum api) */
     struct snap_ref a, b, c, when_model;
 };
 
