@@ -45,6 +45,28 @@ def ahead_of_others():
             _write(autogroup, before.group(1))
 
 
+class Awake:
+    """Keeps cores from sleeping, by spinning at idle priority, while the block runs: waking a virtual core is the
+    hypervisor's cost, and would be most of a latency at low load."""
+
+    def __init__(self, cores):
+        self.argv = [pinned(c, ["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"]) for c in cores]
+        self.children = []
+
+    def __enter__(self):
+        self.children = [subprocess.Popen(a, process_group=0) for a in self.argv]
+        return self
+
+    def cpu_ns(self):
+        return cpu_ns([c.pid for c in self.children])
+
+    def __exit__(self, *_):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        self.children = []
+
+
 def _write(path, text):
     with open(path, "w") as f:
         f.write(text)

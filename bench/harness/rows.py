@@ -18,12 +18,13 @@ gateways.MODELS += [STREAM["model"], HELD]
 
 
 class Spent:
-    """CPU seconds since the last look: of the gateway, of the mock, of the gateway's core, of all cores in use."""
+    """CPU seconds since it was made: of the gateway, the mock, what keeps cores awake, the gateway's core, all cores."""
 
     def __init__(self, ctx, gateway):
         self.readers = {
             "gateway": lambda: machine.cpu_ns(gateway.pids()) / 1e9,
             "mock": lambda: machine.cpu_ns([ctx.mock.pid]) / 1e9,
+            "awake": lambda: ctx.awake.cpu_ns() / 1e9,
             "core": lambda: machine.busy_seconds([ctx.cores.gateway]),
             "cores": lambda: machine.busy_seconds(ctx.cores.used),
         }
@@ -45,7 +46,8 @@ def measure(ctx, row, kind, gateway, port, **options):
         "gateway": gateway.name,
         "cpu_us": spent["gateway"] * 1e6 / max(result["ok"], 1),
         "core_busy": min(1, spent["core"] / seconds),
-        "others_busy": max(0, spent["cores"] - spent["gateway"] - spent["mock"] - result["cpu_s"]) / seconds,
+        "others_busy": max(0, spent["cores"] - spent["gateway"] - spent["mock"] - spent["awake"] - result["cpu_s"])
+        / seconds,
     }
     ctx.rounds.append(result)
     ctx.say(f"  {row} {kind} {gateway.name}: {result['cpu_us']:.2f} us CPU, {result['rps']:.0f}/s, "
@@ -181,11 +183,12 @@ def merged_quantile(rounds, measured, q):
 
 
 def stream(ctx):
-    """Time to the first event and delay of each event, over direct."""
+    """Time to the first event and delay of each event, over direct, cores kept awake."""
     names = ctx.pick(["direct", "nginx", "weir"], ["direct", "nginx", "haproxy", "h2o", "weir"])
-    for g in interleave(ctx, names, ctx.pick(2, 6)):
-        measure(ctx, "stream", "fixed", g, g.port, connections=128, rate=STREAM_RATE, duration=ctx.pick(1100, 4000),
-                **STREAM)
+    with ctx.awake:
+        for g in interleave(ctx, names, ctx.pick(2, 6)):
+            measure(ctx, "stream", "fixed", g, g.port, connections=128, rate=STREAM_RATE,
+                    duration=ctx.pick(1100, 4000), **STREAM)
     for name in names:
         rounds = chosen(ctx, "stream", "fixed", name)
         if not rounds:
