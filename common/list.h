@@ -41,6 +41,17 @@ static inline void list_drop(struct list *l)
     list_init(l);
 }
 
+/* `to`, uninitialised before, becomes the head of everything `from` had; `from` is empty. */
+static inline void list_move(struct list *to, struct list *from)
+{
+    list_init(to);
+    if (list_is_empty(from))
+        return;
+    *to = *from;
+    to->prev->next = to->next->prev = to;
+    list_init(from);
+}
+
 #define LIST_FIRST(head, type, member)                                                             \
     (list_is_empty(head) ? NULL : container_of((head)->next, type, member))
 
