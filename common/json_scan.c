@@ -74,6 +74,19 @@ static const char *string_stop(const char *p, const char *end)
     return p;
 }
 
+const char *json_string_end(const char *p, const char *end)
+{
+    for (;;) {
+        p = string_stop(p, end);
+        if (p == end || (unsigned char)*p < 0x20)
+            return NULL;
+        if (*p++ == '"')
+            return p;
+        if (p++ == end) /* an escape */
+            return NULL;
+    }
+}
+
 static const struct json_watch *watch_find(const struct json_watch *node, struct str key)
 {
     for (unsigned i = 0; i < node->n_children; i++) {

@@ -105,6 +105,9 @@ static inline struct str json_text_inner(struct str text)
     return text.n >= 2 && text.p[0] == '"' ? (struct str){text.p + 1, text.n - 2} : (struct str){0};
 }
 
+/* Behind the closing quote of the string literal whose inside begins at p, or NULL. */
+const char *json_string_end(const char *p, const char *end);
+
 /*
  * Decodes the escapes of a string literal's inside into `out` (at least s.n bytes): lone surrogates
  * become U+FFFD. Returns the length, or SIZE_MAX on a bad escape.
