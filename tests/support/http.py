@@ -84,7 +84,7 @@ class Client:
         text = self._take(self._in.index(b"\r\n\r\n") + 4).decode("latin-1")
         line, *rest = text[:-4].split("\r\n")
         version, status, _ = (line + " ").split(" ", 2)
-        assert version == "HTTP/1.1", line
+        assert version in ("HTTP/1.1", "HTTP/1.0"), line
         headers = [(n.lower(), v.strip()) for n, _, v in (r.partition(":") for r in rest)]
         return Reply(int(status), headers)
 
