@@ -3,10 +3,10 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from . import machine
@@ -37,10 +37,13 @@ class Process:
     def pids(self):
         return machine.process_tree(self.pid)
 
-    def stop(self, kind=signal.SIGTERM):
+    def stop(self, times=1):
+        """SIGTERM, so many times; SIGKILL to what is left after ten seconds."""
         if self.child.poll() is not None:
             return
-        self.child.send_signal(kind)
+        for _ in range(times):
+            self.child.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
         try:
             self.child.wait(10)
         except subprocess.TimeoutExpired:
@@ -186,35 +189,30 @@ class Weir(Gateway):
     name = "weir"
     config = "weir.yaml"
 
-    def __init__(self, ctx, tls=False, program=None):
+    def __init__(self, ctx, tls=False, program=None, wait=True):
         super().__init__(ctx)
-        self.is_tls = tls
-        self.program = program or ctx.weir
-        self.start()
-        self.wait_ready(self.port)
-        if tls:
-            self.port_tls = self.port
-
-    def start(self):
-        """Fresh state, so that every start is a cold one; returns when the process is spawned, not ready."""
-        dir = os.path.join(self.dir, "tls" if self.is_tls else "plain")
-        shutil.rmtree(dir, ignore_errors=True)
-        for sub in ("", "/state", "/run"):
-            os.mkdir(dir + sub, 0o700)
-        base = (f"https://localhost:{self.ctx.mock.port_tls}/v1" if self.is_tls
-                else f"http://127.0.0.1:{self.ctx.mock.port}/v1")
+        self.port_tls = self.port if tls else None
+        dir = tempfile.mkdtemp(dir=self.dir)  # fresh state: every start is a cold one
+        for sub in ("state", "run"):
+            os.mkdir(f"{dir}/{sub}", 0o700)
+        base = f"https://localhost:{ctx.mock.port_tls}/v1" if tls else f"http://127.0.0.1:{ctx.mock.port}/v1"
         entries = "".join(
             f"  - model_name: {m}\n    litellm_params: {{model: openai/{m}, api_base: \"{base}\", api_key: sk-mock}}\n"
             f"    model_info: {{input_cost_per_token: 0.00000015, output_cost_per_token: 0.0000006}}\n"
             for m in MODELS)
-        values = {"MODELS": entries.rstrip("\n"), "CA": f"{self.ctx.dir}/ca.pem", "DIR": dir}
+        values = {"MODELS": entries.rstrip("\n"), "CA": f"{ctx.dir}/ca.pem", "DIR": dir}
         with open(f"{PEERS}/{self.config}") as template, open(f"{dir}/config.yaml", "w") as out:
             text = "".join(line for line in template if not line.startswith("#"))
             out.write(re.sub(r"@(\w+)@", lambda m: values[m.group(1)], text))
         env = {"PATH": os.environ["PATH"], "NUM_WORKERS": "1", "WEIR_STATE_DIR": f"{dir}/state",
                "WEIR_RUN_DIR": f"{dir}/run", "LITELLM_MASTER_KEY": KEY}
-        self.process = Process([self.program, "--config", f"{dir}/config.yaml", "--port", str(self.port)],
-                               self.ctx.cores.gateway, f"{dir}/log", env=env)
+        self.process = Process([program or ctx.weir, "--config", f"{dir}/config.yaml", "--port", str(self.port)],
+                               ctx.cores.gateway, f"{dir}/log", env=env)
+        if wait:
+            self.wait_ready(self.port)
+
+    def stop(self):
+        self.process.stop(times=2)  # the second ends the drain
 
 
 PEER_TYPES = [Nginx, Haproxy, H2o]

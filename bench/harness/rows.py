@@ -2,6 +2,7 @@
 into ctx.table[row][gateway]."""
 
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -219,7 +220,7 @@ def held_streams(ctx, gateway, port, count, after_s):
     argv = gateways.load_argv(ctx, port, "/v1/chat/completions", dict(streams=count, model=HELD, duration=600000))
     held = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
-        if not held.stdout.readline().startswith("ready"):
+        if not (select.select([held.stdout], [], [], 30)[0] and held.stdout.readline().startswith("ready")):
             raise gateways.LoadFailed(f"{gateway.name}: {count} streams did not open")
         time.sleep(ctx.pick(0.5, 3))
         full = machine.memory_kb(gateway.pids())
@@ -269,13 +270,9 @@ def start(ctx):
     if "weir" not in ctx.gateways:
         return
     live, answered = [], []
-    weir = ctx.gateways["weir"].__class__
     for _ in range(ctx.pick(3, 10)):
-        fresh = weir.__new__(weir)
-        gateways.Gateway.__init__(fresh, ctx)
-        fresh.is_tls, fresh.program = False, ctx.weir
         begin = time.monotonic()
-        fresh.start()
+        fresh = gateways.Weir(ctx, wait=False)
         try:
             live.append(until_200(fresh, "/health/liveliness", None, begin))
             answered.append(until_200(fresh, "/v1/chat/completions", gateways.CHAT, begin))
