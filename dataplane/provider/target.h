@@ -51,15 +51,15 @@ struct target {
     uint16_t port;
     struct str api_base; /* for x-litellm-model-api-base: no credentials, no query */
     struct target_path
-        path[API_COUNT]; /* middle: of API_RESPONSES what hangs below it ("/resp_1/cancel"), of others
-                            the percent-encoded model where model_in_path, else nothing */
+        path[API_COUNT]; /* middle: of API_RESPONSES what hangs below it ("/resp_1/cancel"), of
+                            others the percent-encoded model where model_in_path, else nothing */
     bool model_in_path;  /* a wildcard deployment whose model stands in the path; a known model is
                             part of `before` */
-    bool stream_usage;  /* stream_options.include_usage is understood */
-    struct str headers; /* header lines, each with CR LF: Host, credentials, Content-Type,
-                           Accept-Encoding: identity, User-Agent, organization, extra_headers, which
-                           win over ours; no Content-Length, and anthropic-version only if it is an
-                           extra header */
+    bool stream_usage;   /* stream_options.include_usage is understood */
+    struct str headers;  /* header lines, each with CR LF: Host, credentials, Content-Type,
+                            Accept-Encoding: identity, User-Agent, organization, extra_headers, which
+                            win over ours; no Content-Length, and anthropic-version only if it is an
+                            extra header */
     struct edit *edits;
     size_t n_edits;
     struct str unsupported; /* not empty: why this provider cannot be served by this build; requests
