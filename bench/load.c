@@ -153,7 +153,8 @@ static void text_put(struct text *t, const char *p, size_t n)
         if (!t->p)
             die("out of memory");
     }
-    memcpy(t->p + t->n, p, n);
+    if (n > 0)
+        memcpy(t->p + t->n, p, n);
     t->n += n;
 }
 

@@ -155,5 +155,5 @@ def versions(root, weir):
         "haproxy": _version(["haproxy", "-v"], r"version (\S+)"),
         "h2o": _version(["h2o", "-v"], r"version (\S+)"),
         "openssl": _version(["openssl", "version"], r"OpenSSL (\S+)"),
-        "compiler": _version(["cc", "--version"], r"^(.+)$"),
+        "compiler": _version(["cc", "--version"], r"^(.+)"),
     }

@@ -91,8 +91,8 @@ def ratio(ctx, key, ours, theirs, field):
 # ---- small chat relay, in the clear and over TLS ----
 
 def relay(ctx, row, names, port_of, prefix):
-    duration = ctx.pick(800, 3000)
-    slowest = min(measure(ctx, row, "warm-up", g, port_of(g), connections=32, duration=500)["rps"]
+    duration = ctx.pick(600, 3000)
+    slowest = min(measure(ctx, row, "warm-up", g, port_of(g), connections=32, duration=ctx.pick(300, 1000))["rps"]
                   for g in interleave(ctx, names, 1))
     rate = int(slowest * 0.5) // 1000 * 1000 or 500
     for kind, options in (("saturation", {}), ("fixed", {"rate": rate})):
@@ -155,9 +155,9 @@ def body(ctx):
     """CPU per request of 100 KB and of 8 MiB."""
     names = ["nginx", "haproxy", "h2o", "weir"]
     for kind, size, connections in (("100k", 100 * 1024, 16), ("8m", 8 << 20, 4)):
-        for g in interleave(ctx, names, ctx.pick(1, 6)):
+        for g in interleave(ctx, names, ctx.pick(2, 6)):
             measure(ctx, "body", kind, g, g.port, connections=connections, body_bytes=size,
-                    duration=ctx.pick(700, 2000))
+                    duration=ctx.pick(400, 2000))
         cpu = {n: median(r["cpu_us"] for r in chosen(ctx, "body", kind, n)) for n in names if n in ctx.gateways}
         for name, us in cpu.items():
             ctx.table.setdefault("body", {}).setdefault(name, {})[f"cpu_us_{kind}"] = us
@@ -189,7 +189,7 @@ def stream(ctx):
     with ctx.awake:
         for g in interleave(ctx, names, ctx.pick(2, 6)):
             measure(ctx, "stream", "fixed", g, g.port, connections=128, rate=STREAM_RATE,
-                    duration=ctx.pick(1100, 4000), **STREAM)
+                    duration=ctx.pick(700, 4000), **STREAM)
     for name in names:
         rounds = chosen(ctx, "stream", "fixed", name)
         if not rounds:
@@ -215,7 +215,7 @@ def stream(ctx):
 
 def held_streams(ctx, gateway, port, count, after_s):
     """PSS in KB with the gateway idle, with `count` streams open, and after_s after they ended (None: not waited)."""
-    time.sleep(1)
+    time.sleep(ctx.pick(0.5, 2))
     idle = machine.memory_kb(gateway.pids())
     argv = gateways.load_argv(ctx, port, "/v1/chat/completions", dict(streams=count, model=HELD, duration=600000))
     held = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
@@ -235,7 +235,7 @@ def held_streams(ctx, gateway, port, count, after_s):
 
 def memory(ctx):
     """PSS of all processes: idle, with 1,000 streams open, a minute after; KB per stream with a TLS upstream."""
-    after_s = ctx.pick(2, 60)
+    after_s = ctx.pick(1, 60)
     for name, kind in ctx.kinds.items():
         if name == "direct" or (ctx.quick and name != "weir"):
             continue
@@ -302,7 +302,7 @@ def litellm(ctx):
         measure(ctx, "litellm", "c10", g, g.port, connections=10, requests=20000, duration=60000)
     for g in interleave(ctx, ["nginx", "weir"], ctx.pick(1, 3)):
         peak = PeakRss(g)
-        argv = dict(connections=50, duration=ctx.pick(1000, 5000), path="/v1/responses")
+        argv = dict(connections=50, duration=ctx.pick(700, 5000), path="/v1/responses")
         with peak:
             measure(ctx, "litellm", "c50", g, g.port, **argv)
         ctx.rounds[-1]["rss_mb"] = peak.mb
@@ -364,7 +364,7 @@ def malloc(ctx):
         with open(counter, "rb") as f:
             before = int.from_bytes(f.read(8), "little")
         gateways.load(ctx, weir.port, connections=32, requests=requests, duration=60000, **options)
-        time.sleep(0.5)  # the records and access lines of the last requests
+        time.sleep(0.2)  # the records and access lines of the last requests
         with open(counter, "rb") as f:
             return int.from_bytes(f.read(8), "little") - before
 
