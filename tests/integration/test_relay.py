@@ -4,13 +4,14 @@ import base64
 import json
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
-from support import dialects, standard
+from support import dialects, mock_provider, standard
 from support.http import Client, request
-from support.mock_provider import Delay, chunk, json_reply, sse_reply
+from support.mock_provider import JSON, LAST_CHUNK, Delay, chunk, head, json_reply, sse_reply
 
 SAY = [{"role": "user", "content": "Say something."}]
 INJECTED = re.compile(rb',\s*"stream_options":\s*\{\s*"include_usage":\s*true\s*\}'
@@ -168,8 +169,6 @@ def test_expect_100_continue(weir, mock):
 
 def test_curl_sends_a_large_body(weir, mock, tmp_path):
     """curl itself waits for 100 Continue above 1 MB."""
-    import subprocess
-
     path = tmp_path / "body.json"
     body = b'{"model":"gpt-pub","messages":[{"role":"user","content":"' + b"y" * 2_000_000 + b'"}]}'
     path.write_bytes(body)
@@ -198,9 +197,7 @@ def test_pipelined_requests_are_answered_in_order(weir, mock):
 def test_reply_bytes_are_the_upstreams_but_for_the_model(weir, mock):
     body = ('{"id" : "c",\r\n "object":"chat.completion",  "choices":[{"message":{"content":"é \\u00e9 \\ud83c\\udf0a",'
             '"model":"gpt-up"}}],\t"model":\n"gpt-up" ,"x":1e400,"y":1.0,"z":18446744073709551616}\n\n').encode()  # fmt: skip
-    from support.mock_provider import reply as reply_
-
-    mock.on("gpt-up", reply_(body))
+    mock.on("gpt-up", mock_provider.reply(body))
     reply = weir.post("/v1/chat/completions", {"model": "gpt-pub", "messages": SAY})
     assert reply.body == body.replace(b'"model":\n"gpt-up"', b'"model":\n"gpt-pub"')
     assert reply.header("content-length") == str(len(reply.body)) or reply.end == "chunked"
@@ -210,8 +207,6 @@ def test_a_large_reply_is_whole(weir, mock):
     """Embeddings of 8 MB in chunks of all sizes."""
     value = base64.b64encode(os.urandom(6_000_000))
     body = b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":"' + value + b'"}],"model":"emb-up"}'
-    from support.mock_provider import JSON, LAST_CHUNK, head
-
     cuts = [body[i : i + n] for i, n in ((0, 1), (1, 999), (1000, 64_000), (65_000, len(body)))]
     mock.on("emb-up", [head(200, (JSON,), chunked=True), *map(chunk, cuts), LAST_CHUNK])
     reply = weir.post("/v1/embeddings", {"model": "emb-pub", "input": "x", "encoding_format": "base64"})
