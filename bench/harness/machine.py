@@ -125,7 +125,7 @@ def memory_kb(pids, field="Pss"):
 def _version(argv, pattern):
     try:
         run = subprocess.run(argv, capture_output=True, text=True, timeout=10)
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return None
     m = re.search(pattern, run.stdout + run.stderr)
     return m.group(1) if m else None
