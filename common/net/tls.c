@@ -18,13 +18,13 @@
 #include "common/clock.h"
 #include "common/net/addr.h"
 
-enum { HOST_MAX = 253, ID_BYTES = 32 };
+enum { HOST_MAX = 253 };
 static const uint64_t SESSION_MAX_NS = UINT64_C(24) * 3600 * 1000000000;
 
 struct tls_trust {
     unsigned refs;
     bool is_unverified;
-    unsigned char id[ID_BYTES]; /* SHA-256 of the PEM bytes */
+    struct tls_trust_id id;
     mbedtls_x509_crt authorities;
     mbedtls_ssl_config config;
 };
@@ -118,11 +118,15 @@ static MUST_CHECK enum errc trust_configure(struct tls_trust *t, struct err *e)
     return ERRC_OK;
 }
 
-static void trust_id(struct str pem, unsigned char id[ID_BYTES])
+void tls_trust_identify(struct tls_trust_id *ret_id, struct str pem, bool is_unverified)
 {
     static const unsigned char nothing;
 
-    (void)mbedtls_sha256(pem.n ? (const unsigned char *)pem.p : &nothing, pem.n, id, 0);
+    if (is_unverified)
+        *ret_id = (struct tls_trust_id){{0}};
+    else /* cannot fail in software */
+        (void)mbedtls_sha256(pem.n ? (const unsigned char *)pem.p : &nothing, pem.n, ret_id->sha256,
+                             0);
 }
 
 enum errc tls_trust_new(struct tls_trust **ret_t, struct str pem, bool is_unverified, struct err *e)
@@ -136,7 +140,7 @@ enum errc tls_trust_new(struct tls_trust **ret_t, struct str pem, bool is_unveri
     t->is_unverified = is_unverified;
     mbedtls_x509_crt_init(&t->authorities);
     mbedtls_ssl_config_init(&t->config);
-    trust_id(pem, t->id);
+    tls_trust_identify(&t->id, pem, is_unverified);
     rc = trust_configure(t, e);
     if (!rc && !is_unverified)
         rc = trust_parse(t, pem, e);
@@ -164,14 +168,9 @@ struct tls_trust *tls_trust_unref(struct tls_trust *t)
     return NULL;
 }
 
-bool tls_trust_is(const struct tls_trust *t, struct str pem, bool is_unverified)
+bool tls_trust_is(const struct tls_trust *t, const struct tls_trust_id *id)
 {
-    unsigned char id[ID_BYTES];
-
-    if (t->is_unverified != is_unverified)
-        return false;
-    trust_id(pem, id);
-    return memcmp(id, t->id, sizeof id) == 0;
+    return memcmp(&t->id, id, sizeof *id) == 0;
 }
 
 /* --- bytes --------------------------------------------------------------------------------------

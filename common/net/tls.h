@@ -49,8 +49,12 @@ MUST_CHECK enum errc tls_trust_new(struct tls_trust **ret_t, struct str pem, boo
 struct tls_trust *tls_trust_ref(struct tls_trust *t);
 struct tls_trust *tls_trust_unref(struct tls_trust *t);
 
-/* Made from the same bytes and rule? Compares a hash. */
-bool tls_trust_is(const struct tls_trust *t, struct str pem, bool is_unverified);
+/* What a trust was made from, to find an equal one without parsing. */
+struct tls_trust_id {
+    unsigned char sha256[32];
+};
+void tls_trust_identify(struct tls_trust_id *ret_id, struct str pem, bool is_unverified);
+bool tls_trust_is(const struct tls_trust *t, const struct tls_trust_id *id);
 
 /*
  * A connection to `host`, a name or a numeric address (which must then be a subjectAltName of type
