@@ -104,8 +104,10 @@ void conf_note(struct conf_log *log, enum conf_severity severity, const struct c
     if (!note)
         return; /* the arena failed: whoever builds in it finds out */
     note->severity = severity;
-    note->text = at ? arena_printf(log->arena, "%s:%u: %s", at->file, at->line, what)
-                    : arena_printf(log->arena, "%s", what);
+    if (at && at->line)
+        note->text = arena_printf(log->arena, "%s:%u: %s", at->file, at->line, what);
+    else
+        note->text = arena_printf(log->arena, "%s%s%s", at ? at->file : "", at ? ": " : "", what);
     if (log->last)
         log->last->next = note;
     else

@@ -46,8 +46,7 @@ struct reader {
     enum errc rc;
 };
 
-static bool fail(struct reader *r, enum errc code, size_t line, const char *fmt, ...)
-    PRINTF(4, 5);
+static bool fail(struct reader *r, enum errc code, size_t line, const char *fmt, ...) PRINTF(4, 5);
 
 static bool fail(struct reader *r, enum errc code, size_t line, const char *fmt, ...)
 {
@@ -77,7 +76,8 @@ static bool one_of(struct str s, const char *const *words, size_t n)
     return false;
 }
 
-/* Appends to `out` the digits of `s` (of `base`, '_' between them allowed); false on other bytes. */
+/* Appends to `out` the digits of `s` (of `base`, '_' between them allowed); false on other bytes.
+ */
 static bool int_value(struct str s, unsigned base, uint64_t *ret)
 {
     uint64_t v = 0;
@@ -107,8 +107,7 @@ static bool int_sexagesimal(struct str s, uint64_t *ret)
     do {
         more = str_cut(rest, ':', &part, &rest);
         if (part.n < 1 || part.n > 2 || !num_u64(part, &low) || low > 59 ||
-            __builtin_mul_overflow(v, UINT64_C(60), &v) ||
-            __builtin_add_overflow(v, low, &v))
+            __builtin_mul_overflow(v, UINT64_C(60), &v) || __builtin_add_overflow(v, low, &v))
             return false;
     } while (more);
     *ret = v;
@@ -211,8 +210,8 @@ static bool resolve_float(struct arena *a, struct conf_node *n)
 
 static void resolve_plain(struct arena *a, struct conf_node *n)
 {
-    static const char *const yes[] = {"yes",  "Yes",  "YES", "true", "True",
-                                      "TRUE", "on",   "On",  "ON"};
+    static const char *const yes[] = {"yes",  "Yes", "YES", "true", "True",
+                                      "TRUE", "on",  "On",  "ON"};
     static const char *const no[] = {"no",    "No",  "NO",  "false", "False",
                                      "FALSE", "off", "Off", "OFF"};
     static const char *const nothing[] = {"~", "null", "Null", "NULL"};
@@ -337,9 +336,9 @@ static bool merge_into(struct reader *r, struct frame *f)
     for (uint32_t i = 0; i < n; i++) {
         if (maps[i].kind != CONF_MAP)
             return fail(r, ERRC_INVALID, from->line, "<< takes a map or a list of maps");
-        CONF_FOREACH (&maps[i], it)
-            if (!count(r, from->line, it->size) || !frame_push(r, f, it))
-                return false;
+        CONF_FOREACH(&maps[i], it)
+        if (!count(r, from->line, it->size) || !frame_push(r, f, it))
+            return false;
     }
     return true;
 }
@@ -473,8 +472,8 @@ static bool on_alias(struct reader *r, struct str name, size_t line)
 static bool on_event(struct reader *r, const yaml_event_t *ev)
 {
     size_t line = ev->start_mark.line + 1;
-    bool key_next = r->depth && r->stack[r->depth - 1].node.kind == CONF_MAP &&
-                    !r->stack[r->depth - 1].has_key;
+    bool key_next =
+        r->depth && r->stack[r->depth - 1].node.kind == CONF_MAP && !r->stack[r->depth - 1].has_key;
 
     switch (ev->type) {
     case YAML_NO_EVENT:

@@ -13,22 +13,29 @@
 #include "common/gateway/price.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 1, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 2, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
     uint32_t off, n;
 };
 
-enum snap_name_kind { SNAP_NAME_GROUP, SNAP_NAME_DEPLOYMENT };
+enum snap_name_kind {
+    SNAP_NAME_GROUP,      /* a group, or an alias of one */
+    SNAP_NAME_DEPLOYMENT, /* a deployment, by its id or an alias of that */
+    SNAP_NAME_ALIAS,      /* of `alias_of`, which a pattern matches */
+    SNAP_NAME_UPSTREAM,   /* litellm_params.model of a deployment: holds when nothing else does */
+    SNAP_NAME_LISTED,     /* what a pattern stands for, in listings only: not in the index */
+};
 
 /* A name a client may put in "model": group, alias (a name of another group), deployment id. */
 struct snap_name {
     struct snap_ref name;
-    uint32_t kind;   /* enum snap_name_kind */
-    uint32_t target; /* index of the group or deployment */
-    uint32_t listed; /* shown by /models */
-    uint32_t hash;   /* snap_hash(name) */
+    struct snap_ref alias_of; /* SNAP_NAME_ALIAS */
+    uint32_t kind;            /* enum snap_name_kind */
+    uint32_t target;          /* index of the group or deployment */
+    uint32_t listed;          /* shown by /models */
+    uint32_t hash;            /* snap_hash(name) */
 };
 
 /* A wildcard model_name, in match order: most specific first, "*" last. */
@@ -173,8 +180,11 @@ struct snap_settings {
     uint32_t upstream_idle_ms; /* keep-alive of idle upstream connections */
     uint32_t drain_ms;         /* TERM: finish within */
     uint32_t max_connections;  /* per worker */
-    uint32_t workers;          /* weir.workers; 0: NUM_WORKERS or what the cgroup allows */
+    uint32_t
+        workers; /* weir.workers; 0: what the cgroup allows. --num_workers and NUM_WORKERS win */
     uint32_t health_probe_timeout_ms;
+    uint32_t port; /* to listen on */
+    uint32_t reserved;
     uint64_t max_body_bytes;     /* of one request */
     uint64_t max_inflight_bytes; /* bodies held per worker */
 };

@@ -25,6 +25,12 @@ struct snapshot *snapshot_ref(struct snapshot *s);
 /* Drops a reference; the last one unmaps. Returns NULL. */
 struct snapshot *snapshot_unref(struct snapshot *s);
 
+/*
+ * The checks of snapshot_open() over `n` bytes at `base` (aligned to 8), which stay the caller's:
+ * everything below is then safe on them, whatever they hold.
+ */
+MUST_CHECK enum errc snapshot_check(struct snapshot *s, const void *base, size_t n, struct err *e);
+
 /* The bytes of `r`, borrowed from the mapping; empty when out of bounds. */
 static inline struct str snap_str(const struct snapshot *s, struct snap_ref r)
 {
@@ -44,15 +50,21 @@ static inline const void *snap_at(const struct snapshot *s, struct snap_ref r, u
 
 #define SNAP_AT(s, ref, type, i) ((const type *)snap_at((s), (ref), (i), sizeof(type)))
 
+enum { SNAP_STARS = 4 };
+
 /* A name a client sent: exact names first, then patterns. */
 struct snap_found {
     const struct snap_group *group;           /* NULL when a deployment was named by its id */
     const struct snap_deployment *deployment; /* NULL unless so */
-    struct str captured[4]; /* what the stars of the pattern matched; borrows from `name` */
+    struct str captured[SNAP_STARS]; /* what the stars of the pattern matched; borrows from `name`
+                                        or from the snapshot (an alias) */
     unsigned n_captured;
 };
 
-/* False when no group, alias, id or pattern has the name. No allocation. */
+/*
+ * Deployment id, alias or exact name; then the most specific pattern; then a deployment whose
+ * litellm_params.model it is (the order of LiteLLM's router). False: none of them. No allocation.
+ */
 bool snap_find(const struct snapshot *s, struct str name, struct snap_found *ret);
 
 /* The price row of `model`, by the look-up order of providers.md section 8; NULL when there is

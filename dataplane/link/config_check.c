@@ -1,0 +1,56 @@
+/* `--check`: the verdict on a file, the models it makes, and what memory they may take. */
+
+#include "link/config.h"
+
+static void print_notes(const struct config *c, FILE *out)
+{
+    static const char *const severities[] = {[CONF_ERROR] = "error", [CONF_WARNING] = "warning"};
+
+    for (const struct conf_note *n = c->log.first; n; n = n->next)
+        (void)fprintf(out, "%s: " STR_FMT "\n", severities[n->severity], STR_ARG(n->text));
+}
+
+static void print_deployment(const struct config_deployment *d, FILE *out)
+{
+    (void)fprintf(out, "  " STR_FMT "  ->  " STR_FMT "/" STR_FMT, STR_ARG(d->group),
+                  STR_ARG(d->target.provider), STR_ARG(d->target.model));
+    if (d->flags & SNAP_MOCK)
+        (void)fprintf(out, "  answered here\n");
+    else if (d->target.unsupported.n)
+        (void)fprintf(out, "  not served: " STR_FMT "\n", STR_ARG(d->target.unsupported));
+    else if (d->missing_key.n)
+        (void)fprintf(out, " @ " STR_FMT "  no key: " STR_FMT "\n", STR_ARG(d->target.api_base),
+                      STR_ARG(d->missing_key));
+    else
+        (void)fprintf(out, " @ " STR_FMT "  key found\n", STR_ARG(d->target.api_base));
+}
+
+static void print_memory(const struct config *c, FILE *out)
+{
+    uint32_t workers = MAX(config_workers(c), 1);
+    uint64_t each = config_worker_memory(c) >> 20;
+
+    (void)fprintf(out, "memory: at most %llu MiB a worker, %llu MiB with %u\n",
+                  (unsigned long long)each, (unsigned long long)each * workers, workers);
+}
+
+int config_check(const char *path, FILE *out)
+{
+    AUTO_FREE(config) struct config *c = NULL;
+    struct err e = {0};
+
+    if (config_read(&c, path, config_environ, NULL, &e)) {
+        (void)fprintf(out, "error: %s\n%s: refused\n", e.msg, path);
+        return 1;
+    }
+    print_notes(c, out);
+    (void)fprintf(out, "models: %u\n", c->n_deployments);
+    for (uint32_t i = 0; i < c->n_deployments; i++)
+        print_deployment(&c->deployments[i], out);
+    for (uint32_t i = 0; i < c->n_aliases; i++)
+        (void)fprintf(out, "  " STR_FMT "  ->  " STR_FMT "\n", STR_ARG(c->aliases[i].name),
+                      STR_ARG(c->aliases[i].target));
+    print_memory(c, out);
+    (void)fprintf(out, "%s: %s\n", path, c->log.n_errors ? "refused" : "accepted");
+    return c->log.n_errors ? 1 : 0;
+}

@@ -1,0 +1,721 @@
+/*
+ * struct config to the flat file of layout.h: arrays first, in the order of the header, then the
+ * bytes they refer to. Made in memory, written to a memfd, sealed.
+ */
+
+#include "snapshot/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/num.h"
+
+#include "link/config.h"
+#include "snapshot/layout.h"
+#include "snapshot/slots.h"
+#include "snapshot/view.h"
+
+enum { MAX_FILE = 1 << 30 };
+
+/* ---- the file under construction ---- */
+
+struct file {
+    char *p;
+    size_t n, cap;
+    bool failed; /* sticks: memory or MAX_FILE */
+};
+
+/* `n` zeroed bytes aligned to 8; their offset. Moves the file: pointers into it end here. */
+static uint32_t file_reserve(struct file *f, size_t n)
+{
+    size_t at = (f->n + 7) & ~(size_t)7, end;
+
+    if (f->failed || !size_add(at, n, &end) || end > MAX_FILE) {
+        f->failed = true;
+        return 0;
+    }
+    if (end > f->cap) {
+        size_t cap = MAX(end, f->cap * 2);
+        char *p = malloc(cap);
+        if (!p) {
+            f->failed = true;
+            return 0;
+        }
+        if (f->n)
+            memcpy(p, f->p, f->n);
+        if (f->p)
+            explicit_bzero(f->p, f->n); /* credentials */
+        free(f->p);
+        f->p = p;
+        f->cap = cap;
+    }
+    memset(f->p + f->n, 0, end - f->n);
+    f->n = end;
+    return (uint32_t)at;
+}
+
+static void file_deinit(struct file *f)
+{
+    if (f->p)
+        explicit_bzero(f->p, f->n); /* credentials */
+    free(f->p);
+}
+
+static struct snap_ref put(struct file *f, struct str s)
+{
+    if (s.n == 0)
+        return (struct snap_ref){0};
+    uint32_t off = file_reserve(f, s.n);
+    if (f->failed)
+        return (struct snap_ref){0};
+    memcpy(f->p + off, s.p, s.n);
+    return (struct snap_ref){off, (uint32_t)s.n};
+}
+
+static struct snap_ref put_array(struct file *f, const void *items, size_t n, size_t size)
+{
+    uint32_t off = file_reserve(f, n * size);
+
+    if (f->failed)
+        return (struct snap_ref){0};
+    if (n)
+        memcpy(f->p + off, items, n * size);
+    return (struct snap_ref){off, (uint32_t)n};
+}
+
+/* Open addressing with the names' own hashes; `order` gives the entries to insert. */
+static struct snap_ref put_index(struct file *f, const uint32_t *hashes, const uint32_t *order,
+                                 uint32_t n_order, uint32_t n)
+{
+    uint32_t size = 1;
+
+    while (size <= 2 * (uint64_t)n)
+        size *= 2;
+    uint32_t off = file_reserve(f, size * sizeof(uint32_t));
+    if (f->failed)
+        return (struct snap_ref){0};
+    uint32_t *slot = (uint32_t *)(void *)(f->p + off);
+    memset(slot, 0xff, size * sizeof *slot); /* SNAP_NONE */
+    for (uint32_t i = 0; i < n_order; i++) {
+        uint32_t at = hashes[order[i]] & (size - 1);
+        while (slot[at] != SNAP_NONE)
+            at = (at + 1) & (size - 1);
+        slot[at] = order[i];
+    }
+    return (struct snap_ref){off, size};
+}
+
+/* ---- names ---- */
+
+enum name_rank { RANK_DEPLOYMENT, RANK_ALIAS, RANK_GROUP, RANK_UPSTREAM, RANK_LISTED, RANKS };
+
+struct name {
+    struct str name, alias_of;
+    enum name_rank rank;
+    enum snap_name_kind kind;
+    uint32_t target;
+    bool is_listed;
+};
+
+struct build {
+    const struct config *c;
+    struct arena scratch;
+    struct file file;
+    struct name *names;
+    uint32_t n_names, cap_names;
+};
+
+static void name_add(struct build *b, const struct name *n)
+{
+    if (b->n_names == b->cap_names) {
+        uint32_t cap = b->cap_names ? b->cap_names * 2 : 64;
+        struct name *more = arena_alloc(&b->scratch, cap * sizeof *more);
+        if (!more)
+            return;
+        if (b->n_names)
+            memcpy(more, b->names, b->n_names * sizeof *more);
+        b->names = more;
+        b->cap_names = cap;
+    }
+    b->names[b->n_names++] = *n;
+}
+
+static bool is_served_mode(enum price_mode m)
+{
+    return m <= PRICE_MODE_RESPONSES;
+}
+
+/* The models of a price table that "provider/\*" or "provider/part*" stands for, for listings. */
+static void list_pattern(struct build *b, uint32_t group, const struct price_map *map)
+{
+    const struct config_group *g = &b->c->groups[group];
+    const struct config_deployment *d = &b->c->deployments[g->members[0]];
+    struct str prefix, part, rest,
+        own = arena_printf(&b->scratch, STR_FMT "/", STR_ARG(d->target.provider));
+
+    if (!str_cut(g->name, '/', &prefix, &part) || !str_cut(part, '*', &part, &rest) || rest.n ||
+        str_find(prefix, STR("*")) != SIZE_MAX)
+        return;
+    for (size_t i = 0; i < price_map_count(map); i++) {
+        struct priced_model m;
+        price_map_row(map, i, &m);
+        struct str name = str_starts(m.name, own) ? str_from(m.name, own.n) : m.name;
+        if (!str_eq(m.provider, d->target.provider) || !is_served_mode(m.mode) ||
+            !str_starts(name, part))
+            continue;
+        name_add(b, &(struct name){
+                        .name = arena_printf(&b->scratch, STR_FMT "/" STR_FMT, STR_ARG(prefix),
+                                             STR_ARG(name)),
+                        .rank = RANK_LISTED,
+                        .kind = SNAP_NAME_LISTED,
+                        .target = group,
+                        .is_listed = true,
+                    });
+    }
+}
+
+static void alias_add(struct build *b, const struct config_alias *a)
+{
+    const struct config *c = b->c;
+    struct name n = {.name = a->name,
+                     .alias_of = a->target,
+                     .rank = RANK_ALIAS,
+                     .kind = SNAP_NAME_ALIAS,
+                     .is_listed = a->is_listed};
+
+    for (uint32_t i = 0; i < c->n_groups; i++)
+        if (!c->groups[i].is_pattern && str_eq(c->groups[i].name, a->target)) {
+            n.kind = SNAP_NAME_GROUP;
+            n.target = i;
+        }
+    for (uint32_t i = 0; i < c->n_deployments; i++)
+        if (str_eq(c->deployments[i].id, a->target)) {
+            n.kind = SNAP_NAME_DEPLOYMENT;
+            n.target = i;
+        }
+    name_add(b, &n);
+}
+
+static void collect_names(struct build *b)
+{
+    const struct config *c = b->c;
+
+    for (uint32_t i = 0; i < c->n_groups; i++) {
+        const struct config_group *g = &c->groups[i];
+        if (!g->is_pattern) {
+            name_add(b, &(struct name){.name = g->name,
+                                       .rank = RANK_GROUP,
+                                       .kind = SNAP_NAME_GROUP,
+                                       .target = i,
+                                       .is_listed = g->is_listed});
+        } else if (g->is_listed) {
+            if (c->prices)
+                list_pattern(b, i, c->prices);
+            list_pattern(b, i, NULL);
+        }
+    }
+    for (uint32_t i = 0; i < c->n_aliases; i++)
+        alias_add(b, &c->aliases[i]);
+    for (uint32_t i = 0; i < c->n_deployments; i++) {
+        const struct config_deployment *d = &c->deployments[i];
+        name_add(b, &(struct name){.name = d->id,
+                                   .rank = RANK_DEPLOYMENT,
+                                   .kind = SNAP_NAME_DEPLOYMENT,
+                                   .target = i});
+        if (!(d->flags & SNAP_WILDCARD))
+            name_add(b, &(struct name){.name = d->litellm_model,
+                                       .rank = RANK_UPSTREAM,
+                                       .kind = SNAP_NAME_UPSTREAM,
+                                       .target = i});
+    }
+}
+
+static int by_name_and_rank(const void *a, const void *b)
+{
+    const struct name *x = *(const struct name *const *)a, *y = *(const struct name *const *)b;
+    int order = memcmp(x->name.p, y->name.p, MIN(x->name.n, y->name.n));
+
+    if (order == 0)
+        order = (x->name.n > y->name.n) - (x->name.n < y->name.n);
+    if (order == 0)
+        order = (x->rank > y->rank) - (x->rank < y->rank);
+    return order ? order : (x > y) - (x < y);
+}
+
+/* Of one name the entry of the first rank counts; it is listed when any of them is. */
+static void put_names(struct build *b, struct snap_header *h)
+{
+    uint32_t n = b->n_names, n_order = 0;
+    struct name **sorted = arena_alloc(&b->scratch, (n + 1) * sizeof(struct name *));
+    struct snap_name *out = arena_zalloc(&b->scratch, (n + 1) * sizeof *out);
+    uint32_t *hashes = arena_alloc(&b->scratch, (n + 1) * sizeof *hashes);
+    uint32_t *order = arena_alloc(&b->scratch, (n + 1) * sizeof *order);
+
+    if (!sorted || !out || !hashes || !order)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        sorted[i] = &b->names[i];
+    qsort(sorted, n, sizeof(struct name *), by_name_and_rank);
+    for (uint32_t i = 0, of = 0; i < n; i++) {
+        if (i && str_eq(sorted[i]->name, sorted[of]->name)) {
+            sorted[of]->is_listed = sorted[of]->is_listed || sorted[i]->is_listed;
+            sorted[i]->is_listed = false;
+            continue;
+        }
+        of = i;
+        if (sorted[i]->kind != SNAP_NAME_LISTED)
+            order[n_order++] = (uint32_t)(sorted[i] - b->names);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const struct name *from = &b->names[i];
+        hashes[i] = snap_hash(from->name.p, from->name.n);
+        out[i] = (struct snap_name){
+            .name = put(&b->file, from->name),
+            .alias_of =
+                put(&b->file, from->kind == SNAP_NAME_ALIAS ? from->alias_of : (struct str){0}),
+            .kind = from->kind,
+            .target = from->target,
+            .listed = from->is_listed,
+            .hash = hashes[i],
+        };
+    }
+    h->names = put_array(&b->file, out, n, sizeof *out);
+    h->name_index = put_index(&b->file, hashes, order, n_order, n);
+}
+
+/* Bytes of a pattern that are not stars. */
+static size_t literal_bytes(struct str pattern)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < pattern.n; i++)
+        n += pattern.p[i] != '*';
+    return n;
+}
+
+static void put_patterns(struct build *b, struct snap_header *h)
+{
+    const struct config *c = b->c;
+    uint32_t n = 0, *groups = arena_alloc(&b->scratch, (c->n_groups + 1) * sizeof *groups);
+    struct snap_pattern *out = arena_zalloc(&b->scratch, (c->n_groups + 1) * sizeof *out);
+
+    if (!groups || !out)
+        return;
+    for (uint32_t i = 0; i < c->n_groups; i++) { /* by insertion: the longest literal part first */
+        if (!c->groups[i].is_pattern)
+            continue;
+        uint32_t at = n++;
+        size_t literal = literal_bytes(c->groups[i].name);
+        for (; at > 0 && literal_bytes(c->groups[groups[at - 1]].name) < literal; at--)
+            groups[at] = groups[at - 1];
+        groups[at] = i;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = (struct snap_pattern){.pattern = put(&b->file, c->groups[groups[i]].name),
+                                       .group = groups[i]};
+    h->patterns = put_array(&b->file, out, n, sizeof *out);
+}
+
+/* ---- groups ---- */
+
+/*
+ * Weights as simple-shuffle reads them: by `weight` when the first deployment has one, else by
+ * `rpm`, else by `tpm`, else even. A deployment without the figure gets no share of the others'.
+ */
+static int64_t figure_of(const struct config_deployment *first, const struct config_deployment *d)
+{
+    int64_t v = first->weight >= 0 ? d->weight
+                : first->rpm >= 0  ? d->rpm
+                : first->tpm >= 0  ? d->tpm
+                                   : 1;
+
+    return MAX(v, 0);
+}
+
+static struct snap_ref put_members(struct build *b, const struct config_group *g)
+{
+    const struct config *c = b->c;
+    struct snap_member *out = arena_zalloc(&b->scratch, g->n_members * sizeof *out);
+    uint32_t lowest = UINT32_MAX, n = 0;
+    const struct config_deployment *first = NULL;
+    int64_t sum = 0;
+
+    if (!out)
+        return (struct snap_ref){0};
+    for (uint32_t i = 0; i < g->n_members; i++)
+        lowest = MIN(lowest, c->deployments[g->members[i]].order);
+    for (uint32_t i = 0; i < g->n_members; i++) {
+        const struct config_deployment *d = &c->deployments[g->members[i]];
+        if (d->order != lowest)
+            continue;
+        first = first ? first : d;
+        sum += MIN(figure_of(first, d), INT64_MAX / 4096);
+    }
+    for (uint32_t i = 0; i < g->n_members; i++) {
+        const struct config_deployment *d = &c->deployments[g->members[i]];
+        if (d->order != lowest)
+            continue;
+        int64_t w = sum ? MIN(figure_of(first, d), INT64_MAX / 4096) : 1;
+        for (int64_t s = sum; s > INT32_MAX; s /= 2) /* the sum fits 31 bits, 0 stays out */
+            w = w > 1 ? w / 2 : w;
+        if (w)
+            out[n++] = (struct snap_member){.deployment = g->members[i], .weight = (uint32_t)w};
+    }
+    return put_array(&b->file, out, n, sizeof *out);
+}
+
+static void put_groups(struct build *b, struct snap_header *h)
+{
+    const struct config *c = b->c;
+    struct snap_group *out = arena_zalloc(&b->scratch, (c->n_groups + 1) * sizeof *out);
+
+    if (!out)
+        return;
+    for (uint32_t i = 0; i < c->n_groups; i++)
+        out[i] = (struct snap_group){.name = put(&b->file, c->groups[i].name),
+                                     .members = put_members(b, &c->groups[i]),
+                                     .info_json = put(&b->file, c->groups[i].info_json),
+                                     .num_retries = SNAP_NONE};
+    h->groups = put_array(&b->file, out, c->n_groups, sizeof *out);
+}
+
+/* ---- deployments, origins, prices ---- */
+
+static struct snap_ref put_edits(struct build *b, const struct target *t)
+{
+    struct snap_edit *out = arena_zalloc(&b->scratch, (t->n_edits + 1) * sizeof *out);
+
+    if (!out)
+        return (struct snap_ref){0};
+    for (size_t i = 0; i < t->n_edits; i++)
+        out[i] = (struct snap_edit){.op = t->edits[i].op,
+                                    .apis = t->edits[i].apis,
+                                    .a = put(&b->file, t->edits[i].a),
+                                    .b = put(&b->file, t->edits[i].b),
+                                    .c = put(&b->file, t->edits[i].c),
+                                    .when_model = put(&b->file, t->edits[i].when_model)};
+    return put_array(&b->file, out, t->n_edits, sizeof *out);
+}
+
+static void put_deployment(struct build *b, struct snap_deployment *out,
+                           const struct config_deployment *d, uint32_t slot)
+{
+    struct file *f = &b->file;
+
+    *out = (struct snap_deployment){
+        .id = put(f, d->id),
+        .group = put(f, d->group),
+        .provider = put(f, d->target.provider),
+        .litellm_model = put(f, d->litellm_model),
+        .model = put(f, d->target.model),
+        .api_base = put(f, d->target.api_base),
+        .headers = put(f, d->target.headers),
+        .edits = put_edits(b, &d->target),
+        .unsupported = put(f, d->target.unsupported),
+        .missing_key = put(f, d->missing_key),
+        .mock_response = put(f, d->mock_response),
+        .info_json = put(f, d->info_json),
+        .base_model = put(f, d->base_model),
+        .price = d->price,
+        .dialect = d->target.dialect,
+        .flags = d->flags,
+        .origin = d->origin,
+        .slot = slot,
+        .timeout_ms = d->timeout_ms,
+        .stream_timeout_ms = d->stream_timeout_ms,
+        .num_retries = d->num_retries,
+        .mode = d->mode,
+    };
+    for (unsigned i = 0; i < API_COUNT; i++)
+        out->path[i] = (struct snap_path){.before = put(f, d->target.path[i].before),
+                                          .after = put(f, d->target.path[i].after)};
+}
+
+static void put_deployments(struct build *b, struct snap_header *h, struct slots *slots)
+{
+    const struct config *c = b->c;
+    struct snap_deployment *out = arena_zalloc(&b->scratch, (c->n_deployments + 1) * sizeof *out);
+
+    if (!out)
+        return;
+    for (uint32_t i = 0; i < c->n_deployments; i++)
+        put_deployment(b, &out[i], &c->deployments[i],
+                       slots_get(slots, SLOT_DEPLOYMENT, c->deployments[i].id, h->generation));
+    h->deployments = put_array(&b->file, out, c->n_deployments, sizeof *out);
+}
+
+/* What makes two origins one over generations; 0 bytes part the texts. */
+static struct str origin_key(struct arena *a, const struct config_origin *o)
+{
+    return arena_printf(a, STR_FMT " %u %u %08x " STR_FMT " %u %08x", STR_ARG(o->host), o->port,
+                        o->flags, snap_hash(o->ca.p, o->ca.n), STR_ARG(o->proxy_host),
+                        o->proxy_port, snap_hash(o->proxy_auth.p, o->proxy_auth.n));
+}
+
+static void put_origins(struct build *b, struct snap_header *h, struct slots *slots)
+{
+    const struct config *c = b->c;
+    struct snap_origin *out = arena_zalloc(&b->scratch, (c->n_origins + 1) * sizeof *out);
+    uint32_t max = config_u32(c, SETTING_WEIR_upstream_max_connections);
+
+    if (!out)
+        return;
+    for (uint32_t i = 0; i < c->n_origins; i++) {
+        const struct config_origin *o = &c->origins[i];
+        out[i] = (struct snap_origin){
+            .host = put(&b->file, o->host),
+            .ca = put(&b->file, o->ca),
+            .proxy_host = put(&b->file, o->proxy_host),
+            .proxy_auth = put(&b->file, o->proxy_auth),
+            .port = o->port,
+            .proxy_port = o->proxy_port,
+            .flags = o->flags,
+            .slot = slots_get(slots, SLOT_ORIGIN, origin_key(&b->scratch, o), h->generation),
+            .max_connections = max,
+        };
+    }
+    h->origins = put_array(&b->file, out, c->n_origins, sizeof *out);
+}
+
+/* The configured price map before the compiled-in table; of equal names the first counts. */
+static void put_prices(struct build *b, struct snap_header *h)
+{
+    const struct price_map *maps[] = {b->c->prices, NULL};
+    size_t cap = (b->c->prices ? price_map_count(b->c->prices) : 0) + price_map_count(NULL);
+    struct snap_priced_model *out = arena_zalloc(&b->scratch, (cap + 1) * sizeof *out);
+    uint32_t *hashes = arena_alloc(&b->scratch, (cap + 1) * sizeof *hashes);
+    uint32_t *order = arena_alloc(&b->scratch, (cap + 1) * sizeof *order);
+    uint32_t n = 0;
+
+    if (!out || !hashes || !order)
+        return;
+    for (size_t k = b->c->prices ? 0 : 1; k < ARRAY_LEN(maps); k++)
+        for (size_t i = 0; i < price_map_count(maps[k]); i++) {
+            struct priced_model m, own;
+            price_map_row(maps[k], i, &m);
+            if (k == 1 && b->c->prices && price_map_get(b->c->prices, m.name, &own))
+                continue;
+            hashes[n] = snap_hash(m.name.p, m.name.n);
+            order[n] = n;
+            out[n] = (struct snap_priced_model){
+                .name = put(&b->file, m.name), .hash = hashes[n], .price = m.price};
+            n++;
+        }
+    h->prices = put_array(&b->file, out, n, sizeof *out);
+    h->price_index = put_index(&b->file, hashes, order, n, n);
+}
+
+/* ---- settings ---- */
+
+static struct str lower(struct arena *a, struct str s)
+{
+    char *p = arena_alloc(a, s.n + 1);
+
+    for (size_t i = 0; p && i < s.n; i++)
+        p[i] = char_lower(s.p[i]);
+    return (struct str){p, p ? s.n : 0};
+}
+
+static struct str joined(struct build *b, const struct conf_node *names)
+{
+    struct str out = {0}, one;
+
+    for (uint32_t i = 0; setting_name(names, i, &one); i++)
+        out = arena_printf(&b->scratch, STR_FMT "%s" STR_FMT, STR_ARG(out), out.n ? "," : "",
+                           STR_ARG(one));
+    return out;
+}
+
+/* "/prefix" without a slash at the end, however it was written. */
+static struct str root_path(struct build *b)
+{
+    struct str s = config_text(b->c, SETTING_ENV_SERVER_ROOT_PATH);
+
+    while (s.n && s.p[s.n - 1] == '/')
+        s.n--;
+    if (s.n && s.p[0] != '/')
+        return arena_printf(&b->scratch, "/" STR_FMT, STR_ARG(s));
+    return s;
+}
+
+static uint32_t setting_flags(const struct config *c)
+{
+    static const struct {
+        enum setting_id id;
+        uint32_t flag;
+    } rows[] = {
+        {SETTING_LITELLM_require_auth_for_metrics_endpoint, SNAP_METRICS_AUTH},
+        {SETTING_GENERAL_allow_client_side_credentials, SNAP_ALLOW_CLIENT_CREDENTIALS},
+        {SETTING_GENERAL_forward_client_headers_to_llm_api, SNAP_FORWARD_CLIENT_HEADERS},
+        {SETTING_LITELLM_forward_client_headers_to_llm_api, SNAP_FORWARD_CLIENT_HEADERS},
+        {SETTING_GENERAL_forward_openai_org_id, SNAP_FORWARD_OPENAI_ORG},
+        {SETTING_LITELLM_force_ipv4, SNAP_FORCE_IPV4},
+        {SETTING_ENV_LITELLM_DETAILED_TIMING, SNAP_DETAILED_TIMING},
+        {SETTING_LITELLM_return_raw_model_name, SNAP_RAW_MODEL_NAME},
+        {SETTING_LITELLM_return_response_headers, SNAP_RETURN_UPSTREAM_HEADERS},
+        {SETTING_GENERAL_health_check_details, SNAP_HEALTH_DETAILS},
+        {SETTING_ENV_DISABLE_LLM_API_ENDPOINTS, SNAP_DISABLE_LLM_ROUTES},
+        {SETTING_GENERAL_always_include_stream_usage, SNAP_ALWAYS_STREAM_USAGE},
+    };
+    uint32_t flags = config_master_key(c).n ? SNAP_HAS_MASTER_KEY : 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (config_bool(c, rows[i].id))
+            flags |= rows[i].flag;
+    if (c->value[SETTING_GENERAL_always_include_stream_usage] &&
+        !(flags & SNAP_ALWAYS_STREAM_USAGE))
+        flags |= SNAP_NEVER_STREAM_USAGE;
+    if (str_eq(config_text(c, SETTING_WEIR_client_gone), STR("drain")))
+        flags |= SNAP_DRAIN_ON_CLIENT_GONE;
+    return flags;
+}
+
+static uint64_t max_body_bytes(const struct config *c)
+{
+    uint64_t ours = config_u32(c, SETTING_WEIR_max_body_mb);
+    uint64_t theirs = config_u32(c, SETTING_GENERAL_max_request_size_mb);
+
+    return (theirs ? MIN(ours, theirs) : ours) << 20;
+}
+
+static void put_settings(struct build *b, struct snap_settings *s)
+{
+    const struct config *c = b->c;
+    struct file *f = &b->file;
+    struct snap_ref chat = put(f, config_text(c, SETTING_GENERAL_completion_model));
+
+    *s = (struct snap_settings){
+        .master_key = put(f, config_master_key(c)),
+        .host = put(f, config_text(c, SETTING_WEIR_host)),
+        .ca = put(f, c->ca),
+        .key_header =
+            put(f, lower(&b->scratch, config_text(c, SETTING_GENERAL_litellm_key_header_name))),
+        .server_root_path = put(f, root_path(b)),
+        .access_log = put(f, config_text(c, SETTING_WEIR_access_log)),
+        .nameservers = put(f, joined(b, c->value[SETTING_WEIR_nameservers])),
+        .default_model[API_CHAT] = chat,
+        .default_model[API_COMPLETIONS] = chat,
+        .default_model[API_EMBEDDINGS] = put(f, config_text(c, SETTING_GENERAL_embedding_model)),
+        .default_model[API_MODERATIONS] = put(f, config_text(c, SETTING_GENERAL_moderation_model)),
+        .flags = setting_flags(c),
+        .num_retries = config_u32(
+            c, CONFIG_FIRST(c, SETTING_ROUTER_num_retries, SETTING_LITELLM_num_retries,
+                            SETTING_ENV_DEFAULT_MAX_RETRIES, SETTING_ROUTER_num_retries)),
+        .retry_after_ms = config_ms(c, SETTING_ROUTER_retry_after),
+        .keepalive_ping_ms = config_ms(c, SETTING_LITELLM_sse_keepalive_ping_interval_seconds),
+        .max_stream_ms = config_ms(c, SETTING_ENV_LITELLM_MAX_STREAMING_DURATION_SECONDS),
+        .connect_timeout_ms = config_ms(c, SETTING_WEIR_connect_timeout),
+        .tls_timeout_ms = config_ms(c, SETTING_WEIR_tls_timeout),
+        .header_timeout_ms = config_ms(c, SETTING_WEIR_header_timeout),
+        .body_timeout_ms = config_ms(c, SETTING_WEIR_body_timeout),
+        .idle_timeout_ms = config_ms(c, SETTING_WEIR_idle_timeout),
+        .write_timeout_ms = config_ms(c, SETTING_WEIR_write_timeout),
+        .upstream_idle_ms = config_ms(c, CONFIG_FIRST(c, SETTING_WEIR_upstream_idle_timeout,
+                                                      SETTING_ENV_AIOHTTP_KEEPALIVE_TIMEOUT,
+                                                      SETTING_WEIR_upstream_idle_timeout)),
+        .drain_ms = config_ms(c, SETTING_WEIR_drain_seconds),
+        .max_connections = config_u32(c, SETTING_WEIR_max_connections),
+        .workers = config_workers(c),
+        .health_probe_timeout_ms = config_ms(c, SETTING_ENV_HEALTH_CHECK_TIMEOUT_SECONDS),
+        .port = config_port(c),
+        .max_body_bytes = max_body_bytes(c),
+        .max_inflight_bytes = (uint64_t)config_u32(c, SETTING_WEIR_max_inflight_mb) << 20,
+    };
+}
+
+/* ---- the whole ---- */
+
+static enum errc write_all(int fd, const char *p, size_t n, struct err *e)
+{
+    while (n) {
+        ssize_t put_n = write(fd, p, n);
+        if (put_n < 0)
+            return err_set(e, ERRC_SYS, errno, "generation: write");
+        p += put_n;
+        n -= (size_t)put_n;
+    }
+    return ERRC_OK;
+}
+
+static enum errc seal(int *ret_fd, const struct file *f, struct err *e)
+{
+    int fd = memfd_create("weir-generation", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return err_set(e, ERRC_SYS, errno, "generation: memfd_create");
+    enum errc rc = write_all(fd, f->p, f->n, e);
+    if (rc == ERRC_OK &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        rc = err_set(e, ERRC_SYS, errno, "generation: seal");
+    if (rc)
+        (void)close(fd); /* the failure is told already */
+    else
+        *ret_fd = fd;
+    return rc;
+}
+
+enum errc snapshot_build(int *ret_fd, const struct config *c, uint64_t n, struct slots *slots,
+                         struct err *e)
+{
+    struct build b = {.c = c};
+    struct snap_header h = {.magic = SNAP_MAGIC,
+                            .version = SNAP_VERSION,
+                            .header_size = sizeof h,
+                            .generation = n,
+                            .built_us = clock_wall_us()};
+    enum errc rc;
+
+    arena_init(&b.scratch, NULL, MAX_FILE);
+    (void)file_reserve(&b.file, sizeof h);
+    collect_names(&b);
+    h.config_hash = put(&b.file, c->hash);
+    put_settings(&b, &h.settings);
+    put_names(&b, &h);
+    put_patterns(&b, &h);
+    put_groups(&b, &h);
+    put_deployments(&b, &h, slots);
+    put_origins(&b, &h, slots);
+    put_prices(&b, &h);
+    (void)file_reserve(&b.file, 0); /* whole words */
+    h.total_size = b.file.n;
+    if (b.file.failed || !arena_ok(&b.scratch)) {
+        rc = err_set(e, ERRC_LIMIT, 0, "generation: larger than %d bytes, or no memory", MAX_FILE);
+    } else {
+        memcpy(b.file.p, &h, sizeof h);
+        rc = seal(ret_fd, &b.file, e);
+    }
+    file_deinit(&b.file);
+    arena_reset(&b.scratch);
+    return rc;
+}
+
+void slots_adopt(struct slots *s, const struct snapshot *generation)
+{
+    const struct snap_header *h = generation->h;
+    struct arena a;
+
+    arena_init(&a, NULL, MAX_FILE);
+    for (uint32_t i = 0; i < h->deployments.n; i++) {
+        const struct snap_deployment *d =
+            SNAP_AT(generation, h->deployments, struct snap_deployment, i);
+        if (d)
+            slots_set(s, SLOT_DEPLOYMENT, snap_str(generation, d->id), d->slot, h->generation);
+    }
+    for (uint32_t i = 0; i < h->origins.n; i++) {
+        const struct snap_origin *o = SNAP_AT(generation, h->origins, struct snap_origin, i);
+        if (!o)
+            continue;
+        struct config_origin same = {.host = snap_str(generation, o->host),
+                                     .ca = snap_str(generation, o->ca),
+                                     .proxy_host = snap_str(generation, o->proxy_host),
+                                     .proxy_auth = snap_str(generation, o->proxy_auth),
+                                     .port = o->port,
+                                     .proxy_port = o->proxy_port,
+                                     .flags = o->flags};
+        slots_set(s, SLOT_ORIGIN, origin_key(&a, &same), o->slot, h->generation);
+    }
+    arena_reset(&a);
+}

@@ -1,0 +1,227 @@
+/* Look-ups in a mapped generation. What the file says is checked on opening as far as whole arrays
+ * go; single references are clamped by snap_str() where they are used. */
+
+#include "snapshot/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/gateway/price_map.h"
+
+#define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+
+static bool array_fits(const struct snapshot *s, struct snap_ref r, size_t size)
+{
+    return r.off % 8 == 0 && (uint64_t)r.off + (uint64_t)r.n * size <= s->size;
+}
+
+/* An index is a power of two with free places, so that every probe ends. */
+static bool index_fits(const struct snapshot *s, struct snap_ref index, uint32_t n)
+{
+    if (!array_fits(s, index, sizeof(uint32_t)) || (index.n & (index.n - 1)))
+        return false;
+    return index.n > n;
+}
+
+enum errc snapshot_check(struct snapshot *s, const void *base, size_t n, struct err *e)
+{
+    const struct snap_header *h = base;
+
+    *s = (struct snapshot){.base = base, .size = n, .h = h, .refs = 1};
+    if (n < sizeof *h || h->magic != SNAP_MAGIC)
+        return err_set(e, ERRC_INVALID, 0, "generation: not one");
+    if (h->version != SNAP_VERSION || h->header_size != sizeof *h)
+        return err_set(e, ERRC_INVALID, 0, "generation: version %u, this program reads %u",
+                       h->version, SNAP_VERSION);
+    if (h->total_size != n || n > UINT32_MAX)
+        return err_set(e, ERRC_INVALID, 0, "generation: %zu bytes, %llu expected", n,
+                       (unsigned long long)h->total_size);
+    if (!array_fits(s, h->names, sizeof(struct snap_name)) ||
+        !array_fits(s, h->patterns, sizeof(struct snap_pattern)) ||
+        !array_fits(s, h->groups, sizeof(struct snap_group)) ||
+        !array_fits(s, h->deployments, sizeof(struct snap_deployment)) ||
+        !array_fits(s, h->origins, sizeof(struct snap_origin)) ||
+        !array_fits(s, h->prices, sizeof(struct snap_priced_model)) ||
+        !index_fits(s, h->name_index, h->names.n) || !index_fits(s, h->price_index, h->prices.n))
+        return err_set(e, ERRC_INVALID, 0, "generation: an array outside the file");
+    for (uint32_t i = 0; i < h->groups.n; i++) {
+        const struct snap_group *g = SNAP_AT(s, h->groups, struct snap_group, i);
+        if (!g || !array_fits(s, g->members, sizeof(struct snap_member)))
+            return err_set(e, ERRC_INVALID, 0, "generation: members outside the file");
+    }
+    for (uint32_t i = 0; i < h->deployments.n; i++) {
+        const struct snap_deployment *d = SNAP_AT(s, h->deployments, struct snap_deployment, i);
+        if (!d || !array_fits(s, d->edits, sizeof(struct snap_edit)))
+            return err_set(e, ERRC_INVALID, 0, "generation: edits outside the file");
+    }
+    return ERRC_OK;
+}
+
+enum errc snapshot_open(struct snapshot **ret_s, int fd, struct err *e)
+{
+    struct snapshot *s;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_set(e, ERRC_SYS, errno, "generation: fstat");
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALS) != SEALS)
+        return err_set(e, ERRC_INVALID, 0, "generation: not sealed");
+    if (st.st_size < (off_t)sizeof(struct snap_header))
+        return err_set(e, ERRC_INVALID, 0, "generation: not one");
+    size_t n = (size_t)st.st_size;
+    void *base = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED)
+        return err_set(e, ERRC_SYS, errno, "generation: mmap");
+    (void)madvise(base, n, MADV_DONTDUMP); /* it holds credentials; without it a core would */
+    s = malloc(sizeof *s);
+    enum errc rc = s ? snapshot_check(s, base, n, e)
+                     : err_set(e, ERRC_NOMEM, 0, "generation: a mapping of it");
+    if (rc) {
+        free(s);
+        (void)munmap(base, n); /* it was mapped so */
+        return rc;
+    }
+    *ret_s = s;
+    return ERRC_OK;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    s->refs++;
+    return s;
+}
+
+struct snapshot *snapshot_unref(struct snapshot *s)
+{
+    if (!s || --s->refs)
+        return NULL;
+    (void)munmap((void *)(uintptr_t)s->base, s->size); /* it was mapped so */
+    free(s);
+    return NULL;
+}
+
+/* The entry of `name`, or NULL. */
+static const struct snap_name *name_get(const struct snapshot *s, struct str name)
+{
+    struct snap_ref index = s->h->name_index;
+    uint32_t hash = snap_hash(name.p, name.n);
+
+    for (uint32_t i = 0; i < index.n; i++) {
+        const uint32_t *at = SNAP_AT(s, index, uint32_t, (hash + i) & (index.n - 1));
+        const struct snap_name *e = at ? SNAP_AT(s, s->h->names, struct snap_name, *at) : NULL;
+        if (!e)
+            return NULL;
+        if (e->hash == hash && str_eq(snap_str(s, e->name), name))
+            return e;
+    }
+    return NULL;
+}
+
+/*
+ * Fills captured[] when `pattern` matches. Each star takes as much as it can, the first one first,
+ * as a regular expression's (.*) would: the pieces between stars are therefore placed from the end
+ * on, each as far right as it goes.
+ */
+static bool pattern_match(struct str pattern, struct str name, struct snap_found *f)
+{
+    struct str piece[SNAP_STARS + 1], rest = pattern;
+    unsigned n = 0;
+
+    while (n < SNAP_STARS && str_cut(rest, '*', &piece[n], &rest))
+        n++;
+    piece[n] = rest;
+    if (n == 0 || memchr(rest.p ? rest.p : "", '*', rest.n) || !str_starts(name, piece[0]))
+        return false;
+    if (name.n < piece[0].n + piece[n].n || !str_ends(name, piece[n]))
+        return false;
+    size_t end = name.n - piece[n].n; /* where the star before the last placed piece ends */
+    for (unsigned k = n - 1; k > 0; k--) {
+        size_t at = end - piece[k].n;
+        if (end < piece[0].n + piece[k].n)
+            return false;
+        while (piece[k].n && memcmp(name.p + at, piece[k].p, piece[k].n) != 0)
+            if (at-- == piece[0].n)
+                return false;
+        f->captured[k] = (struct str){name.p + at + piece[k].n, end - at - piece[k].n};
+        end = at;
+    }
+    f->captured[0] = (struct str){name.p + piece[0].n, end - piece[0].n};
+    f->n_captured = n;
+    return true;
+}
+
+static bool find_pattern(const struct snapshot *s, struct str name, struct snap_found *f)
+{
+    for (uint32_t i = 0; i < s->h->patterns.n; i++) {
+        const struct snap_pattern *p = SNAP_AT(s, s->h->patterns, struct snap_pattern, i);
+        if (!p || !pattern_match(snap_str(s, p->pattern), name, f))
+            continue;
+        f->group = SNAP_AT(s, s->h->groups, struct snap_group, p->group);
+        return f->group != NULL;
+    }
+    return false;
+}
+
+bool snap_find(const struct snapshot *s, struct str name, struct snap_found *ret)
+{
+    const struct snap_name *e = name_get(s, name);
+
+    *ret = (struct snap_found){0};
+    if (!e)
+        return find_pattern(s, name, ret);
+    switch ((enum snap_name_kind)e->kind) {
+    case SNAP_NAME_GROUP:
+        ret->group = SNAP_AT(s, s->h->groups, struct snap_group, e->target);
+        return ret->group != NULL;
+    case SNAP_NAME_ALIAS:
+        return find_pattern(s, snap_str(s, e->alias_of), ret);
+    case SNAP_NAME_UPSTREAM:
+        if (find_pattern(s, name, ret))
+            return true;
+        *ret = (struct snap_found){0};
+        break;
+    case SNAP_NAME_DEPLOYMENT:
+        break;
+    case SNAP_NAME_LISTED:
+        return false;
+    }
+    ret->deployment = SNAP_AT(s, s->h->deployments, struct snap_deployment, e->target);
+    return ret->deployment != NULL;
+}
+
+struct price_search {
+    const struct snapshot *s;
+    const struct price *found;
+};
+
+static bool price_get(void *ctx, struct str name)
+{
+    struct price_search *search = ctx;
+    const struct snapshot *s = search->s;
+    struct snap_ref index = s->h->price_index;
+    uint32_t hash = snap_hash(name.p, name.n);
+
+    for (uint32_t i = 0; i < index.n; i++) {
+        const uint32_t *at = SNAP_AT(s, index, uint32_t, (hash + i) & (index.n - 1));
+        const struct snap_priced_model *m =
+            at ? SNAP_AT(s, s->h->prices, struct snap_priced_model, *at) : NULL;
+        if (!m)
+            return false;
+        if (m->hash == hash && str_eq(snap_str(s, m->name), name)) {
+            search->found = &m->price;
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct price *snap_price(const struct snapshot *s, struct str provider, struct str model)
+{
+    struct price_search search = {.s = s};
+
+    return price_lookup(provider, model, price_get, &search) ? search.found : NULL;
+}
