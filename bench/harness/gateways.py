@@ -236,8 +236,9 @@ def load(ctx, port, path="/v1/chat/completions", **options):
 
 
 def load_argv(ctx, port, path, options):
-    argv = machine.pinned(ctx.cores.load, [f"{ctx.build}/bench/weir-bench-load", "--json", "1", "--url",
-                                           f"http://127.0.0.1:{port}{path}", "--header", f"Authorization: Bearer {KEY}"])
+    argv = machine.pinned(ctx.cores.load, [
+        f"{ctx.build}/bench/weir-bench-load", "--json", "1", "--url", f"http://127.0.0.1:{port}{path}", "--header",
+        f"Authorization: Bearer {KEY}"])
     for name, value in options.items():
         argv += [f"--{name.replace('_', '-')}", str(int(value) if isinstance(value, float) else value)]
     return argv

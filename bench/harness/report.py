@@ -43,7 +43,10 @@ def number(v):
         return "–"
     if v == 0:
         return "0"
-    return f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.1f}" if abs(v) >= 20 else f"{v:.2f}" if abs(v) >= 0.1 else f"{v:.4f}"
+    for least, digits in ((1000, 0), (20, 1), (0.1, 2)):
+        if abs(v) >= least:
+            return f"{v:,.{digits}f}"
+    return f"{v:.4f}"
 
 
 def verdict(got, must, aim):

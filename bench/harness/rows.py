@@ -19,7 +19,7 @@ gateways.MODELS += [STREAM["model"], HELD]
 
 
 class Spent:
-    """CPU seconds since it was made: of the gateway, the mock, what keeps cores awake, the gateway's core, all cores."""
+    """CPU seconds since it was made: gateway, mock, what keeps cores awake, the gateway's core, all cores in use."""
 
     def __init__(self, ctx, gateway):
         self.readers = {
