@@ -37,6 +37,21 @@ static const struct provider *config_provider(const struct target_config *c, str
     return provider_find(c->custom_llm_provider);
 }
 
+/*
+ * The row whose variables and default base hold: that of the prefix as it is written, also where
+ * the name behind it is another row's (azure/mistral-large is no reason to send OPENAI_API_KEY).
+ */
+static const struct provider *config_vars(const struct target_config *c, const struct provider *row)
+{
+    const struct provider *written;
+    struct str prefix, name;
+
+    if (c->custom_llm_provider.n || !str_cut(c->model, '/', &prefix, &name))
+        return row;
+    written = provider_find(prefix);
+    return written ? written : row;
+}
+
 struct str target_provider(const struct target_config *c, struct str *ret_model)
 {
     const struct provider *p = config_provider(c, ret_model);
@@ -84,7 +99,7 @@ static enum errc placeholder_value(const struct make *m, struct str name, struct
 /* The row's base with its placeholders filled. */
 static enum errc default_base(const struct make *m, struct str *ret)
 {
-    struct str head, tail, name, rest, value = {0}, base = m->row->base;
+    struct str head, tail, name, rest, value = {0}, base = m->vars->base;
 
     while (str_cut(base, '{', &head, &tail)) {
         str_cut(tail, '}', &name, &rest);
@@ -115,7 +130,7 @@ enum errc make_base(struct make *m)
     if (m->base.host.n)
         return ERRC_OK; /* an adapter that hands on to another has it already */
     if (!text.n)
-        text = make_env(m, m->row->bases);
+        text = make_env(m, m->vars->bases);
     m->base_is_configured = text.n != 0;
     if (!text.n) {
         enum errc rc = default_base(m, &text);
@@ -125,7 +140,8 @@ enum errc make_base(struct make *m)
     if (!text.n)
         return err_set(m->e, ERRC_INVALID, 0,
                        "api_base: provider " STR_FMT " has no default; set it%s" STR_FMT,
-                       STR_ARG(m->row->id), m->row->bases.n ? " or " : "", STR_ARG(m->row->bases));
+                       STR_ARG(m->vars->id), m->vars->bases.n ? " or " : "",
+                       STR_ARG(m->vars->bases));
     return make_base_at(m, text);
 }
 
@@ -136,8 +152,8 @@ void make_key(struct make *m)
 {
     const struct provider *row = m->row;
 
-    m->key_names = row->keys;
-    m->key = m->c->api_key.n ? m->c->api_key : make_env(m, row->keys);
+    m->key_names = m->vars->keys;
+    m->key = m->c->api_key.n ? m->c->api_key : make_env(m, m->vars->keys);
     switch (row->auth) {
     case AUTH_BEARER:
         if (!m->key.n)
@@ -439,6 +455,7 @@ enum errc target_make(struct target *t, const struct target_config *c, struct ar
                        "openai/" STR_FMT,
                        (int)MIN(c->model.n, 100), c->model.p, (int)MIN(c->model.n, 100),
                        c->model.p);
+    m.vars = config_vars(c, m.row);
     t->provider = m.row->id;
     t->model = m.name;
     t->unsupported = unsupported(m.row, a);

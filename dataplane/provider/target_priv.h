@@ -11,7 +11,8 @@
 struct make {
     struct target *t; /* being filled */
     const struct target_config *c;
-    const struct provider *row; /* whose variables and rules hold */
+    const struct provider *row;  /* whose rules hold */
+    const struct provider *vars; /* whose variables and default base hold */
     struct arena *a;
     struct err *e;
     struct str name;         /* model name behind the provider prefix, as configured */
