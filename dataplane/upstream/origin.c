@@ -32,7 +32,7 @@ static uint64_t origin_total(const struct origin *o)
     const struct shared *s = o->pool->shared;
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < s->header->n_regions; i++) {
+    for (unsigned i = 0; i < shared_regions(s); i++) {
         struct region *r = shared_region(s, i);
         if (atomic_load_explicit(&r->state, memory_order_relaxed) == REGION_HELD)
             sum += __atomic_load_n(&r->origin_connections[o->slot], __ATOMIC_RELAXED);

@@ -90,9 +90,6 @@ enum errc pool_new(struct pool **ret_p, uv_loop_t *loop, const struct shared *sh
     slab_init(&p->conns, sizeof(struct upconn), POOL_CONNECTIONS);
     slab_init(&p->waits, sizeof(struct pool_wait), POOL_WAITS);
     slab_init(&p->outs, sizeof(struct out_buf), POOL_CONNECTIONS);
-    /* what a dead predecessor left */
-    memset(region->origin_connections, 0, sizeof region->origin_connections);
-    __atomic_store_n(&region->metric[METRIC_UPSTREAM_CONNECTIONS], 0, __ATOMIC_RELAXED);
 
     (void)uv_idle_init(loop, &p->later); /* these three cannot fail */
     (void)uv_timer_init(loop, &p->tick);
