@@ -230,6 +230,34 @@ def assert_ledger_minus(weir, mock, broken):
     assert len(set(mock.ledger) - set(ids)) <= broken
 
 
+@pytest.mark.slow
+def test_a_hung_worker_is_replaced(start, upstream):
+    """P-02: silent for 2 s, ended by SIGABRT, at the latest a second later by SIGKILL."""
+    weir = start(standard.config(upstream.url), workers=2)
+    hung = weir.workers()[0]
+    os.kill(hung, signal.SIGSTOP)
+    weir.wait(lambda: hung not in weir.workers() and len(weir.workers()) == 2, 8, "a worker in its place")
+    for _ in range(20):
+        assert weir.post("/v1/chat/completions", CHAT).status == 200
+
+
+def test_workers_serve_without_their_manager(start, upstream):
+    """P-04: nothing of a request needs the manager."""
+    weir = start(standard.config(upstream.url), workers=2)
+    children = [weir.link(), *weir.workers()]
+    try:
+        weir.process.kill()
+        weir.process.wait()
+        for _ in range(20):
+            assert weir.post("/v1/chat/completions", CHAT).status == 200
+        weir.records(20)
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        weir.kill()
+
+
 def test_torn_tail_of_the_spool_is_cut_off(start, upstream):
     """M-03: what was whole before is whole after, and writing goes on."""
     weir = start(standard.config(upstream.url))

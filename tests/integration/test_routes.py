@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support import standard
+from support.dialects import TEXT
 from support.http import Client
 from support.weir import MASTER_KEY
 
@@ -355,6 +356,14 @@ def test_mock_response_of_the_master_key(weir, mock):
     reply = weir.post("/v1/chat/completions", {**CHAT, "mock_response": "Canned."})
     assert reply.json["choices"][0]["message"]["content"] == "Canned."
     assert mock.requests == []
+
+
+def test_mock_response_of_anybody_else_is_stripped(start, mock):
+    """8.4: without a master key nobody is trusted with it."""
+    weir = start(standard.config(mock.url), key=None)
+    reply = weir.post("/v1/chat/completions", {**CHAT, "mock_response": "Canned."}, key=None)
+    assert reply.json["choices"][0]["message"]["content"] == TEXT
+    assert mock.request.json == {**CHAT, "model": "gpt-up"}
 
 
 def test_mock_response_of_the_configuration(weir, mock):

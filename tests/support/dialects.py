@@ -117,7 +117,7 @@ def chat_usage(e):
 
 def _user_text(body):
     """What to say, and whether to call a tool first."""
-    last = body["messages"][-1]
+    last = body["messages"][-1] if body["messages"] else {"role": "user", "content": ""}
     if last["role"] == "tool":
         return f"The tool said {last['content']}", False
     images = [p for p in last["content"] if p.get("type") == "image_url"] if isinstance(last["content"], list) else []
@@ -322,7 +322,7 @@ def messages_usage(e, output):
 def messages(request):
     body = request.json
     e = _entry(request, "messages", "msg_")
-    last = body["messages"][-1]["content"]
+    last = body["messages"][-1]["content"] if body["messages"] else ""
     result = [b for b in last if b.get("type") == "tool_result"] if isinstance(last, list) else []
     blocks = []
     if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):

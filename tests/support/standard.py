@@ -79,6 +79,7 @@ def config(base, **more):
         "model_list": models(base),
         "router_settings": {
             "num_retries": 0,
+            "disable_cooldowns": True,  # models that always fail must go on saying why
             "model_group_alias": {"alias-pub": "gpt-pub", "hidden-pub": {"model": "gpt-pub", "hidden": True}},
         },
         **more,
