@@ -190,13 +190,16 @@ static void make_azure_key(struct make *m)
     m->key_word = STR("Bearer ");
 }
 
+/* Encoded: it becomes part of the request line. */
 static struct str azure_version(struct make *m)
 {
     struct str v = m->c->api_version;
 
     if (!v.n)
         v = url_query_value(&m->base, STR("api-version"));
-    return v.n ? v : make_env(m, STR("AZURE_API_VERSION"));
+    if (!v.n)
+        v = make_env(m, STR("AZURE_API_VERSION"));
+    return url_encode(v, m->a);
 }
 
 /* The paths of all APIs served, `root` before and the API's own end behind. */
