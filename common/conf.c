@@ -104,8 +104,9 @@ void conf_note(struct conf_log *log, enum conf_severity severity, const struct c
     if (!note)
         return; /* the arena failed: whoever builds in it finds out */
     note->severity = severity;
-    if (at && at->line)
-        note->text = arena_printf(log->arena, "%s:%u: %s", at->file, at->line, what);
+    uint32_t line = at && at->key_line ? at->key_line : at ? at->line : 0;
+    if (line)
+        note->text = arena_printf(log->arena, "%s:%u: %s", at->file, line, what);
     else
         note->text = arena_printf(log->arena, "%s%s%s", at ? at->file : "", at ? ": " : "", what);
     if (log->last)
@@ -125,11 +126,15 @@ static bool is_scalar(const struct conf_node *n)
     return n->kind != CONF_LIST && n->kind != CONF_MAP;
 }
 
-/* Names the kind, never the value: it may be a secret in the wrong place. */
+/* Quotes what is short: a longer text may be a secret in the wrong place. */
 static bool mismatch(struct conf_log *log, const struct conf_node *n, const char *wanted)
 {
-    conf_note(log, CONF_ERROR, n, "%.*s: %s is wanted, not %s", STR_ARG(n->key), wanted,
-              conf_kind_name(n->kind));
+    if (is_scalar(n) && n->text.n && n->text.n <= 12)
+        conf_note(log, CONF_ERROR, n, STR_FMT ": %s is wanted, not \"" STR_FMT "\"",
+                  STR_ARG(n->key), wanted, STR_ARG(n->text));
+    else
+        conf_note(log, CONF_ERROR, n, STR_FMT ": %s is wanted, not %s", STR_ARG(n->key), wanted,
+                  conf_kind_name(n->kind));
     return false;
 }
 

@@ -81,7 +81,7 @@ struct conf_log { /* zeroed but for `arena` is empty */
     unsigned n_errors;
 };
 
-/* `at` names the place; NULL: none. */
+/* `at` names the place: the line of its key, or of the value when it has none; NULL: no place. */
 void conf_note(struct conf_log *log, enum conf_severity severity, const struct conf_node *at,
                const char *fmt, ...) PRINTF(4, 5);
 

@@ -28,14 +28,14 @@ enum setting_section {
 
 #define SETTING_TYPES(X)                                                                           \
     X(BOOL, "true or false")                                                                       \
-    X(COUNT, "whole number")                                                                       \
-    X(NUMBER, "number")                                                                            \
+    X(COUNT, "a whole number")                                                                     \
+    X(NUMBER, "a number")                                                                          \
     X(SECONDS, "seconds")                                                                          \
     X(MB, "MiB")                                                                                   \
     X(TEXT, "text")                                                                                \
-    X(NAMES, "text or list of texts")                                                              \
-    X(LIST, "list")                                                                                \
-    X(MAP, "map")                                                                                  \
+    X(NAMES, "text or a list of texts")                                                            \
+    X(LIST, "a list")                                                                              \
+    X(MAP, "a map")                                                                                \
     X(ANY, "any")
 
 enum setting_type {

@@ -65,16 +65,25 @@ static void unknown_key(enum setting_section section, const struct conf_node *n,
 {
     struct str where = setting_section_name(section);
     enum setting_id near = setting_nearest(section, n->key);
-    struct conf_node at = *n;
+    const char *dot = where.n ? "." : "";
 
-    at.line = n->key_line;
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        const struct setting *s = setting_at((enum setting_id)id);
+        if (s->section >= SECTION_ROUTER && s->section != SECTION_CREDENTIAL &&
+            s->section < SECTION_ENV && str_eq(s->key, n->key)) {
+            conf_note(log, CONF_ERROR, n,
+                      STR_FMT "%s" STR_FMT ": no such key; it belongs into " STR_FMT,
+                      STR_ARG(where), dot, STR_ARG(n->key),
+                      STR_ARG(setting_section_name(s->section)));
+            return;
+        }
+    }
     if (near == SETTINGS)
-        conf_note(log, CONF_ERROR, &at, STR_FMT "%s" STR_FMT ": no such key", STR_ARG(where),
-                  where.n ? "." : "", STR_ARG(n->key));
+        conf_note(log, CONF_ERROR, n, STR_FMT "%s" STR_FMT ": no such key", STR_ARG(where), dot,
+                  STR_ARG(n->key));
     else
-        conf_note(log, CONF_ERROR, &at,
-                  STR_FMT "%s" STR_FMT ": no such key; the nearest is " STR_FMT, STR_ARG(where),
-                  where.n ? "." : "", STR_ARG(n->key), STR_ARG(setting_at(near)->key));
+        conf_note(log, CONF_ERROR, n, STR_FMT "%s" STR_FMT ": no such key; the nearest is " STR_FMT,
+                  STR_ARG(where), dot, STR_ARG(n->key), STR_ARG(setting_at(near)->key));
 }
 
 static bool is_nothing(const struct conf_node *n)
@@ -261,6 +270,28 @@ uint64_t config_worker_memory(const struct config *c)
 
 /* ---- the whole ---- */
 
+static bool is_loopback(struct str host)
+{
+    return str_starts(host, STR("127.")) || str_eq(host, STR("::1")) ||
+           str_eq(host, STR("localhost"));
+}
+
+/* Without a master key everybody who reaches the port is let in. */
+static void check_master_key(struct config *c)
+{
+    const struct conf_node *host = c->value[SETTING_WEIR_host];
+
+    if (config_master_key(c).n)
+        return;
+    if (host && !is_loopback(host->text))
+        conf_note(&c->log, CONF_ERROR, host,
+                  "weir.host: without general_settings.master_key only a loopback address");
+    else
+        conf_note(&c->log, CONF_WARNING, NULL,
+                  "no master key: everybody on this machine may call, nobody else "
+                  "(general_settings.master_key, LITELLM_MASTER_KEY)");
+}
+
 struct config *config_free(struct config *c)
 {
     if (!c)
@@ -299,6 +330,7 @@ enum errc config_read(struct config **ret_c, const char *path, target_env_fn env
     if (rc)
         return rc;
     read_sections(c);
+    check_master_key(c);
     read_prices(c);
     config_read_trust(c);
     config_read_models(c);

@@ -39,8 +39,9 @@ int config_check(const char *path, FILE *out)
     AUTO_FREE(config) struct config *c = NULL;
     struct err e = {0};
 
-    if (config_read(&c, path, config_environ, NULL, &e)) {
-        (void)fprintf(out, "error: %s\n%s: refused\n", e.msg, path);
+    enum errc rc = config_read(&c, path, config_environ, NULL, &e);
+    if (rc) { /* a file that cannot be opened has no verdict */
+        (void)fprintf(rc == ERRC_SYS ? stderr : out, "error: %s\n", e.msg);
         return 1;
     }
     print_notes(c, out);

@@ -1,7 +1,8 @@
 /*
  * model_list to deployments. One entry is credential_list values and default_litellm_params merged
  * under its own parameters, then one deployment, or one of each organization. A broken entry is
- * left out with a warning (router_settings.ignore_invalid_deployments), the others go on.
+ * left out with a warning (router_settings.ignore_invalid_deployments), the others go on; when
+ * none is left the file is refused.
  */
 
 #include "common/gateway/glob.h"
@@ -189,14 +190,17 @@ static void make_target(struct config *c, struct config_deployment *d, struct st
 
 /* ---- price, mode, limits ---- */
 
-/* Own figures of one map; false when it has none that price. */
-static bool own_prices(struct price *price, const struct conf_node *map, struct conf_log *log)
+/* Own figures of one map; false when it has none that price. `limits` are read from model_info
+ * alone: max_tokens of litellm_params is the request's. */
+static bool own_prices(struct price *price, const struct conf_node *map, bool limits,
+                       struct conf_log *log)
 {
     bool any = false;
 
     CONF_FOREACH(map, it)
     {
-        if (it->kind != CONF_INT && it->kind != CONF_FLOAT && it->kind != CONF_STR)
+        if ((it->kind != CONF_INT && it->kind != CONF_FLOAT && it->kind != CONF_STR) ||
+            !(limits || is_price_field(it->key)))
             continue;
         switch (price_set(price, it->key, it->text)) {
         case PRICE_FIELD_SET:
@@ -227,8 +231,8 @@ static void price_of(struct config *c, struct config_deployment *d, struct conf_
     } else {
         d->priced = (struct priced_model){0};
     }
-    own = own_prices(&d->price, d->params, log);
-    own = own_prices(&d->price, d->info, log) || own;
+    own = own_prices(&d->price, d->params, false, log);
+    own = own_prices(&d->price, d->info, true, log) || own;
     if (found || own)
         d->flags |= SNAP_PRICED;
 }
@@ -416,8 +420,10 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
     struct config_deployment d = {.at = entry};
     struct str one;
 
+    unsigned errors = log->n_errors;
+
     config_judge(c, SECTION_MODEL, entry, log, false);
-    if (log->n_errors)
+    if (log->n_errors > errors)
         return;
     if (!conf_text(NULL, name, &d.group) || d.group.n == 0) {
         conf_note(log, CONF_ERROR, entry, "model_name is missing");
@@ -442,7 +448,7 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
     d.litellm_model = text_of(d.params, "model");
     if (d.litellm_model.n == 0)
         conf_note(log, CONF_ERROR, d.raw_params, "litellm_params.model is missing");
-    if (log->n_errors || !is_wanted(c, d.info))
+    if (log->n_errors > errors || !is_wanted(c, d.info))
         return;
     organization = conf_get(d.params, STR("organization"));
     if (!setting_name(organization, 0, &one))
@@ -454,21 +460,28 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
 static void add_entries(struct models *m)
 {
     struct config *c = m->c;
+    struct conf_log log = {.arena = &c->arena};
+    unsigned broken = 0;
 
     CONF_FOREACH(m->list, entry)
     {
-        struct conf_log log = {.arena = &c->arena};
         uint32_t n = c->n_deployments;
+        unsigned errors = log.n_errors;
         add_entry(m, entry, &log);
-        if (log.n_errors)
-            c->n_deployments = n; /* all of its organizations, or none */
-        for (const struct conf_note *it = log.first; it; it = it->next)
-            if (it->severity == CONF_ERROR && m->strict)
-                conf_note(&c->log, CONF_ERROR, NULL, STR_FMT, STR_ARG(it->text));
-            else
-                conf_note(&c->log, CONF_WARNING, NULL, STR_FMT "%s", STR_ARG(it->text),
-                          it->severity == CONF_ERROR ? "; the deployment is left out" : "");
+        if (log.n_errors == errors)
+            continue;
+        c->n_deployments = n; /* all of its organizations, or none */
+        broken++;
     }
+    bool stop = m->strict || (broken && c->n_deployments == 0);
+    for (const struct conf_note *it = log.first; it; it = it->next)
+        if (it->severity == CONF_ERROR && stop)
+            conf_note(&c->log, CONF_ERROR, NULL, STR_FMT, STR_ARG(it->text));
+        else
+            conf_note(&c->log, CONF_WARNING, NULL, STR_FMT "%s", STR_ARG(it->text),
+                      it->severity == CONF_ERROR ? "; the deployment is left out" : "");
+    if (c->n_deployments == 0 && !stop)
+        conf_note(&c->log, CONF_WARNING, NULL, "no model can be served");
 }
 
 /* ---- groups, aliases ---- */
@@ -573,6 +586,4 @@ void config_read_models(struct config *c)
     add_entries(&m);
     make_groups(c);
     make_aliases(c);
-    if (c->n_deployments == 0)
-        conf_note(&c->log, CONF_WARNING, NULL, "no model can be served");
 }
