@@ -1,7 +1,7 @@
 /*
  * The scanner is a byte-driven state machine with two fast paths: the inside of strings, where most
- * bytes of a prompt are, is crossed 16 bytes at a time; unwatched containers are crossed by
- * brackets and quotes alone.
+ * bytes of a prompt are, and unwatched containers, of which only brackets and quotes matter. Both
+ * are crossed 64 bytes at a time.
  */
 
 #include "common/json_scan.h"
@@ -46,27 +46,57 @@ void json_scan_init(struct json_scan *s, const struct json_watch *root, json_mem
     s->is_object = 0;
     s->depth = s->skip = 0;
     s->state = S_VALUE;
-    s->in_key = s->text_cut = false;
+    s->word_at = 0;
+    s->in_key = s->key_escaped = false;
     s->text_n = 0;
     s->level[0] = (struct json_level){.member = root};
 }
 
-/* The first byte in [p, end) that ends or escapes a string or may not stand in one; `end` if none.
- */
-static const char *string_stop(const char *p, const char *end)
+#ifdef __SSE2__
+static __m128i load16(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static __m128i is_byte16(__m128i v, char c)
+{
+    return _mm_cmpeq_epi8(v, _mm_set1_epi8(c));
+}
+
+static __m128i is_control16(__m128i v)
+{
+    return _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+}
+
+static uint64_t mask16(__m128i v)
+{
+    return (uint64_t)(unsigned)_mm_movemask_epi8(v);
+}
+
+/* Bytes that end or escape a string or may not stand in one. */
+static __m128i is_stop16(__m128i v)
+{
+    return _mm_or_si128(_mm_or_si128(is_byte16(v, '"'), is_byte16(v, '\\')), is_control16(v));
+}
+#endif
+
+/* The first byte in [p, end) that ends or escapes a string or may not stand in one, or `end`. */
+static inline const char *string_stop(const char *p, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), escape = _mm_set1_epi8('\\'),
-                  space = _mm_set1_epi8(0x1f);
-
+    for (; end - p >= 64; p += 64) { /* most strings end in the first 16 bytes or not at all */
+        uint64_t first = mask16(is_stop16(load16(p)));
+        if (first)
+            return p + __builtin_ctzll(first);
+        __m128i b = is_stop16(load16(p + 16)), c = is_stop16(load16(p + 32)),
+                d = is_stop16(load16(p + 48));
+        if (mask16(_mm_or_si128(_mm_or_si128(b, c), d)))
+            return p + __builtin_ctzll(mask16(b) << 16 | mask16(c) << 32 | mask16(d) << 48);
+    }
     for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i hit =
-            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, escape)),
-                         _mm_cmpeq_epi8(_mm_min_epu8(v, space), v));
-        int mask = _mm_movemask_epi8(hit);
+        uint64_t mask = mask16(is_stop16(load16(p)));
         if (mask)
-            return p + __builtin_ctz((unsigned)mask);
+            return p + __builtin_ctzll(mask);
     }
 #endif
     while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
@@ -80,34 +110,41 @@ const char *json_string_end(const char *p, const char *end)
         p = string_stop(p, end);
         if (p == end || (unsigned char)*p < 0x20)
             return NULL;
-        if (*p++ == '"')
-            return p;
-        if (p++ == end) /* an escape */
+        if (*p == '"')
+            return p + 1;
+        if (end - p < 2)
             return NULL;
+        p += 2; /* an escape */
     }
 }
 
 static const struct json_watch *watch_find(const struct json_watch *node, struct str key)
 {
-    for (unsigned i = 0; i < node->n_children; i++) {
-        const struct json_watch *c = &node->children[i];
-        if (c->key.n == key.n && memcmp(c->key.p, key.p, key.n) == 0)
-            return c;
+    unsigned i = 0;
+
+#ifdef __SSE2__
+    for (; node->lengths && i + 16 <= node->n_children; i += 16) {
+        __m128i lengths = load16((const char *)node->lengths + i);
+        uint64_t mask = mask16(is_byte16(lengths, (char)MIN(key.n, 255)));
+        for (; mask; mask &= mask - 1) {
+            const struct json_watch *c = &node->children[i + (unsigned)__builtin_ctzll(mask)];
+            if (str_eq(c->key, key))
+                return c;
+        }
     }
+#endif
+    for (; i < node->n_children; i++)
+        if (str_eq(node->children[i].key, key))
+            return &node->children[i];
     return NULL;
 }
 
 /* Keeps the bytes of a key or scalar that a feed ends in the middle of. */
 static void text_keep(struct json_scan *s, const char *p, size_t n)
 {
-    size_t room = sizeof s->text - s->text_n;
-
-    if (n > room) {
-        s->text_cut = true;
-        n = room;
-    }
-    memcpy(s->text + s->text_n, p, n);
-    s->text_n = (uint16_t)(s->text_n + n);
+    if (s->text_n < sizeof s->text)
+        memcpy(s->text + s->text_n, p, MIN(n, sizeof s->text - s->text_n));
+    s->text_n += n;
 }
 
 /* The whole token: from this feed alone, or what was kept and the rest of it. */
@@ -115,13 +152,43 @@ static struct str text_take(struct json_scan *s, const char *p, size_t n)
 {
     struct str whole = {p, n};
 
-    if (s->text_n || s->text_cut) {
+    if (s->text_n) {
         text_keep(s, p, n);
-        whole = s->text_cut ? (struct str){0} : (struct str){s->text, s->text_n};
+        whole = (struct str){s->text, s->text_n};
+        s->text_n = 0;
     }
-    s->text_n = 0;
-    s->text_cut = false;
-    return whole;
+    return whole.n <= sizeof s->text ? whole : (struct str){0};
+}
+
+/* RFC 8259 section 6. */
+static bool is_number(struct str s)
+{
+    const char *p = s.p, *end = s.p + s.n;
+    const char *from;
+
+    p += p < end && *p == '-';
+    from = p;
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    if (p == from || (*from == '0' && p - from > 1))
+        return false;
+    if (p < end && *p == '.') {
+        from = ++p;
+        while (p < end && *p >= '0' && *p <= '9')
+            p++;
+        if (p == from)
+            return false;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        p += p < end && (*p == '+' || *p == '-');
+        from = p;
+        while (p < end && *p >= '0' && *p <= '9')
+            p++;
+        if (p == from)
+            return false;
+    }
+    return p == end;
 }
 
 /* The value at the current level is complete: report it and expect what may follow. */
@@ -149,7 +216,7 @@ static void value_end(struct json_scan *s, uint64_t end, struct str text)
             .end = end,
             .text = text,
         };
-        if (!element && l->key_end - l->key_at - 2 <= sizeof s->key[0])
+        if (!element && l->key_end - l->key_at <= JSON_KEY_MAX + 2)
             m.key = (struct str){s->key[s->depth], l->key_n};
         s->fn(s->ctx, &m);
     }
@@ -158,25 +225,39 @@ static void value_end(struct json_scan *s, uint64_t end, struct str text)
     s->state = S_COMMA_OR_END;
 }
 
+static void depth_enter(struct json_scan *s, bool object)
+{
+    uint64_t bit = BIT64(s->depth++);
+
+    s->is_object = object ? s->is_object | bit : s->is_object & ~bit;
+}
+
+/* The innermost open container is an object. */
+static bool in_object(const struct json_scan *s)
+{
+    return s->depth && s->is_object & BIT64(s->depth - 1);
+}
+
 /* A container opens at `at`; false when it is too deep. */
 static bool container_open(struct json_scan *s, uint64_t at, bool object)
 {
     struct json_level *l = &s->level[s->depth];
     const struct json_watch *node = l->member;
 
-    if (s->depth == JSON_SCAN_DEPTH - 1)
+    if (s->depth == JSON_SCAN_DEPTH)
         return false;
     l->type = object ? JSON_OBJECT : JSON_ARRAY;
     l->at = at;
-    s->is_object = (s->is_object & ~BIT64(s->depth + 1)) | (object ? BIT64(s->depth + 1) : 0);
     bool watched = node && s->depth + 1 < JSON_WATCH_DEPTH &&
                    (object ? node->n_children || s->depth == 0 : node->elements != NULL);
     if (!watched) {
-        s->skip = s->depth++;
+        s->skip = s->depth;
         s->state = S_SKIP;
+        depth_enter(s, object);
         return true;
     }
-    struct json_level *inner = &s->level[++s->depth];
+    struct json_level *inner = &s->level[s->depth + 1];
+    depth_enter(s, object);
     *inner = (struct json_level){.node = node, .object_at = at};
     if (!object)
         inner->member = node->elements;
@@ -190,18 +271,38 @@ static void container_close(struct json_scan *s, uint64_t end)
     value_end(s, end, (struct str){0});
 }
 
+/* The member whose key, without its escapes, is watched, or NULL; false on a bad escape. */
+static __attribute__((noinline)) bool
+watch_find_escaped(const struct json_watch *node, struct str key, const struct json_watch **ret)
+{
+    char plain[JSON_TEXT_MAX];
+    size_t n = json_unescape(plain, key);
+
+    if (n == SIZE_MAX)
+        return false;
+    *ret = watch_find(node, (struct str){plain, n});
+    return true;
+}
+
 static bool key_end(struct json_scan *s, uint64_t end, struct str text)
 {
     struct json_level *l = &s->level[s->depth];
     struct str key = json_text_inner(text);
 
     l->key_end = end;
-    l->key_n = (uint8_t)MIN(key.n, sizeof s->key[0]);
+    l->key_n = (uint8_t)MIN(key.n, JSON_KEY_MAX);
     if (key.n)
         memcpy(s->key[s->depth], key.p, l->key_n);
-    if (s->no_key_escapes && s->depth == 1 && key.n && memchr(key.p, '\\', key.n))
-        return false;
-    l->member = text.n ? watch_find(l->node, key) : NULL;
+    if (s->depth > 1 && s->word.n && str_eq(key, s->word))
+        s->word_seen = true;
+    if (UNLIKELY(s->key_escaped)) {
+        if (s->no_key_escapes && s->depth == 1)
+            return false;
+        if (!watch_find_escaped(l->node, key, &l->member))
+            return false;
+    } else {
+        l->member = text.n ? watch_find(l->node, key) : NULL;
+    }
     s->in_key = false;
     s->state = S_COLON;
     return true;
@@ -223,7 +324,7 @@ static bool value_start(struct json_scan *s, char c, uint64_t at)
     struct json_level *l = &s->level[s->depth];
 
     l->at = at;
-    if (!s->is_object || !(s->is_object & BIT64(s->depth)))
+    if (!in_object(s))
         l->key_at = l->key_end = at;
     switch (c) {
     case '"':
@@ -244,59 +345,164 @@ static bool value_start(struct json_scan *s, char c, uint64_t at)
     }
 }
 
+/*
+ * A bracket in an unwatched container; false when that ends the run: with it, by a wrong one, or
+ * too deep.
+ */
+static bool skip_bracket(struct json_scan *s, char c)
+{
+    if (c == '{' || c == '[') {
+        if (s->depth == JSON_SCAN_DEPTH) {
+            s->state = S_DEEP;
+            return false;
+        }
+        depth_enter(s, c == '{');
+        return true;
+    }
+    if (in_object(s) != (c == '}')) {
+        s->state = S_BAD;
+        return false;
+    }
+    return --s->depth != s->skip;
+}
+
+/* The string whose inside goes on at p, up to and with its end or the end of the feed. */
+static const char *skip_string(struct json_scan *s, const char *p, const char *end)
+{
+    const char *from = p;
+    bool plain = true; /* no escape since `from` */
+
+    for (;;) {
+        if (s->state == S_SKIP_ESCAPE) {
+            if (p == end)
+                break;
+            p++;
+            s->state = S_SKIP_STRING;
+            plain = false;
+        }
+        p = string_stop(p, end);
+        if (p == end || *p == '"')
+            break;
+        s->state = *p == '\\' ? S_SKIP_ESCAPE : S_BAD;
+        if (s->state == S_BAD)
+            return p;
+        p++;
+    }
+    size_t n = (size_t)(p - from), seen = s->word_at ? s->word_at - 1u : 0;
+    bool match = s->word_at && plain && s->state == S_SKIP_STRING && n <= s->word.n - seen &&
+                 memcmp(from, s->word.p + seen, n) == 0;
+    s->word_at = match ? (uint8_t)(seen + n + 1) : 0;
+    if (p < end) {
+        s->word_seen |= s->word_at == s->word.n + 1;
+        s->state = S_SKIP;
+        p++;
+    }
+    return p;
+}
+
+#ifdef __SSE2__
+struct block { /* one bit per byte of 64 */
+    uint64_t quote, escape, control, bracket;
+};
+
+static struct block block_read(const char *p)
+{
+    struct block b = {0};
+
+    for (unsigned i = 0; i < 64; i += 16) {
+        __m128i v = load16(p + i);
+        __m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20)); /* '[' reads '{', ']' reads '}' */
+        __m128i bracket = _mm_or_si128(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')),
+                                       _mm_cmpeq_epi8(folded, _mm_set1_epi8('}')));
+        b.quote |= mask16(is_byte16(v, '"')) << i;
+        b.escape |= mask16(is_byte16(v, '\\')) << i;
+        b.control |= mask16(is_control16(v)) << i;
+        b.bracket |= mask16(bracket) << i;
+    }
+    return b;
+}
+
+static uint64_t bits_below(unsigned n)
+{
+    return n < 64 ? BIT64(n) - 1 : ~UINT64_C(0);
+}
+
+/* Of the quotes in a block: the strings, each with its first quote. */
+static uint64_t bits_between(uint64_t m)
+{
+    for (unsigned shift = 1; shift < 64; shift *= 2)
+        m ^= m << shift;
+    return m;
+}
+
+/*
+ * 64 bytes of an unwatched container, the first of them in no string. Stops sooner behind the
+ * bracket that ends the container, and behind the first quote of a string that has an escape or
+ * goes on.
+ */
+static const char *skip_block(struct json_scan *s, const char *p)
+{
+    struct block b = block_read(p);
+    enum scan_state after = S_SKIP;
+    unsigned n = 64;
+
+    if (b.escape) {
+        n = (unsigned)__builtin_ctzll(b.escape);
+        b.quote &= bits_below(n);
+        after = S_BAD; /* it stands in no string, unless a quote is open */
+    }
+    if (__builtin_popcountll(b.quote) % 2) {
+        n = 63 - (unsigned)__builtin_clzll(b.quote);
+        after = S_SKIP_STRING;
+        s->word_at = s->word.n > 0;
+    }
+    uint64_t inside = bits_between(b.quote);
+    for (uint64_t left = b.bracket & ~inside & bits_below(n); left; left &= left - 1) {
+        unsigned at = (unsigned)__builtin_ctzll(left);
+        if (!skip_bracket(s, p[at])) {
+            n = at;
+            after = (enum scan_state)s->state;
+            break;
+        }
+    }
+    inside &= bits_below(n);
+    if (b.control & inside)
+        after = S_BAD;
+    uint64_t word = s->word.n && s->word.n < 63 ? inside & b.quote & b.quote >> (s->word.n + 1) : 0;
+    for (; word && !s->word_seen; word &= word - 1)
+        s->word_seen = memcmp(p + __builtin_ctzll(word) + 1, s->word.p, s->word.n) == 0;
+    s->state = (uint8_t)after;
+    return p + MIN(n + 1, 64);
+}
+#endif
+
 /* Inside an unwatched container from p on; returns where it stopped. */
 static const char *skip_run(struct json_scan *s, const char *p, const char *end, const char *base)
 {
-    const char *open = NULL; /* the string's first byte when it lies in this feed */
-
-    if (s->word.n && s->state != S_SKIP)
-        s->word_seen = true;
-    while (p < end) {
-        if (s->state == S_SKIP_ESCAPE) {
-            p++;
-            s->state = S_SKIP_STRING;
+    if (s->state != S_SKIP)
+        p = skip_string(s, p, end);
+    while (p < end && s->state == S_SKIP && s->depth != s->skip) {
+#ifdef __SSE2__
+        if (end - p >= 64) {
+            p = skip_block(s, p);
+            if (s->state == S_SKIP_STRING)
+                p = skip_string(s, p, end);
             continue;
         }
-        if (s->state == S_SKIP_STRING) {
-            p = string_stop(p, end);
-            if (p == end)
-                break;
-            char c = *p++;
-            if (c == '"') {
-                s->state = S_SKIP;
-                if (open && (size_t)(p - 1 - open) == s->word.n && s->word.n &&
-                    memcmp(open, s->word.p, s->word.n) == 0)
-                    s->word_seen = true;
-            } else if (c == '\\') {
-                s->state = S_SKIP_ESCAPE;
-            } else {
-                s->state = S_BAD;
-                break;
-            }
-            continue;
-        }
+#endif
         char c = *p++;
         if (c == '"') {
             s->state = S_SKIP_STRING;
-            open = p;
-        } else if (c == '{' || c == '[') {
-            if (s->depth == JSON_SCAN_DEPTH - 1) {
-                s->state = S_DEEP;
-                break;
-            }
-            s->depth++;
-            s->is_object = (s->is_object & ~BIT64(s->depth)) | (c == '{' ? BIT64(s->depth) : 0);
-        } else if (c == '}' || c == ']') {
-            if (!!(s->is_object & BIT64(s->depth)) != (c == '}')) {
-                s->state = S_BAD;
-                break;
-            }
-            if (--s->depth == s->skip) {
-                value_end(s, s->pos + (uint64_t)(p - base), (struct str){0});
-                break;
-            }
+            s->word_at = s->word.n > 0;
+            p = skip_string(s, p, end);
+        } else if (c == '{' || c == '[' || c == '}' || c == ']') {
+            (void)skip_bracket(s, c); /* the loop looks at what became of it */
+        } else if (c == '\\') {
+            s->state = S_BAD;
         }
     }
+    if (s->state == S_SKIP && s->depth == s->skip)
+        value_end(s, s->pos + (uint64_t)(p - base), (struct str){0});
     return p;
 }
 
@@ -319,6 +525,7 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
                 break;
             char c = *p++;
             if (c == '\\') {
+                s->key_escaped |= s->in_key;
                 s->state = S_STRING_ESCAPE;
             } else if (c != '"') {
                 s->state = S_BAD;
@@ -338,8 +545,13 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
         case S_NUMBER:
             while (p < end && in_number(*p))
                 p++;
-            if (p < end)
-                value_end(s, AT(p), text_take(s, token, (size_t)(p - token)));
+            if (p < end) {
+                struct str text = text_take(s, token, (size_t)(p - token));
+                if (text.n && !is_number(text))
+                    s->state = S_BAD;
+                else
+                    value_end(s, AT(p), text);
+            }
             break;
         case S_LITERAL: {
             struct str want = literals[s->level[s->depth].type];
@@ -371,7 +583,7 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
                 FALLTHROUGH;
             case S_VALUE:
                 if (c == '{' || c == '[') {
-                    if (!s->depth || !(s->is_object & BIT64(s->depth)))
+                    if (!in_object(s))
                         s->level[s->depth].key_at = s->level[s->depth].key_end = AT(p);
                     if (!container_open(s, AT(p), c == '{'))
                         s->state = S_DEEP;
@@ -397,6 +609,7 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
                 token = p;
                 s->level[s->depth].key_at = AT(p);
                 s->in_key = true;
+                s->key_escaped = false;
                 s->state = S_STRING;
                 p++;
                 break;
@@ -407,8 +620,8 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
             case S_COMMA_OR_END:
                 p++;
                 if (c == ',')
-                    s->state = s->is_object & BIT64(s->depth) ? S_KEY : S_VALUE;
-                else if (c == (s->is_object & BIT64(s->depth) ? '}' : ']'))
+                    s->state = in_object(s) ? S_KEY : S_VALUE;
+                else if (c == (in_object(s) ? '}' : ']'))
                     container_close(s, AT(p));
                 else
                     s->state = S_BAD;
@@ -421,8 +634,9 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
         }
     }
 out:
-    if (p == end && (s->state == S_STRING || s->state == S_STRING_ESCAPE || s->state == S_NUMBER ||
-                     s->state == S_LITERAL))
+    if (p == end && n &&
+        (s->state == S_STRING || s->state == S_STRING_ESCAPE || s->state == S_NUMBER ||
+         s->state == S_LITERAL))
         text_keep(s, token, (size_t)(end - token));
     s->pos += n;
 #undef AT

@@ -12,7 +12,7 @@
 
 #include "common/str.h"
 
-enum { JSON_SCAN_DEPTH = 64, JSON_WATCH_DEPTH = 8, JSON_TEXT_MAX = 160 };
+enum { JSON_SCAN_DEPTH = 64, JSON_WATCH_DEPTH = 8, JSON_KEY_MAX = 40, JSON_TEXT_MAX = 512 };
 
 struct json_watch {
     struct str key; /* of this member; unused in the root and in `elements` */
@@ -20,6 +20,7 @@ struct json_watch {
     uint16_t n_children;
     const struct json_watch *children; /* members, when the value is an object */
     const struct json_watch *elements; /* each element, when the value is an array */
+    const uint8_t *lengths;            /* of the children's keys, to find one among many; or NULL */
 };
 
 #define JSON_WATCH_CHILDREN(array) .children = (array), .n_children = ARRAY_LEN(array)
@@ -44,9 +45,9 @@ struct json_member {
     uint64_t prev_end;        /* end of the sibling before it; meaningless at index 0 */
     uint64_t key_at, key_end; /* with quotes; equal for an element */
     uint64_t at, end;         /* of the value */
-    struct str key;  /* without quotes; empty when longer than JSON_TEXT_MAX and split over feeds */
-    struct str text; /* value of a scalar as written (strings with quotes); likewise; borrowed for
-                        the call */
+    struct str key;           /* as written, without quotes; empty when longer than JSON_KEY_MAX */
+    struct str text; /* a scalar as written (strings with quotes), borrowed for the call; empty when
+                        longer than JSON_TEXT_MAX */
 };
 
 typedef void (*json_member_fn)(void *ctx, const struct json_member *m);
@@ -57,18 +58,19 @@ struct json_scan {
     uint64_t
         pos; /* offset of the next byte; a caller that skips framing between feeds may move it on */
     bool all_members; /* report every member of the root, unwatched ones with id 0 */
-    struct str word;  /* a string that, standing anywhere unwatched, sets word_seen; empty: none */
-    bool word_seen;   /* also when a string split over feeds might have been it */
+    struct str word;  /* a string or key that sets word_seen below the root; empty: none */
+    bool word_seen;
     bool no_key_escapes; /* a backslash in a key of the root is BAD: one reading of a name only */
     /* private */
     json_member_fn fn;
     void *ctx;
-    uint64_t is_object; /* bit per depth */
+    uint64_t is_object; /* bit per open bracket */
     unsigned depth, skip;
     uint8_t state;
     uint8_t literal_at;
-    bool in_key, text_cut;
-    uint16_t text_n;
+    uint8_t word_at; /* 1 + bytes of `word` that the feeds before ended with, 0: no match */
+    bool in_key, key_escaped;
+    size_t text_n; /* of the token so far; text[] holds its first JSON_TEXT_MAX */
     struct json_level {
         const struct json_watch *node;   /* of the container */
         const struct json_watch *member; /* of the value being read, NULL: unwatched */
@@ -77,8 +79,7 @@ struct json_scan {
         uint8_t type;
         uint8_t key_n; /* copied into key[] */
     } level[JSON_WATCH_DEPTH];
-    struct str key_text; /* of the innermost reported member when it lay in one feed */
-    char key[JSON_WATCH_DEPTH][JSON_TEXT_MAX / 4];
+    char key[JSON_WATCH_DEPTH][JSON_KEY_MAX];
     char text[JSON_TEXT_MAX];
 };
 
@@ -92,6 +93,12 @@ void json_scan_init(struct json_scan *s, const struct json_watch *root, json_mem
  * BAD and DEEP are final.
  */
 enum json_scan_state json_scan_feed(struct json_scan *s, const char *p, size_t n);
+
+/* What the document is; meaningful once its first byte was fed. */
+static inline enum json_type json_scan_root(const struct json_scan *s)
+{
+    return (enum json_type)s->level[0].type;
+}
 
 /* A JSON string literal (with quotes) without escapes equals `s`; a convenience for member.text. */
 static inline bool json_text_is(struct str text, struct str s)

@@ -9,6 +9,7 @@
 
 #include "dialect/body_edit.h"
 
+#include "common/gateway/glob.h"
 #include "common/jw.h"
 #include "common/num.h"
 
@@ -36,40 +37,55 @@ static void splice_add(struct body_edit *b, uint64_t at, uint64_t end, struct st
  */
 struct fate {
     bool removed;
-    struct str key;   /* new key with quotes, or empty */
-    struct str value; /* new JSON value, or empty */
+    struct str key;      /* another key, or empty */
+    struct str value;    /* another JSON value, or empty */
+    struct splice inner; /* of the client's value, when `with` is not empty */
 };
 
 struct plan {
     struct body_edit *b;
     const struct body_edit_options *o;
-    struct fate *fate; /* one per member */
-    struct str added;  /* members to put first: "k":v, ... each with its comma */
-    struct jw extra;
+    struct fate *fate; /* of the client's members, then of those added, which have key and value */
+    uint32_t n;        /* of both */
+    uint64_t maybe;    /* bits of the keys that are or were there */
+    bool stops;        /* the request is refused for b->refused */
 };
 
-static struct str key_of(const struct body_edit *b, const struct member *m)
+/* Most names that edits ask for are not there: one bit says so. */
+static uint64_t key_bit(struct str key)
 {
+    return key.n ? BIT64((key.n * 5 + (unsigned char)key.p[0]) % 64) : 1;
+}
+
+static struct str client_key(const struct body_edit *b, uint32_t i)
+{
+    const struct member *m = &b->scan->member[i];
+
     return (struct str){b->body + m->key_at + 1, m->key_end - m->key_at - 2};
 }
 
-static struct str value_of(const struct body_edit *b, const struct member *m)
+static struct str plan_key(const struct plan *p, uint32_t i)
 {
-    return (struct str){b->body + m->at, m->end - m->at};
+    return p->fate[i].key.n ? p->fate[i].key : client_key(p->b, i);
 }
 
-/* The member named `name` that is still there, or -1. */
-static int plan_find(const struct plan *p, struct str name)
+static struct str plan_value(const struct plan *p, uint32_t i)
 {
-    const struct request_scan *s = p->b->scan;
+    if (p->fate[i].value.n)
+        return p->fate[i].value;
+    const struct member *m = &p->b->scan->member[i];
+    return (struct str){p->b->body + m->at, m->end - m->at};
+}
 
-    for (uint32_t i = 0; i < s->n_members; i++) {
-        struct str key =
-            p->fate[i].key.n ? json_text_inner(p->fate[i].key) : key_of(p->b, &s->member[i]);
-        if (key.n == name.n && !p->fate[i].removed && memcmp(key.p, name.p, key.n) == 0)
-            return (int)i;
-    }
-    return -1;
+/* The member named `name` that is still there, or NULL. */
+static struct fate *plan_find(const struct plan *p, struct str name)
+{
+    if (!(p->maybe & key_bit(name)))
+        return NULL;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (!p->fate[i].removed && str_eq(plan_key(p, i), name))
+            return &p->fate[i];
+    return NULL;
 }
 
 static struct str quoted(struct arena *a, struct str s)
@@ -80,13 +96,10 @@ static struct str quoted(struct arena *a, struct str s)
     return jw_finish(&w);
 }
 
-/* Puts a member in front of the first: the object always keeps another one behind it, its model. */
 static void plan_add(struct plan *p, struct str key, struct str json)
 {
-    struct arena *a = p->b->arena;
-
-    p->added = arena_printf(a, STR_FMT STR_FMT ":" STR_FMT ",", STR_ARG(p->added),
-                            STR_ARG(quoted(a, key)), STR_ARG(json));
+    p->fate[p->n++] = (struct fate){.key = key, .value = json};
+    p->maybe |= key_bit(key);
 }
 
 /* a < b for two JSON numbers; false when one is none. */
@@ -94,61 +107,90 @@ static bool number_below(struct str a, struct str b)
 {
     int64_t x, y;
 
-    return num_scaled(a, 9, &x) && num_scaled(b, 9, &y) && x < y;
+    for (int scale = 9; scale >= 0; scale -= 9)
+        if (num_scaled(a, scale, &x) && num_scaled(b, scale, &y))
+            return x < y;
+    return false;
 }
 
-/* Applies one compiled edit to the top level; false: the request is refused for p->b->refused. */
-static bool plan_edit(struct plan *p, enum edit_op op, struct str a, struct str b, struct str c)
+static bool is_blank(char c)
 {
-    int i = plan_find(p, a);
-    const struct member *m = i < 0 ? NULL : &p->b->scan->member[i];
-    struct str value = !m                   ? (struct str){0}
-                       : p->fate[i].value.n ? p->fate[i].value
-                                            : value_of(p->b, m);
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* The same JSON, blanks and the notation of numbers aside. */
+static bool json_same(struct str a, struct str b)
+{
+    bool in_string = false;
+    size_t i = 0, k = 0;
+    int64_t x, y;
+
+    if (num_scaled(a, 9, &x) && num_scaled(b, 9, &y))
+        return x == y;
+    for (;; i++, k++) {
+        while (!in_string && i < a.n && is_blank(a.p[i]))
+            i++;
+        while (!in_string && k < b.n && is_blank(b.p[k]))
+            k++;
+        if (i == a.n || k == b.n)
+            return i == a.n && k == b.n;
+        if (a.p[i] != b.p[k])
+            return false;
+        if (a.p[i] == '\\' && i + 1 < a.n && k + 1 < b.n && a.p[i + 1] == b.p[k + 1])
+            i++, k++;
+        else if (a.p[i] == '"')
+            in_string = !in_string;
+    }
+}
+
+/* Applies one compiled edit to the top level. */
+static void plan_edit(struct plan *p, enum edit_op op, struct str name, struct fate *f,
+                      struct str b, struct str c)
+{
+    struct str value = f ? plan_value(p, (uint32_t)(f - p->fate)) : (struct str){0};
 
     switch (op) {
     case EDIT_RENAME: {
-        int other = plan_find(p, b);
-        if (m && other >= 0)
-            p->fate[other].removed = true;
-        if (m)
-            p->fate[i].key = quoted(p->b->arena, b);
+        struct fate *other = plan_find(p, b);
+        if (other && other != f)
+            other->removed = true;
+        f->key = b;
+        p->maybe |= key_bit(b);
         break;
     }
     case EDIT_DROP:
-        if (m)
-            p->fate[i].removed = true;
+        f->removed = !b.n || json_same(value, b);
         break;
     case EDIT_UNSUPPORTED:
-        if (m && !p->o->drop_params && m->type != JSON_NULL) {
-            p->b->refused = a;
-            return false;
+        f->removed =
+            p->o->drop_params || str_eq(value, STR("null")) || (b.n && json_same(value, b));
+        if (!f->removed) {
+            p->b->refused = name;
+            p->stops = true;
         }
-        if (m)
-            p->fate[i].removed = true;
         break;
     case EDIT_SET:
-        if (m)
-            p->fate[i].value = b;
+        if (f)
+            f->value = b;
         else
-            plan_add(p, a, b);
+            plan_add(p, name, b);
         break;
     case EDIT_DEFAULT:
-        if (!m)
-            plan_add(p, a, b);
+        if (!f)
+            plan_add(p, name, b);
         break;
     case EDIT_MAP:
-        if (m && (str_eq(b, STR("object")) ? m->type == JSON_OBJECT
-                                           : m->type == JSON_STRING && json_text_is(value, b)))
-            p->fate[i].value = c;
+        if (str_eq(b, STR("object")) ? value.p[0] == '{'
+                                     : value.p[0] == '"' && json_text_is(value, b))
+            f->value = c;
         break;
     case EDIT_MAX:
-        if (m && m->type == JSON_NUMBER && number_below(b, value))
-            p->fate[i].value = b;
+        if (number_below(b, value))
+            f->value = b;
         break;
     case EDIT_MIN:
-        if (m && m->type == JSON_NUMBER && number_below(value, b))
-            p->fate[i].value = b;
+        if (number_below(value, b))
+            f->value = b;
         break;
     case EDIT_STRIP:
     case EDIT_STRIP_NULL:
@@ -156,17 +198,51 @@ static bool plan_edit(struct plan *p, enum edit_op op, struct str a, struct str 
     case EDIT_OPS:
         break; /* below the top level: nested_edit.c */
     }
-    return true;
+}
+
+static void plan_edits(struct plan *p, const struct snapshot *s, const struct snap_deployment *d)
+{
+    const struct snap_edit *e;
+
+    for (uint32_t i = 0; !p->stops && (e = SNAP_AT(s, d->edits, struct snap_edit, i)); i++) {
+        struct str name = snap_str(s, e->a);
+        bool adds = e->op == EDIT_SET || e->op == EDIT_DEFAULT;
+        if (!(e->apis & BIT(p->o->api)))
+            continue;
+        struct fate *f = plan_find(p, name);
+        if ((f || adds) && globs_match(snap_str(s, e->when_model), p->o->model))
+            plan_edit(p, (enum edit_op)e->op, name, f, snap_str(s, e->b), snap_str(s, e->c));
+    }
+}
+
+/* stream_options as the client sent it, with include_usage. */
+static void plan_usage(struct plan *p, const struct member *m, struct fate *f)
+{
+    const struct request_scan *s = p->b->scan;
+    uint64_t inside = m->at + 1;
+
+    if (m->type != JSON_OBJECT) {
+        f->value = STR("{\"include_usage\":true}");
+    } else if (s->has_include_usage) {
+        if (!s->include_usage)
+            f->inner = (struct splice){s->include_usage_at, s->include_usage_end, STR("true")};
+    } else {
+        while (is_blank(p->b->body[inside]))
+            inside++;
+        f->inner = (struct splice){m->at + 1, m->at + 1,
+                                   p->b->body[inside] == '}' ? STR("\"include_usage\":true")
+                                                             : STR("\"include_usage\":true,")};
+    }
 }
 
 /* The members of the gateway itself, the model, the usage a stream has to report. */
 static void plan_own(struct plan *p)
 {
     const struct request_scan *s = p->b->scan;
-    bool has_model = false;
 
     for (uint32_t i = 0; i < s->n_members; i++) {
         enum field f = (enum field)s->member[i].field;
+        p->maybe |= key_bit(client_key(p->b, i));
         switch (field_what(f, p->o->api)) {
         case FIELD_READ:
             break;
@@ -175,30 +251,42 @@ static void plan_own(struct plan *p)
         case FIELD_TRUSTED:
             p->fate[i].removed = true;
         }
-        if (f == FIELD_MODEL) {
-            has_model = true;
+        if (f == FIELD_MODEL)
             p->fate[i].value = quoted(p->b->arena, p->o->model);
-        } else if (f == FIELD_STREAM_OPTIONS && p->o->inject_usage) {
-            struct str v = value_of(p->b, &s->member[i]);
-            if (s->member[i].type != JSON_OBJECT)
-                p->fate[i].value = STR("{\"include_usage\":true}");
-            else if (s->has_include_usage) /* the value alone, inside the object */
-                p->fate[i].value = arena_printf(p->b->arena, STR_FMT "true" STR_FMT,
-                                                (int)(s->include_usage_at - s->member[i].at), v.p,
-                                                (int)(s->member[i].end - s->include_usage_end),
-                                                p->b->body + s->include_usage_end);
-            else
-                p->fate[i].value = arena_printf(
-                    p->b->arena, "{\"include_usage\":true%s" STR_FMT,
-                    str_trim((struct str){v.p + 1, v.n - 2}).n ? "," : "", STR_ARG(str_from(v, 1)));
-        } else if (f == FIELD_PREVIOUS_RESPONSE_ID && p->o->response_id.n) {
+        else if (f == FIELD_STREAM_OPTIONS && p->o->inject_usage)
+            plan_usage(p, &s->member[i], &p->fate[i]);
+        else if (f == FIELD_PREVIOUS_RESPONSE_ID && p->o->response_id.n)
             p->fate[i].value = quoted(p->b->arena, p->o->response_id);
-        }
     }
     if (p->o->inject_usage && !s->at[FIELD_STREAM_OPTIONS])
         plan_add(p, STR("stream_options"), STR("{\"include_usage\":true}"));
-    if (!has_model && !p->o->model_in_path)
+    if (!s->at[FIELD_MODEL] && !p->o->model_in_path)
         plan_add(p, STR("model"), quoted(p->b->arena, p->o->model));
+}
+
+/* Puts what was added in front of the client's first member; `comma`: some of those stay. */
+static void plan_splice_added(struct plan *p, uint64_t object_at, bool comma)
+{
+    struct jw w = jw_init(p->b->arena);
+    bool any = false;
+
+    for (uint32_t i = p->b->scan->n_members; i < p->n; i++)
+        any |= !p->fate[i].removed;
+    if (!any)
+        return;
+    jw_obj(&w);
+    for (uint32_t i = p->b->scan->n_members; i < p->n; i++)
+        if (!p->fate[i].removed) {
+            jw_key(&w, p->fate[i].key);
+            jw_put_raw(&w, p->fate[i].value);
+        }
+    jw_end(&w);
+    struct str object = jw_finish(&w);
+    if (object.n < 2)
+        return; /* no memory: the arena says so */
+    splice_add(p->b, object_at + 1, object_at + 1, (struct str){object.p + 1, object.n - 2});
+    if (comma)
+        splice_add(p->b, object_at + 1, object_at + 1, STR(","));
 }
 
 /* Fates into splices, members in order; see the drawing above. */
@@ -206,34 +294,38 @@ static void plan_splice(struct plan *p, uint64_t object_at, const struct nested_
 {
     struct body_edit *b = p->b;
     const struct request_scan *s = b->scan;
+    uint32_t next = 0, stay = 0;
     bool kept = false; /* some member before this one stays */
-    uint32_t next_nested = 0;
 
+    for (uint32_t i = 0; i < s->n_members; i++)
+        stay += !p->fate[i].removed;
+    plan_splice_added(p, object_at, stay > 0);
     for (uint32_t i = 0; i < s->n_members; i++) {
         const struct member *m = &s->member[i];
         const struct fate *f = &p->fate[i];
+        bool last = i + 1 == s->n_members;
+        uint32_t from = next;
+        while (next < nested->n && nested->splice[next].at < m->end)
+            next++;
         if (f->removed) {
-            bool last = i + 1 == s->n_members;
             if (kept)
                 splice_add(b, m->prev_end, m->end, (struct str){0});
             else
                 splice_add(b, m->key_at, last ? m->end : s->member[i + 1].key_at, (struct str){0});
-        } else {
-            if (p->added.n && !kept)
-                splice_add(b, m->key_at, m->key_at, p->added);
-            if (f->key.n)
-                splice_add(b, m->key_at, m->key_end, f->key);
-            if (f->value.n)
-                splice_add(b, m->at, m->end, f->value);
-            kept = true;
+            continue;
         }
-        for (; next_nested < nested->n && nested->splice[next_nested].at < m->end; next_nested++)
-            if (!f->removed && !f->value.n)
-                splice_add(b, nested->splice[next_nested].at, nested->splice[next_nested].end,
-                           nested->splice[next_nested].with);
+        kept = true;
+        if (f->key.n)
+            splice_add(b, m->key_at, m->key_end, quoted(b->arena, f->key));
+        if (f->value.n)
+            splice_add(b, m->at, m->end, f->value);
+        else if (f->inner.with.n)
+            splice_add(b, f->inner.at, f->inner.end, f->inner.with);
+        else
+            for (; from < next; from++)
+                splice_add(b, nested->splice[from].at, nested->splice[from].end,
+                           nested->splice[from].with);
     }
-    if (!kept && p->added.n) /* nothing of the client's stays: the last comma goes too */
-        splice_add(b, object_at + 1, object_at + 1, (struct str){p->added.p, p->added.n - 1});
 }
 
 enum body_edit_result body_edit_make(struct body_edit *b, const struct request_scan *scan,
@@ -244,20 +336,19 @@ enum body_edit_result body_edit_make(struct body_edit *b, const struct request_s
     struct nested_splices nested = {0};
 
     *b = (struct body_edit){.arena = a, .body = body, .scan = scan};
+    /* each edit adds one member at most, plan_own() two */
     struct plan p = {
-        .b = b, .o = o, .fate = arena_zalloc(a, (scan->n_members + 1) * sizeof *p.fate)};
+        .b = b,
+        .o = o,
+        .fate = arena_zalloc(a, ((size_t)scan->n_members + d->edits.n + 2) * sizeof *p.fate),
+        .n = scan->n_members};
     if (!p.fate)
         return BODY_EDIT_LIMIT;
     plan_own(&p);
-    for (uint32_t i = 0; i < d->edits.n; i++) {
-        const struct snap_edit *e = SNAP_AT(s, d->edits, struct snap_edit, i);
-        if (!e || !model_matches(snap_str(s, e->when_model), o->model))
-            continue;
-        if (!plan_edit(&p, (enum edit_op)e->op, snap_str(s, e->a), snap_str(s, e->b),
-                       snap_str(s, e->c)))
-            return BODY_EDIT_UNSUPPORTED;
-    }
-    if (!nested_edit_make(&nested, scan, body, s, d, o->model, a))
+    plan_edits(&p, s, d);
+    if (p.stops)
+        return BODY_EDIT_UNSUPPORTED;
+    if (!nested_edit_make(&nested, scan, body, s, d, o->api, o->model, a))
         return BODY_EDIT_LIMIT;
     const char *open = memchr(body, '{', body_n);
     plan_splice(&p, open ? (uint64_t)(open - body) : 0, &nested);

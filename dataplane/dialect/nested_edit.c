@@ -16,20 +16,18 @@
 
 #include "dialect/nested_edit.h"
 
-#include "common/num.h"
+#include "common/gateway/glob.h"
 
 #include "provider/edit.h"
 
 enum segment_kind {
-    SEGMENT_NAME,  /* a member of this name */
-    SEGMENT_ANY,   /* "**": any number of levels */
-    SEGMENT_INDEX, /* "[3]": this element; "[*]" is what arrays do anyway */
-    SEGMENT_NULL,  /* any member that is null */
+    SEGMENT_NAME, /* a member of this name */
+    SEGMENT_ANY,  /* "**": any number of levels */
+    SEGMENT_NULL, /* any member that is null */
 };
 
 struct segment {
     struct str name;
-    uint32_t index;
     uint8_t kind; /* enum segment_kind */
     bool last;
     bool in_function; /* "tools.x" is also "tools.function.x" */
@@ -143,14 +141,8 @@ static unsigned segments_max(struct str path)
     unsigned n = 2; /* the first, and SEGMENT_NULL */
 
     for (size_t i = 0; i < path.n; i++)
-        n += path.p[i] == '.' || path.p[i] == '[';
+        n += path.p[i] == '.';
     return n;
-}
-
-static struct segment *segment_add(struct walk *w, enum segment_kind kind)
-{
-    w->segment[w->n_segments] = (struct segment){.kind = (uint8_t)kind};
-    return &w->segment[w->n_segments++];
 }
 
 static uint64_t *set_at(const struct walk *w, unsigned depth)
@@ -169,25 +161,15 @@ static void set_add(const struct walk *w, uint64_t *set, unsigned i)
 static void path_add(struct walk *w, struct str path, bool null_members)
 {
     unsigned from = w->n_segments;
-    struct str rest = path, name, index;
+    struct str rest = path, name;
 
     for (bool more = true; more;) {
         more = str_cut(rest, '.', &name, &rest);
-        struct str brackets = {0};
-        bool indexed = str_cut(name, '[', &name, &brackets);
-        segment_add(w, str_eq(name, STR("**")) ? SEGMENT_ANY : SEGMENT_NAME)->name = name;
-        while (indexed) {
-            indexed = str_cut(brackets, '[', &index, &brackets);
-            index.n -= str_ends(index, STR("]"));
-            if (str_eq(index, STR("*")))
-                continue;
-            struct segment *g = segment_add(w, SEGMENT_INDEX);
-            if (!num_u32(index, &g->index))
-                g->index = UINT32_MAX; /* of no element */
-        }
+        w->segment[w->n_segments++] = (struct segment){
+            .name = name, .kind = str_eq(name, STR("**")) ? SEGMENT_ANY : SEGMENT_NAME};
     }
     if (null_members)
-        segment_add(w, SEGMENT_NULL);
+        w->segment[w->n_segments++] = (struct segment){.kind = SEGMENT_NULL};
     if (str_starts(path, STR("tools.")))
         w->segment[from + 1].in_function = true;
     w->segment[w->n_segments - 1].last = true;
@@ -218,24 +200,6 @@ static bool set_enter_member(const struct walk *w, unsigned depth, struct str ke
     return ends;
 }
 
-/* The set of element `index` at `depth` from that of its array. */
-static void set_enter_element(const struct walk *w, unsigned depth, uint32_t index)
-{
-    const uint64_t *from = set_at(w, depth - 1);
-    uint64_t *to = set_at(w, depth);
-
-    memset(to, 0, w->words * sizeof *to);
-    for (unsigned i = 0; i < w->n_segments; i++) {
-        const struct segment *g = &w->segment[i];
-        if (!(from[i / 64] & BIT64(i % 64)))
-            continue;
-        if (g->kind != SEGMENT_INDEX)
-            set_add(w, to, i);
-        else if (g->index == index && !g->last)
-            set_add(w, to, i + 1);
-    }
-}
-
 static bool set_is_empty(const struct walk *w, unsigned depth)
 {
     const uint64_t *set = set_at(w, depth);
@@ -262,6 +226,7 @@ static void texts_pass(struct walk *w, const char *p, bool removed)
 
 static bool walk_value(struct walk *w, unsigned depth, const char **p);
 
+/* Elements have the set of their array. */
 static bool walk_array(struct walk *w, unsigned depth, const char **p)
 {
     bool more = true;
@@ -272,8 +237,8 @@ static bool walk_array(struct walk *w, unsigned depth, const char **p)
         (*p)++;
         return true;
     }
-    for (uint32_t i = 0; more; i++) {
-        set_enter_element(w, depth + 1, i);
+    while (more) {
+        memcpy(set_at(w, depth + 1), set_at(w, depth), w->words * sizeof *w->set);
         if (!walk_value(w, depth + 1, p) || !skip_comma(w, p, ']', &more))
             return false;
     }
@@ -466,26 +431,28 @@ static bool messages_join(struct walk *w, struct str messages)
 
 /* --- all of it --- */
 
-/* The edit reaches below the top level, is for this model, and may find something to do. */
+/* The edit reaches below the top level, is for this request, and may find something to do. */
 static bool edit_applies(const struct snapshot *s, const struct snap_edit *e,
-                         const struct request_scan *scan, struct str model)
+                         const struct request_scan *scan, enum api api, struct str model)
 {
-    if (e->op == EDIT_STRIP)
-        return (scan->json.word_seen || !str_ends(snap_str(s, e->a), STR(".cache_control"))) &&
-               model_matches(snap_str(s, e->when_model), model);
-    return (e->op == EDIT_STRIP_NULL || e->op == EDIT_FLATTEN) &&
-           model_matches(snap_str(s, e->when_model), model);
+    if (!(e->apis & BIT(api)))
+        return false;
+    if (e->op == EDIT_STRIP && !scan->json.word_seen &&
+        str_ends(snap_str(s, e->a), STR(".cache_control")))
+        return false;
+    return (e->op == EDIT_STRIP || e->op == EDIT_STRIP_NULL || e->op == EDIT_FLATTEN) &&
+           globs_match(snap_str(s, e->when_model), model);
 }
 
 /* Compiles the edits that apply; false: there is nothing to do, or no memory for it. */
 static bool walk_init(struct walk *w, const struct request_scan *scan,
-                      const struct snap_deployment *d, struct str model)
+                      const struct snap_deployment *d, enum api api, struct str model)
 {
     unsigned joins = 0, segments = 0;
     const struct snap_edit *e;
 
     for (uint32_t i = 0; (e = SNAP_AT(w->s, d->edits, struct snap_edit, i)); i++) {
-        if (!edit_applies(w->s, e, scan, model))
+        if (!edit_applies(w->s, e, scan, api, model))
             continue;
         if (e->op == EDIT_FLATTEN)
             joins++;
@@ -500,7 +467,7 @@ static bool walk_init(struct walk *w, const struct request_scan *scan,
     w->set = arena_zalloc(w->arena, (JSON_SCAN_DEPTH + 1) * w->words * sizeof *w->set);
     w->failed = !w->join || !w->segment || !w->set;
     for (uint32_t i = 0; !w->failed && (e = SNAP_AT(w->s, d->edits, struct snap_edit, i)); i++) {
-        if (!edit_applies(w->s, e, scan, model))
+        if (!edit_applies(w->s, e, scan, api, model))
             continue;
         if (e->op == EDIT_FLATTEN)
             w->join[w->n_joins++] = e;
@@ -511,13 +478,13 @@ static bool walk_init(struct walk *w, const struct request_scan *scan,
 }
 
 bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan, const char *body,
-                      const struct snapshot *s, const struct snap_deployment *d, struct str model,
-                      struct arena *a)
+                      const struct snapshot *s, const struct snap_deployment *d, enum api api,
+                      struct str model, struct arena *a)
 {
     struct walk w = {.body = body, .arena = a, .s = s};
 
     *ret = (struct nested_splices){0};
-    if (!walk_init(&w, scan, d, model))
+    if (!walk_init(&w, scan, d, api, model))
         return !w.failed;
     for (uint32_t i = 0; i < scan->n_members && !w.failed; i++) {
         const struct member *m = &scan->member[i];
@@ -540,40 +507,4 @@ bool nested_edit_make(struct nested_splices *ret, const struct request_scan *sca
     }
     *ret = w.out;
     return !w.failed;
-}
-
-/* One pass with one point to go back to: behind the last star. */
-static bool glob_matches(struct str glob, struct str name)
-{
-    size_t g = 0, n = 0, star = SIZE_MAX, mark = 0;
-
-    while (n < name.n) {
-        if (g < glob.n && glob.p[g] == '*') {
-            star = g++;
-            mark = n;
-        } else if (g < glob.n && glob.p[g] == name.p[n]) {
-            g++;
-            n++;
-        } else if (star != SIZE_MAX) {
-            g = star + 1;
-            n = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (g < glob.n && glob.p[g] == '*')
-        g++;
-    return g == glob.n;
-}
-
-bool model_matches(struct str globs, struct str model)
-{
-    struct str one, rest = globs;
-
-    while (rest.n) {
-        str_cut(rest, '|', &one, &rest);
-        if (glob_matches(one, model))
-            return true;
-    }
-    return globs.n == 0;
 }

@@ -23,14 +23,11 @@ struct nested_splices {
 };
 
 /*
- * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL and EDIT_FLATTEN of deployment `d`
- * (provider/edit.h says what each means; when_model is matched against `model`), ordered by offset.
- * False when the arena or SPLICES_MAX ends.
+ * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL and EDIT_FLATTEN of deployment `d` that are
+ * for `api` and `model` (provider/edit.h says what each means), ordered by offset. False when the
+ * arena or SPLICES_MAX ends.
  */
 MUST_CHECK bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan,
                                  const char *body, const struct snapshot *s,
-                                 const struct snap_deployment *d, struct str model,
+                                 const struct snap_deployment *d, enum api api, struct str model,
                                  struct arena *a);
-
-/* '|'-separated globs ('*' matches any run); an empty list matches everything. */
-bool model_matches(struct str globs, struct str model);

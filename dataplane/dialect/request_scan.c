@@ -34,7 +34,14 @@ static const struct json_watch root_children[] = {
 #include "common/gateway/fields.def"
 #undef FIELD
 };
-static const struct json_watch root = {JSON_WATCH_CHILDREN(root_children)};
+static const uint8_t root_lengths[] = {
+    sizeof "stream_options" - 1,
+    sizeof "metadata" - 1,
+#define FIELD(name_, field_, what_, apis_) sizeof(name_) - 1,
+#include "common/gateway/fields.def"
+#undef FIELD
+};
+static const struct json_watch root = {JSON_WATCH_CHILDREN(root_children), .lengths = root_lengths};
 
 struct str field_name(enum field f)
 {
@@ -69,34 +76,55 @@ static bool scan_bool(struct request_scan *s, const struct json_member *m)
     return m->type == JSON_TRUE;
 }
 
+/* Where the end user is named, the better place last. */
+enum { USER_NOWHERE, USER_METADATA, USER_SAFETY_IDENTIFIER, USER_USER };
+
+static void scan_user(struct request_scan *s, const struct json_member *m, uint8_t from)
+{
+    if (from <= s->user_from)
+        return;
+    struct str user = scan_text(s, m);
+    if (user.n) {
+        s->user = user;
+        s->user_from = from;
+    }
+}
+
+static void scan_model(struct request_scan *s, const struct json_member *m)
+{
+    s->model = scan_text(s, m);
+    for (size_t i = 0; i < s->model.n; i++) /* it may become part of a path or header */
+        s->bad_value |= (unsigned char)s->model.p[i] < 0x20 || s->model.p[i] == 0x7f;
+}
+
 static void scan_on_member(void *ctx, const struct json_member *m)
 {
     struct request_scan *s = ctx;
 
     switch (m->id) { /* most members need nothing */
     case FIELD_MODEL:
-        if (m->depth == 1)
-            s->model = scan_text(s, m);
+        scan_model(s, m);
         break;
     case FIELD_STREAM:
         s->stream = scan_bool(s, m);
         break;
     case FIELD_INCLUDE_USAGE:
+        s->repeated |= s->has_include_usage;
         s->has_include_usage = true;
         s->include_usage = scan_bool(s, m);
         s->include_usage_at = m->at;
         s->include_usage_end = m->end;
         return;
     case FIELD_METADATA_USER_ID:
-        if (!s->user.n)
-            s->user = scan_text(s, m);
+        s->repeated |= s->has_metadata_user;
+        s->has_metadata_user = true;
+        scan_user(s, m, USER_METADATA);
         return;
     case FIELD_USER:
-        s->user = scan_text(s, m);
+        scan_user(s, m, USER_USER);
         break;
     case FIELD_SAFETY_IDENTIFIER:
-        if (!s->user.n)
-            s->user = scan_text(s, m);
+        scan_user(s, m, USER_SAFETY_IDENTIFIER);
         break;
     default:
         break;
@@ -140,8 +168,9 @@ void request_scan_init(struct request_scan *s, struct arena *a)
     s->n_members = s->cap = 0;
     memset(s->at, 0, sizeof s->at);
     s->stream = s->include_usage = s->has_include_usage = s->bad_value = false;
-    s->repeated = s->too_many = false;
+    s->repeated = s->too_many = s->has_metadata_user = false;
     s->model = s->user = (struct str){0};
+    s->user_from = USER_NOWHERE;
     s->include_usage_at = s->include_usage_end = 0;
 }
 
@@ -151,7 +180,7 @@ enum request_scan_result request_scan_feed(struct request_scan *s, const char *p
     case JSON_SCAN_MORE:
         return REQUEST_SCAN_MORE;
     case JSON_SCAN_DONE:
-        return REQUEST_SCAN_DONE;
+        return json_scan_root(&s->json) == JSON_OBJECT ? REQUEST_SCAN_DONE : REQUEST_SCAN_BAD;
     case JSON_SCAN_DEEP:
         return REQUEST_SCAN_DEEP;
     case JSON_SCAN_BAD:

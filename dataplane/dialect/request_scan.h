@@ -38,12 +38,13 @@ struct request_scan {
     uint32_t n_members, cap;
     uint16_t at[FIELDS]; /* 1 + index into member[], 0: not sent */
     bool stream, include_usage, has_include_usage;
-    bool bad_value;   /* stream or include_usage is no boolean */
-    bool repeated;    /* a member of the table came twice */
-    bool too_many;    /* more than MEMBERS_MAX, or no memory */
-    struct str model; /* decoded; in the arena; empty: absent, or not a string */
-    struct str
-        user; /* end user: user, else safety_identifier, else metadata.user_id; as written, cut */
+    bool bad_value;    /* stream or include_usage is no boolean; model holds a control character */
+    bool repeated;     /* a member of the table, or one that is read below it, came twice */
+    bool too_many;     /* more than MEMBERS_MAX, or no memory */
+    struct str model;  /* decoded; in the arena; empty: absent, or not a string */
+    struct str user;   /* end user: user, else safety_identifier, else metadata.user_id */
+    uint8_t user_from; /* private */
+    bool has_metadata_user; /* private */
     uint64_t include_usage_at, include_usage_end;
 };
 
@@ -56,7 +57,10 @@ enum request_scan_result {
 
 void request_scan_init(struct request_scan *s, struct arena *a);
 
-/* Reads the next `n` bytes of the body. The spans are offsets from the first byte of it. */
+/*
+ * Reads the next `n` bytes of the body. The spans are offsets from the first byte of it. BAD also
+ * when the document is no object. Strings longer than JSON_TEXT_MAX count as not sent.
+ */
 enum request_scan_result request_scan_feed(struct request_scan *s, const char *p, size_t n);
 
 /* Some key of the top level stands there twice. `body` is all of it. */
