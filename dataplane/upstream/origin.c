@@ -205,7 +205,10 @@ static struct origin *origin_find(struct pool *p, const struct origin_id *id)
 
 static const struct snap_origin *snap_origin_at(const struct snapshot *s, uint32_t i)
 {
-    return SNAP_AT(s, s->h->origins, struct snap_origin, i);
+    const struct snap_origin *so = SNAP_AT(s, s->h->origins, struct snap_origin, i);
+
+    ASSERT(so); /* i is below origins.n, and snapshot_open() checked the array */
+    return so;
 }
 
 static struct str snap_origin_ca(const struct snapshot *s, const struct snap_origin *so)
