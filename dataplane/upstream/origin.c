@@ -256,7 +256,7 @@ static MUST_CHECK enum errc generation_name_origin(struct pool *p, struct genera
     struct tls_trust *trust = NULL;
     enum errc rc = ERRC_OK;
 
-    if (!so || so->slot >= SHARED_ORIGINS || so->host.n == 0 || so->host.n > DNS_NAME_MAX)
+    if (so->slot >= SHARED_ORIGINS || so->host.n == 0 || so->host.n > DNS_NAME_MAX)
         return err_set(e, ERRC_INVALID, 0, "upstream origin %u of the generation", at);
     if (so->flags & SNAP_ORIGIN_TLS)
         rc = generation_trust(p, g, at, &trust, e);
@@ -276,6 +276,7 @@ static MUST_CHECK enum errc generation_name_origin(struct pool *p, struct genera
     if (!o)
         rc = origin_new(&o, p, &id, trust, e);
     if (!rc) {
+        ASSERT(o);
         o->generations++;
         g->origin[at] = o;
     }
