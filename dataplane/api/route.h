@@ -1,0 +1,60 @@
+#pragma once
+
+/* Which row of proto/routes.def a request line names. */
+
+#include "common/gateway/api.h"
+#include "common/str.h"
+
+enum route {
+#define ROUTE(id, method, path, forms, policy, handler, api) ROUTE_##id,
+#include "proto/routes.def"
+#undef ROUTE
+    ROUTES,
+};
+
+enum route_method { METHOD_GET, METHOD_POST, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
+enum route_policy { POLICY_PUBLIC, POLICY_KEY, POLICY_METRICS };
+enum route_handler {
+    HANDLER_INFERENCE,
+    HANDLER_RESPONSE_ITEM,
+    HANDLER_MODELS,
+    HANDLER_MODEL,
+    HANDLER_MODEL_INFO,
+    HANDLER_MODEL_GROUP_INFO,
+    HANDLER_LIVE,
+    HANDLER_READY,
+    HANDLER_HEALTH,
+    HANDLER_METRICS,
+};
+
+struct route_row {
+    struct str path; /* with '*' for its placeholder */
+    const char *name;
+    uint8_t method, forms, policy, handler;
+    enum api api;
+};
+
+extern const struct route_row route_rows[ROUTES];
+
+enum route_found {
+    ROUTE_FOUND,
+    ROUTE_NONE,       /* 404 */
+    ROUTE_BAD_METHOD, /* 405: the path has rows, none with this method */
+    ROUTE_BAD_PATH,   /* 400: something that two readers could read differently (threats H-08) */
+};
+
+struct route_match {
+    enum route route;
+    struct str placeholder; /* as sent, percent-encoded */
+    struct str query;       /* without '?' */
+};
+
+/* Matches a request target against the table, below `root_path`. Borrows from `target`. */
+enum route_found route_find(struct route_match *ret, enum route_method method, struct str target,
+                            struct str root_path);
+
+/* Decodes %XX of `s` into `out` (s.n bytes); SIZE_MAX on a bad escape or a NUL. */
+size_t url_decode(char *out, struct str s);
+
+/* The value of `name` in a query string, as sent; empty when absent. */
+struct str query_get(struct str query, struct str name);

@@ -1,0 +1,95 @@
+#pragma once
+
+/*
+ * A request from its head to its record: route, credential, body, model, deployment, exchange,
+ * reply. The stages of design section 2, as functions called by the connection and by the exchange.
+ */
+
+#include "api/route.h"
+#include "dialect/body_edit.h"
+#include "dialect/envelope.h"
+#include "dialect/relay.h"
+#include "route/plan.h"
+#include "upstream/exchange.h"
+
+struct conn;
+
+/* Errors of the gateway: rows of proto/errors.def. */
+enum client_error {
+#define ERROR(id, status, type, code, message) ERROR_##id,
+#include "proto/errors.def"
+#undef ERROR
+    CLIENT_ERRORS,
+};
+
+enum request_reply { REPLY_NONE, REPLY_HELD, REPLY_STREAM, REPLY_PIECES, REPLY_ERROR };
+
+enum { REQUEST_ID = 36 };
+
+struct request {
+    struct conn *conn;
+    struct context *cx;
+    struct snapshot *snapshot; /* a reference */
+    struct arena arena;
+    enum route route;
+    struct str placeholder; /* decoded, of the path */
+    struct str query;
+    struct str detail; /* what completes the text of a refusal */
+    bool routed, authorised, scanned, active;
+    enum request_scan_result scan_result;
+    bool accounted, out_failed;
+    /* what was decided */
+    struct str model; /* as the client asked */
+    struct snap_found found;
+    const struct snap_deployment *deployment;
+    struct str previous_id; /* upstream's id of the response asked for or continued */
+    uint32_t asked_timeout_ms, asked_stream_timeout_ms; /* SNAP_NONE: not asked */
+    struct route_plan plan;                             /* candidates and what was tried */
+    struct str upstream_model, quoted_model, id_tag;
+    bool is_stream, wants_usage;
+    /* the attempt that runs */
+    struct buf head; /* request head, with what of the body is small */
+    bool relay_open, client_head_sent;
+    uint8_t reply;         /* enum request_reply */
+    struct buf reply_body; /* non-streamed reply or error body so far */
+    struct str reply_ref;  /* ... or all of it, still in the read buffer */
+    struct timer retry;    /* waits before the next attempt; pings while it streams */
+    struct inflight *meter;
+    struct probe_run *probes; /* of /health */
+    /* times, monotonic */
+    uint64_t head_ns, body_ns, decided_ns;
+    uint64_t upstream_ns, connect_ns, waited_ns, wait_from_ns;
+    uint64_t bytes_out;
+    char id[REQUEST_ID];
+    /* the rest is made ready before use */
+    struct request_scan scan;
+    struct exchange exchange;
+    struct relay relay;
+};
+
+/* A first byte came. */
+void request_begin(struct request *r, struct conn *c, struct context *cx);
+
+/* The head is parsed: false when it was refused and answered. Called inside the parser: sends
+ * nothing itself. */
+bool request_head(struct request *r);
+
+/* More of the body is in conn->body, from offset `from`. False: stop reading, request_complete()
+ * will answer. */
+bool request_body(struct request *r, size_t from);
+
+/* All of the request is there: decide and act. */
+void request_complete(struct request *r);
+
+/* Answers with an error before or instead of anything else; the connection is closed behind it when
+ * `close`. */
+void request_refuse(struct request *r, enum client_error error, struct str detail, bool close);
+
+/* The client is gone. */
+void request_abandon(struct request *r);
+
+/* The client took what was queued: an upstream that was paused may go on. */
+void request_on_drained(struct request *r);
+
+/* Frees what the request holds. The connection is done with it. */
+void request_reset(struct request *r);

@@ -1,0 +1,275 @@
+/* The watch tree of replies, and the arithmetic that makes their counters disjoint. */
+
+#include "dialect/reply_scan.h"
+
+#include "common/num.h"
+
+enum reply_field {
+    RF_NONE,
+    RF_MODEL,
+    RF_ID,
+    RF_ERROR,
+    RF_TYPE,
+    RF_USAGE,
+    RF_CHOICES,
+    RF_CHOICE, /* an element of choices */
+    RF_FINISH,
+    RF_TEXT,
+    RF_TIER,
+    RF_COUNT, /* + enum usage_count */
+};
+
+#define N(name, count)                                                                             \
+    {                                                                                              \
+        .key = STR_INIT(name), .id = RF_COUNT + (count)                                            \
+    }
+#define TEXT(name)                                                                                 \
+    {                                                                                              \
+        .key = STR_INIT(name), .id = RF_TEXT                                                       \
+    }
+
+static const struct json_watch input_details[] = {
+    N("cached_tokens", UC_CACHED),
+    N("audio_tokens", UC_AUDIO_IN),
+    N("image_tokens", UC_IMAGE_IN),
+    N("cache_write_tokens", UC_CACHE_WRITTEN),
+    N("cache_creation_tokens", UC_CACHE_WRITTEN),
+};
+static const struct json_watch output_details[] = {
+    N("reasoning_tokens", UC_REASONING),
+    N("audio_tokens", UC_AUDIO_OUT),
+    N("image_tokens", UC_IMAGE_OUT),
+};
+static const struct json_watch cache_creation[] = {
+    N("ephemeral_5m_input_tokens", UC_CACHE_CREATION_5M),
+    N("ephemeral_1h_input_tokens", UC_CACHE_CREATION_1H),
+};
+static const struct json_watch server_tools[] = {
+    N("web_search_requests", UC_WEB_SEARCHES),
+};
+static const struct json_watch usage[] = {
+    N("prompt_tokens", UC_PROMPT),
+    N("completion_tokens", UC_COMPLETION),
+    N("total_tokens", UC_TOTAL),
+    N("input_tokens", UC_PROMPT),
+    N("output_tokens", UC_COMPLETION),
+    {.key = STR_INIT("prompt_tokens_details"), JSON_WATCH_CHILDREN(input_details)},
+    {.key = STR_INIT("completion_tokens_details"), JSON_WATCH_CHILDREN(output_details)},
+    {.key = STR_INIT("input_tokens_details"), JSON_WATCH_CHILDREN(input_details)},
+    {.key = STR_INIT("output_tokens_details"), JSON_WATCH_CHILDREN(output_details)},
+    N("cache_read_input_tokens", UC_CACHE_READ),
+    N("cache_creation_input_tokens", UC_CACHE_CREATION),
+    {.key = STR_INIT("cache_creation"), JSON_WATCH_CHILDREN(cache_creation)},
+    {.key = STR_INIT("server_tool_use"), JSON_WATCH_CHILDREN(server_tools)},
+    N("prompt_cache_hit_tokens", UC_CACHED),
+    {.key = STR_INIT("service_tier"), .id = RF_TIER},
+};
+#define USAGE                                                                                      \
+    {                                                                                              \
+        .key = STR_INIT("usage"), .id = RF_USAGE, JSON_WATCH_CHILDREN(usage)                       \
+    }
+
+static const struct json_watch function_members[] = {TEXT("arguments")};
+static const struct json_watch tool_call_members[] = {
+    {.key = STR_INIT("function"), JSON_WATCH_CHILDREN(function_members)},
+};
+static const struct json_watch tool_call = {JSON_WATCH_CHILDREN(tool_call_members)};
+static const struct json_watch message_members[] = {
+    TEXT("content"),
+    TEXT("reasoning_content"),
+    TEXT("reasoning"),
+    TEXT("refusal"),
+    {.key = STR_INIT("tool_calls"), .elements = &tool_call},
+};
+static const struct json_watch choice_members[] = {
+    {.key = STR_INIT("delta"), JSON_WATCH_CHILDREN(message_members)},
+    {.key = STR_INIT("message"), JSON_WATCH_CHILDREN(message_members)},
+    {.key = STR_INIT("finish_reason"), .id = RF_FINISH},
+    TEXT("text"),
+};
+static const struct json_watch choice = {.id = RF_CHOICE, JSON_WATCH_CHILDREN(choice_members)};
+
+/* Messages: content blocks of a whole reply, deltas of a stream. */
+static const struct json_watch block_members[] = {TEXT("text"), TEXT("thinking")};
+static const struct json_watch block = {JSON_WATCH_CHILDREN(block_members)};
+static const struct json_watch delta_members[] = {
+    TEXT("text"),
+    TEXT("partial_json"),
+    TEXT("thinking"),
+    {.key = STR_INIT("stop_reason"), .id = RF_FINISH},
+};
+
+/* What a nested message (Messages) or response (Responses) holds. */
+static const struct json_watch inner_members[] = {
+    {.key = STR_INIT("model"), .id = RF_MODEL},
+    {.key = STR_INIT("id"), .id = RF_ID},
+    USAGE,
+    {.key = STR_INIT("service_tier"), .id = RF_TIER},
+};
+
+static const struct json_watch root_members[] = {
+    {.key = STR_INIT("id"), .id = RF_ID},
+    {.key = STR_INIT("type"), .id = RF_TYPE},
+    {.key = STR_INIT("model"), .id = RF_MODEL},
+    {.key = STR_INIT("choices"), .id = RF_CHOICES, .elements = &choice},
+    USAGE,
+    {.key = STR_INIT("delta"), .id = RF_TEXT, JSON_WATCH_CHILDREN(delta_members)},
+    {.key = STR_INIT("message"), JSON_WATCH_CHILDREN(inner_members)},
+    {.key = STR_INIT("response"), JSON_WATCH_CHILDREN(inner_members)},
+    {.key = STR_INIT("content"), .elements = &block},
+    {.key = STR_INIT("error"), .id = RF_ERROR},
+    {.key = STR_INIT("service_tier"), .id = RF_TIER},
+};
+static const struct json_watch root = {JSON_WATCH_CHILDREN(root_members)};
+
+static const struct {
+    struct str type;
+    bool terminal, failed;
+} event_types[] = {
+    {STR_INIT("message_stop"), true, false},
+    {STR_INIT("response.completed"), true, false},
+    {STR_INIT("response.incomplete"), true, false},
+    {STR_INIT("response.failed"), true, true},
+    {STR_INIT("error"), true, true},
+};
+
+static void reply_on_count(struct reply_scan *r, enum usage_count c, const struct json_member *m)
+{
+    uint64_t v;
+
+    /* Absurd or negative counts are not believed; null means unchanged (threats U-10). */
+    if (m->type != JSON_NUMBER || !num_u64(m->text, &v) || v > UINT32_MAX)
+        return;
+    r->count[c] = v;
+    r->counted |= BIT(c);
+}
+
+static void reply_on_member(void *ctx, const struct json_member *m)
+{
+    struct reply_scan *r = ctx;
+
+    if (m->id >= RF_COUNT) {
+        reply_on_count(r, (enum usage_count)(m->id - RF_COUNT), m);
+        return;
+    }
+    switch ((enum reply_field)m->id) {
+    case RF_MODEL:
+        if (m->type == JSON_STRING && r->model.at == r->model.end)
+            r->model = (struct span){m->at, m->end};
+        break;
+    case RF_ID:
+        if (m->type != JSON_STRING)
+            break;
+        r->id = (struct span){m->at, m->end};
+        if (!r->response_id_n && m->text.n > 2 && m->text.n - 2 <= REPLY_ID_MAX) {
+            r->response_id_n = (uint16_t)(m->text.n - 2);
+            memcpy(r->response_id, m->text.p + 1, r->response_id_n);
+        }
+        break;
+    case RF_ERROR:
+        if (m->type != JSON_NULL && m->type != JSON_FALSE) {
+            r->error = (struct span){m->at, m->end};
+            r->failed = true;
+        }
+        break;
+    case RF_TYPE:
+        for (size_t i = 0; i < ARRAY_LEN(event_types); i++)
+            if (json_text_is(m->text, event_types[i].type)) {
+                r->terminal = event_types[i].terminal;
+                r->failed |= event_types[i].failed;
+            }
+        break;
+    case RF_USAGE:
+        r->usage_object |= m->type == JSON_OBJECT;
+        break;
+    case RF_CHOICE:
+        r->choice_seen = true;
+        break;
+    case RF_CHOICES:
+        r->choices_empty = m->type == JSON_ARRAY && !r->choice_seen;
+        break;
+    case RF_FINISH:
+        if (m->type == JSON_STRING && m->end - m->at > 2)
+            r->terminal = true;
+        break;
+    case RF_TEXT:
+        if (m->type == JSON_STRING)
+            r->text_bytes += m->end - m->at - 2;
+        break;
+    case RF_TIER:
+        r->tier = json_text_is(m->text, STR("priority")) ? TIER_PRIORITY
+                  : json_text_is(m->text, STR("flex"))   ? TIER_FLEX
+                  : json_text_is(m->text, STR("batch"))  ? TIER_BATCH
+                                                         : TIER_DEFAULT;
+        break;
+    case RF_NONE:
+    case RF_COUNT:
+        break;
+    }
+    r->finished |= r->terminal;
+}
+
+void reply_scan_init(struct reply_scan *r)
+{
+    memset(r->count, 0, sizeof r->count);
+    r->counted = 0;
+    r->tier = TIER_DEFAULT;
+    r->finished = false;
+    r->text_bytes = 0;
+    r->response_id_n = 0;
+    reply_scan_begin(r);
+}
+
+void reply_scan_begin(struct reply_scan *r)
+{
+    json_scan_init(&r->json, &root, reply_on_member, r);
+    r->model = r->id = r->error = (struct span){0};
+    r->usage_object = r->choice_seen = r->choices_empty = r->terminal = r->failed = false;
+}
+
+enum json_scan_state reply_scan_feed(struct reply_scan *r, const char *p, size_t n)
+{
+    return json_scan_feed(&r->json, p, n);
+}
+
+/* a - b, never below zero: a provider's parts may add up to more than its whole. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+void reply_usage(const struct reply_scan *r, enum dialect dialect, struct usage *u)
+{
+    const uint64_t *c = r->count;
+
+    *u = (struct usage){.tier = r->tier, .seen = r->counted != 0};
+    u->audio_in = c[UC_AUDIO_IN];
+    u->image_in = c[UC_IMAGE_IN];
+    u->reasoning = c[UC_REASONING];
+    u->audio_out = c[UC_AUDIO_OUT];
+    u->image_out = c[UC_IMAGE_OUT];
+    u->web_searches = (uint32_t)c[UC_WEB_SEARCHES];
+    if (dialect == DIALECT_ANTHROPIC) {
+        /* B.8: input_tokens excludes what was read from and written to the cache */
+        u->cache_read = c[UC_CACHE_READ];
+        u->cache_write_1h = c[UC_CACHE_CREATION_1H];
+        u->cache_write = r->counted & BIT(UC_CACHE_CREATION)
+                             ? less(c[UC_CACHE_CREATION], u->cache_write_1h)
+                             : c[UC_CACHE_CREATION_5M];
+        u->input = c[UC_PROMPT];
+    } else {
+        /* A.8: prompt_tokens includes all of its details */
+        u->cache_read = c[UC_CACHED];
+        u->cache_write = c[UC_CACHE_WRITTEN];
+        u->input = less(c[UC_PROMPT], u->cache_read + u->cache_write + u->audio_in + u->image_in);
+    }
+    uint64_t completion = c[UC_COMPLETION];
+    /* Some leave reasoning out of completion_tokens and only in the total (providers.md section 5,
+     * xai). */
+    if (r->counted & BIT(UC_TOTAL) && u->reasoning &&
+        c[UC_TOTAL] == c[UC_PROMPT] + completion + u->reasoning)
+        completion += u->reasoning;
+    u->output = less(completion, u->reasoning + u->audio_out + u->image_out);
+    if (u->reasoning > completion)
+        u->reasoning = completion;
+}
