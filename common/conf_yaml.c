@@ -76,23 +76,25 @@ static bool one_of(struct str s, const char *const *words, size_t n)
     return false;
 }
 
-/* Appends to `out` the digits of `s` (of `base`, '_' between them allowed); false on other bytes.
+/* Digits of `base` with '_' anywhere between; false without any, on other bytes, and on overflow.
  */
 static bool int_value(struct str s, unsigned base, uint64_t *ret)
 {
+    static const char digits[] = "0123456789abcdef";
     uint64_t v = 0;
+    bool any = false;
 
     for (size_t i = 0; i < s.n; i++) {
-        char c = char_lower(s.p[i]);
-        if (c == '_')
+        if (s.p[i] == '_')
             continue;
-        unsigned digit = c >= 'a' ? (unsigned)(c - 'a') + 10 : (unsigned)(unsigned char)c - '0';
-        if (digit >= base || __builtin_mul_overflow(v, (uint64_t)base, &v) ||
-            __builtin_add_overflow(v, (uint64_t)digit, &v))
+        const char *at = memchr(digits, char_lower(s.p[i]), base);
+        if (!at || __builtin_mul_overflow(v, (uint64_t)base, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(at - digits), &v))
             return false;
+        any = true;
     }
     *ret = v;
-    return true;
+    return any;
 }
 
 /* 190:20:30, base sixty: [1-9][0-9_]*(:[0-5]?[0-9])+ */
@@ -114,41 +116,47 @@ static bool int_sexagesimal(struct str s, uint64_t *ret)
     return true;
 }
 
+/* Decimal digits of any length, for Python has no largest integer; '_' left out. */
+static bool resolve_decimal(struct arena *a, struct conf_node *n, struct str digits, bool minus)
+{
+    char *p = arena_alloc(a, digits.n + 1);
+    size_t len = 0;
+
+    if (!p)
+        return false;
+    if (minus)
+        p[len++] = '-';
+    for (size_t i = 0; i < digits.n; i++) {
+        if (digits.p[i] == '_')
+            continue;
+        if (digits.p[i] < '0' || digits.p[i] > '9')
+            return false;
+        p[len++] = digits.p[i];
+    }
+    n->text = (struct str){p, len};
+    return true;
+}
+
 static bool resolve_int(struct arena *a, struct conf_node *n)
 {
     bool minus = n->text.p[0] == '-';
     struct str s = str_from(n->text, minus || n->text.p[0] == '+');
+    bool radix = s.n > 2 && s.p[0] == '0' && (s.p[1] == 'b' || s.p[1] == 'x');
     char digits[20];
     uint64_t v;
 
     if (s.n == 0 || s.p[0] < '0' || s.p[0] > '9')
         return false;
-    if (s.p[0] != '0') { /* of any length: Python has no largest integer */
-        char *p = arena_alloc(a, s.n + 1);
-        size_t len = 0;
-        if (!p)
-            return false;
-        if (minus)
-            p[len++] = '-';
-        for (size_t i = 0; i < s.n; i++) {
-            if (s.p[i] == '_')
-                continue;
-            if (s.p[i] < '0' || s.p[i] > '9') {
-                if (!int_sexagesimal(s, &v))
-                    return false;
-                goto value;
-            }
-            p[len++] = s.p[i];
-        }
-        n->text = (struct str){p, len};
-        n->kind = CONF_INT;
-        return true;
-    }
-    bool radix = s.n > 2 && (s.p[1] == 'b' || s.p[1] == 'x');
-    if (!int_value(str_from(s, radix ? 2 : 1), !radix ? 8 : s.p[1] == 'b' ? 2 : 16, &v))
+    if (s.p[0] == '0' ? int_value(radix ? str_from(s, 2) : s,
+                                  !radix          ? 8
+                                  : s.p[1] == 'b' ? 2
+                                                  : 16,
+                                  &v)
+                      : int_sexagesimal(s, &v))
+        n->text =
+            arena_printf(a, "%s%.*s", minus && v ? "-" : "", (int)num_put_u64(digits, v), digits);
+    else if (s.p[0] == '0' || !resolve_decimal(a, n, s, minus))
         return false;
-value:
-    n->text = arena_printf(a, "%s%.*s", minus && v ? "-" : "", (int)num_put_u64(digits, v), digits);
     n->kind = CONF_INT;
     return true;
 }
@@ -160,6 +168,7 @@ static bool resolve_float(struct arena *a, struct conf_node *n)
     struct str s = n->text;
     char *p = arena_alloc(a, s.n + 3);
     size_t at = 0, len = 0, whole, frac = 0;
+    bool any = false;
 
     if (!p)
         return false;
@@ -168,15 +177,14 @@ static bool resolve_float(struct arena *a, struct conf_node *n)
     if (s.p[0] == '-' || s.p[0] == '+')
         at++;
     whole = len;
-    for (; at < s.n && ((s.p[at] >= '0' && s.p[at] <= '9') || s.p[at] == '_'); at++) {
-        if (len == whole + 1 && p[whole] == '0')
+    for (; at < s.n && ((s.p[at] >= '0' && s.p[at] <= '9') || (s.p[at] == '_' && any)); at++) {
+        any = true;
+        if (len == whole + 1 && p[whole] == '0' && s.p[at] != '_')
             len--; /* JSON knows no leading zero */
         if (s.p[at] != '_')
             p[len++] = s.p[at];
-        else if (len == whole)
-            return false;
     }
-    if (at == s.n || s.p[at] != '.' || (len == whole && at > 0))
+    if (at == s.n || s.p[at] != '.' || (!any && at > 0))
         return false;
     bool bare = len == whole;
     if (bare)

@@ -71,10 +71,9 @@ static void unknown_key(enum setting_section section, const struct conf_node *n,
         const struct setting *s = setting_at((enum setting_id)id);
         if (s->section >= SECTION_ROUTER && s->section != SECTION_CREDENTIAL &&
             s->section < SECTION_ENV && str_eq(s->key, n->key)) {
-            conf_note(log, CONF_ERROR, n,
-                      STR_FMT "%s" STR_FMT ": no such key; it belongs into " STR_FMT,
-                      STR_ARG(where), dot, STR_ARG(n->key),
-                      STR_ARG(setting_section_name(s->section)));
+            conf_note(
+                log, CONF_ERROR, n, STR_FMT "%s" STR_FMT ": no such key; it belongs into " STR_FMT,
+                STR_ARG(where), dot, STR_ARG(n->key), STR_ARG(setting_section_name(s->section)));
             return;
         }
     }

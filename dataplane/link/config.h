@@ -30,7 +30,7 @@ struct config_deployment {      /* where not said otherwise as struct snap_deplo
     const struct conf_node *at; /* its entry of model_list */
     const struct conf_node *params, *raw_params; /* merged; raw: os.environ/NAME as written */
     const struct conf_node *info;
-    struct str id, group, litellm_model;
+    struct str id, group, litellm_model, organization;
     struct target target;   /* with the edits of the parameters */
     struct str missing_key; /* variables looked for; empty: nothing is missing */
     struct str mock_response, base_model, info_json;

@@ -13,8 +13,8 @@ static bool is_secret(struct str key)
     static const char *const endings[] = {"key", "_key_id", "_token", "_auth"};
     static const char *const parts[] = {"secret", "password", "credential", "authorization"};
 
-    if (str_find(key, STR("cost")) != SIZE_MAX)
-        return false; /* input_cost_per_token */
+    if (str_find(key, STR("cost")) != SIZE_MAX || str_eq(key, STR("litellm_credential_name")))
+        return false; /* input_cost_per_token is none */
     if (str_ieq(key, STR("token")) || str_ieq(key, STR("extra_headers")) ||
         str_ieq(key, STR("headers")))
         return true;
@@ -170,7 +170,8 @@ static void put_model_info(struct config *c, struct jw *w, const struct config_d
 
 struct str config_deployment_info(struct config *c, const struct config_deployment *d)
 {
-    static const char *const ours[] = {"model", "api_base", "base_url", "model_info"};
+    static const char *const ours[] = {"model", "api_base", "base_url", "organization",
+                                       "model_info"};
     struct jw w = jw_init(&c->arena);
 
     jw_obj(&w);
@@ -182,6 +183,10 @@ struct str config_deployment_info(struct config *c, const struct config_deployme
     if (conf_get(d->raw_params, STR("api_base")) || conf_get(d->raw_params, STR("base_url"))) {
         jw_key(&w, STR("api_base"));
         jw_put_str(&w, d->target.api_base); /* without credentials and query */
+    }
+    if (d->organization.n) {
+        jw_key(&w, STR("organization"));
+        jw_put_str(&w, d->organization);
     }
     jw_key(&w, STR("model"));
     jw_put_str(&w, d->litellm_model);

@@ -146,8 +146,7 @@ static const struct conf_node *place_of(const struct config_deployment *d, const
     return n ? n : d->at;
 }
 
-static void make_target(struct config *c, struct config_deployment *d, struct str organization,
-                        struct conf_log *log)
+static void make_target(struct config *c, struct config_deployment *d, struct conf_log *log)
 {
     const struct conf_node *p = d->params;
     struct err e = {0};
@@ -157,7 +156,7 @@ static void make_target(struct config *c, struct config_deployment *d, struct st
         .api_key = text_of(p, "api_key"),
         .api_base = text_or(text_of(p, "api_base"), text_of(p, "base_url")),
         .api_version = text_of(p, "api_version"),
-        .organization = organization,
+        .organization = d->organization,
         .azure_ad_token = text_of(p, "azure_ad_token"),
         .env = config_env,
         .env_ctx = c,
@@ -289,15 +288,14 @@ static int64_t param_scaled(const struct config_deployment *d, const char *key, 
 /* ---- one deployment ---- */
 
 /* Model group and parameters as written: a new key in the environment keeps the id. */
-static struct str id_of(struct config *c, const struct config_deployment *d,
-                        struct str organization)
+static struct str id_of(struct config *c, const struct config_deployment *d)
 {
     struct jw w = jw_init(&c->arena);
 
     jw_arr(&w);
     jw_put_str(&w, d->group);
     jw_put_raw(&w, conf_json(&c->arena, d->raw_params));
-    jw_put_str(&w, organization);
+    jw_put_str(&w, d->organization);
     jw_end(&w);
     return config_sha256(&c->arena, jw_finish(&w));
 }
@@ -341,6 +339,8 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
     struct config *c = m->c;
     struct str id = text_of(d.info, "id");
     unsigned errors = log->n_errors;
+
+    d.organization = organization;
     bool drop = config_bool(
         c, CONFIG_FIRST(c, SETTING_LITELLM_drop_params, SETTING_ENV_LITELLM_DROP_PARAMS));
 
@@ -351,10 +351,10 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
         d.mock_response = mock->kind == CONF_STR ? mock->text : conf_json(&c->arena, mock);
     }
     if (id.n == 0)
-        d.id = id_of(c, &d, organization);
+        d.id = id_of(c, &d);
     else
         d.id = nth ? arena_printf(&c->arena, STR_FMT "-%u", STR_ARG(id), nth + 1) : id;
-    make_target(c, &d, organization, log);
+    make_target(c, &d, log);
     if (log->n_errors > errors || !is_id_free(c, &d, log))
         return;
     body_edits(c, &d);
