@@ -49,7 +49,7 @@ struct link {
     const char *config;
     struct shared shared;
     struct region_reader *readers; /* one per region of the mapping */
-    bool has_manager, draining;
+    bool has_manager, lingers, draining;
     uint64_t deadline_ns; /* without a manager: drain; draining: end */
     uint64_t orphans_ns;  /* when to look who is left */
 
@@ -349,7 +349,7 @@ static bool is_settled(const struct link *l)
 /* Nobody reaps the workers of a dead manager: see which are left. */
 static void look_for_orphans(struct link *l, uint64_t now_ns)
 {
-    bool left = false;
+    bool left = false, replaced = l->shared.header->link_pid != (uint32_t)getpid();
 
     if (now_ns < l->orphans_ns)
         return;
@@ -363,10 +363,14 @@ static void look_for_orphans(struct link *l, uint64_t now_ns)
         else
             left = true;
     }
-    if (left && now_ns < l->deadline_ns && !term_requested)
+    if (left && now_ns < l->deadline_ns && !term_requested && !replaced) {
+        if (!l->lingers)
+            log_warn("manager_gone", "consequence=\"ends after the last worker\"");
+        l->lingers = true;
         return;
+    }
     l->draining = true;
-    l->deadline_ns = now_ns + ms_ns(FLUSH_MS);
+    l->deadline_ns = replaced ? now_ns : now_ns + ms_ns(FLUSH_MS);
 }
 
 static void on_manager_gone(struct link *l)
@@ -377,8 +381,6 @@ static void on_manager_gone(struct link *l)
     l->has_manager = false;
     l->orphans_ns = now_ns;
     l->deadline_ns = now_ns + ms_ns(LINGER_MS + drain_ms);
-    if (!l->draining && l->in_force)
-        log_warn("manager_gone", "consequence=\"ends after the last worker\"");
 }
 
 static void on_message(struct link *l, const struct control_msg *m, int fd)
@@ -442,6 +444,8 @@ static int loop(struct link *l)
         if (l->draining && is_settled(l))
             return 0;
         if (l->draining && now_ns >= l->deadline_ns) {
+            if (l->shared.header->link_pid != (uint32_t)getpid())
+                return 0; /* the next link goes on from the tails */
             log_error("flush_incomplete", "consequence=\"the rest stays in the shared file\"");
             return 1;
         }
@@ -457,6 +461,7 @@ static enum errc start(struct link *l, struct err *e)
 
     if (rc)
         return err_wrap(e, "weir-link is started by weir-dataplane");
+    l->shared.header->link_pid = (uint32_t)getpid();
     (void)sigaction(SIGTERM, &term, NULL); /* heeded without a manager only */
     l->readers = calloc(l->shared.capacity, sizeof *l->readers);
     if (!l->readers)

@@ -118,6 +118,7 @@ struct shared_header {
     uint64_t region_size, total_size;
     uint64_t epoch;              /* wall microseconds when the file was made */
     _Atomic uint32_t n_regions;  /* handed out so far; only grows */
+    _Atomic uint32_t link_pid;   /* the newest link: an older one without a manager makes way */
     _Atomic uint64_t generation; /* the last one built, over all links */
     _Alignas(
         CACHE_LINE) uint64_t metric[POD_METRICS]; /* each row has one writer: link or manager */
