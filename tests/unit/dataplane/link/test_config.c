@@ -126,10 +126,38 @@ static void test_each_mistake_is_told_with_its_place(void **state)
     assert_true(n >= 60);
 }
 
+/* ---- a long file with nearly everything ---- */
+
+static void test_check_tells_verdict_models_and_memory(void **state)
+{
+    static char expected[16 * 1024], got[16 * 1024];
+    FILE *out = fmemopen(got, sizeof got - 1, "w");
+    FILE *golden = open_case("good/long.check");
+
+    (void)state;
+    assert_int_equal(clearenv(), 0);
+    set_variable((char[]){"OPENAI_API_KEY=sk-openai-1"});
+    set_variable((char[]){"ANTHROPIC_API_KEY=sk-anthropic-1"});
+    set_variable((char[]){"LITELLM_MASTER_KEY=sk-master-1"});
+    set_variable((char[]){"DATABASE_URL=postgresql://user:password@host/db"});
+    set_variable((char[]){"LITELLM_ENVIRONMENT=production"});
+    assert_non_null(out);
+    assert_true(fread(expected, 1, sizeof expected - 1, golden) > 0);
+    assert_int_equal(fclose(golden), 0);
+    assert_int_equal(chdir(source_dir), 0);
+    assert_int_equal(config_check("tests/cases/config/good/long.yaml", out), 0);
+    assert_int_equal(chdir(work_dir), 0);
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(got, expected);
+    assert_null(strstr(got, "sk-"));
+    assert_null(strstr(got, "password"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_mistake_is_told_with_its_place),
+        cmocka_unit_test(test_check_tells_verdict_models_and_memory),
     };
 
     return cmocka_run_group_tests(tests, make_work_dir, remove_work_dir);
