@@ -1,6 +1,7 @@
 /* weir-dataplane: options, and the role they choose. */
 
 #include <getopt.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "common/num.h"
@@ -81,6 +82,7 @@ static int run_worker(char **argv)
 
     if (!num_u32(str_of(argv[2]), &region) || !num_u32(str_of(argv[3]), &listeners))
         die("internal option", argv[1]);
+    (void)prctl(PR_SET_NAME, "weir-worker", 0, 0, 0);
     proc_harden(true); /* as the manager decided */
     return worker_main(region, listeners);
 }

@@ -192,9 +192,10 @@ static void put_routes(struct text *t, const struct shared *sh)
 #include "proto/routes.def"
 #undef ROUTE
     };
-    static const struct str classes[STATUS_CLASSES] = {STR_INIT("1xx"), STR_INIT("2xx"),
-                                                       STR_INIT("3xx"), STR_INIT("4xx"),
-                                                       STR_INIT("5xx"), STR_INIT("499")};
+    static const struct str classes[STATUS_CLASSES] = {
+        STR_INIT("none"), STR_INIT("1xx"), STR_INIT("2xx"),
+        STR_INIT("3xx"),  STR_INIT("4xx"), STR_INIT("5xx"),
+    };
     const struct str name = STR("weir_requests_total");
 
     static_assert(ARRAY_LEN(routes) < REGION_ROUTES, "the last one is that of no route");

@@ -61,7 +61,7 @@ void record_settle(struct record *r, const struct snapshot *snap, int64_t now_us
     r->end_us = now_us;
     if (r->start_us > 0 && now_us > r->start_us)
         r->total_ns = (uint64_t)(now_us - r->start_us) * 1000;
-    if (r->attempt > 0)
+    if (r->flags & RECORD_SPOOL)
         estimate(r);
     if (price)
         cost_of(&c, price, &r->usage);

@@ -56,7 +56,10 @@ struct histogram {
     uint64_t bucket[HISTOGRAM_BUCKETS];
 };
 
-enum { STATUS_CLASSES = 6, REGION_ROUTES = 64 }; /* 1xx .. 5xx, 499 apart */
+enum {
+    STATUS_CLASSES = 6, /* status / 100; 0: none was sent */
+    REGION_ROUTES = 64, /* rows of routes.def; the last one counts what has no route */
+};
 
 struct deployment_counters { /* one or two cache lines: everything one exchange adds */
     uint64_t requests, success, failure;
