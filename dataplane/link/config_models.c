@@ -158,6 +158,8 @@ static void make_target(struct config *c, struct config_deployment *d, struct co
         .api_version = text_of(p, "api_version"),
         .organization = d->organization,
         .azure_ad_token = text_of(p, "azure_ad_token"),
+        .aws_region_name = text_of(p, "aws_region_name"),
+        .base_model = text_or(text_of(d->info, "base_model"), text_of(p, "base_model")),
         .env = config_env,
         .env_ctx = c,
     };
