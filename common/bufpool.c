@@ -2,6 +2,8 @@
 
 #include "common/bufpool.h"
 
+#include "common/num.h"
+
 struct buf_spare {
     struct buf_spare *next;
 };
@@ -83,7 +85,9 @@ bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want)
 
 bool buf_add(struct bufpool *pool, struct buf *b, const char *p, size_t n)
 {
-    if (!buf_reserve(pool, b, b->n + n))
+    size_t want;
+
+    if (!size_add(b->n, n, &want) || !buf_reserve(pool, b, want))
         return false;
     if (n)
         memcpy(b->p + b->n, p, n);

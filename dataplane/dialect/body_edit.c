@@ -102,15 +102,79 @@ static void plan_add(struct plan *p, struct str key, struct str json)
     p->maybe |= key_bit(key);
 }
 
-/* a < b for two JSON numbers; false when one is none. */
+/* A JSON number as 0.DIGITS * 10^exponent; digits have a point in them and end at anything else. */
+struct decimal {
+    const char *digit, *end;
+    bool minus;
+    int64_t exponent;
+};
+
+/* The next digit, 0 behind the last. */
+static int decimal_next(struct decimal *d)
+{
+    d->digit += d->digit < d->end && *d->digit == '.';
+    return d->digit < d->end && *d->digit >= '0' && *d->digit <= '9' ? *d->digit++ - '0' : 0;
+}
+
+static bool decimal_of(struct str s, struct decimal *ret)
+{
+    struct decimal d = {.minus = s.n && s.p[0] == '-'};
+    bool point = false, significant = false;
+    int64_t exponent;
+
+    s = str_from(s, d.minus);
+    if (!s.n || s.p[0] < '0' || s.p[0] > '9')
+        return false;
+    d.end = s.p + s.n;
+    for (; s.n && s.p[0] != 'e' && s.p[0] != 'E'; s = str_from(s, 1)) {
+        if (!significant && s.p[0] != '.' && s.p[0] != '0') {
+            d.digit = s.p;
+            significant = true;
+        }
+        point |= s.p[0] == '.';
+        if (s.p[0] != '.')
+            d.exponent += significant ? !point : -point;
+    }
+    s = str_from(s, 1);
+    s = str_from(s, s.n && s.p[0] == '+');
+    if (s.n && !num_i64(s, &exponent))
+        exponent = s.p[0] == '-' ? INT32_MIN : INT32_MAX;
+    if (s.n)
+        d.exponent += MAX(INT32_MIN, MIN(INT32_MAX, exponent));
+    if (!significant)
+        d = (struct decimal){.digit = d.end, .end = d.end, .exponent = INT64_MIN}; /* zero */
+    *ret = d;
+    return true;
+}
+
+/* Below 0, 0 or above as a is less than, equal to or greater than b; *ret_known: both are numbers.
+ */
+static int number_order(struct str a, struct str b, bool *ret_known)
+{
+    struct decimal x, y;
+    int order = 0;
+
+    *ret_known = decimal_of(a, &x) && decimal_of(b, &y);
+    if (!*ret_known)
+        return 0;
+    if (x.minus != y.minus)
+        return x.minus ? -1 : 1;
+    if (x.exponent != y.exponent)
+        order = x.exponent < y.exponent ? -1 : 1;
+    while (!order && (x.digit < x.end || y.digit < y.end)) {
+        const char *const at[] = {x.digit, y.digit};
+        order = decimal_next(&x) - decimal_next(&y);
+        if (at[0] == x.digit && at[1] == y.digit)
+            break; /* both at their exponents */
+    }
+    return x.minus ? -order : order;
+}
+
 static bool number_below(struct str a, struct str b)
 {
-    int64_t x, y;
+    bool known;
 
-    for (int scale = 9; scale >= 0; scale -= 9)
-        if (num_scaled(a, scale, &x) && num_scaled(b, scale, &y))
-            return x < y;
-    return false;
+    return number_order(a, b, &known) < 0;
 }
 
 static bool is_blank(char c)
@@ -123,10 +187,11 @@ static bool json_same(struct str a, struct str b)
 {
     bool in_string = false;
     size_t i = 0, k = 0;
-    int64_t x, y;
+    bool numbers;
+    int order = number_order(a, b, &numbers);
 
-    if (num_scaled(a, 9, &x) && num_scaled(b, 9, &y))
-        return x == y;
+    if (numbers)
+        return order == 0;
     for (;; i++, k++) {
         while (!in_string && i < a.n && is_blank(a.p[i]))
             i++;
