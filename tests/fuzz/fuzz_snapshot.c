@@ -22,6 +22,7 @@ static const char yaml[] =
     "router_settings: {model_group_alias: {b: a, c: v/x:y}}\n";
 
 static struct snapshot *original;
+static volatile unsigned result; /* keeps the reads */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -97,7 +98,6 @@ static unsigned walk_names(const struct snapshot *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static volatile unsigned result;
     char *copy = malloc(original->size);
     struct snapshot s;
 
