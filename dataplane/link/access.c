@@ -1,6 +1,7 @@
 /*
  * Two buffers: the link fills one while the thread writes the other. A batch goes over when it is
- * half full or 50 ms old and the thread is idle; a full buffer with a busy thread drops lines.
+ * half full or 50 ms old and the thread is idle. With a full buffer the link waits for the thread,
+ * 20 ms at most: a sink that takes longer is slow, and lines are dropped until it has caught up.
  */
 
 #include "link/access.h"
@@ -16,6 +17,7 @@
 enum {
     BUFFER = 64 * 1024,
     BATCH_NS = 50 * 1000000,
+    WAIT_NS = 20 * 1000000,
     WRITER_STACK = 64 * 1024,
     SINK_MAX = 512,
     END_MS = 1000,
@@ -27,11 +29,12 @@ struct access {
     uint64_t n_lines;
     uint64_t first_ns; /* when the oldest line in it came */
     uint64_t dropped;
-    bool off; /* no sink: nothing is formatted */
+    bool off;  /* no sink: nothing is formatted */
+    bool slow; /* the sink: do not wait for it */
 
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake;
+    pthread_cond_t wake, idle;
     char *out; /* of the thread while busy */
     size_t out_n;
     uint64_t out_lines;
@@ -317,6 +320,7 @@ static void *writer_run(void *arg)
 
         (void)pthread_mutex_lock(&a->lock);
         a->busy = false;
+        (void)pthread_cond_signal(&a->idle);
         if (failed) {
             a->failed = failed;
             a->lost += a->out_lines;
@@ -333,6 +337,7 @@ static void *writer_run(void *arg)
 enum errc access_new(struct access **ret_a, struct err *e)
 {
     struct access *a = calloc(1, sizeof *a);
+    pthread_condattr_t monotonic;
     pthread_attr_t attr;
 
     if (!a || !(a->fill = malloc(BUFFER)) || !(a->out = malloc(BUFFER))) {
@@ -343,6 +348,9 @@ enum errc access_new(struct access **ret_a, struct err *e)
     }
     (void)pthread_mutex_init(&a->lock, NULL); /* cannot fail here */
     (void)pthread_cond_init(&a->wake, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&a->idle, &monotonic);
     int rc = pthread_attr_init(&attr);
     if (rc == 0) {
         (void)pthread_attr_setstacksize(&attr, WRITER_STACK); /* else the default: larger */
@@ -373,6 +381,7 @@ static void hand_over(struct access *a)
         a->busy = true;
         a->fill = was;
         a->n = a->n_lines = 0;
+        a->slow = false;
         (void)pthread_cond_signal(&a->wake);
     }
     (void)pthread_mutex_unlock(&a->lock);
@@ -405,6 +414,7 @@ struct access *access_free(struct access *a)
     (void)pthread_join(a->thread, NULL);
     (void)pthread_mutex_destroy(&a->lock);
     (void)pthread_cond_destroy(&a->wake);
+    (void)pthread_cond_destroy(&a->idle);
     free(a->fill);
     free(a->out);
     free(a);
@@ -427,12 +437,27 @@ void access_reopen(struct access *a)
     (void)pthread_mutex_unlock(&a->lock);
 }
 
+/* Waits until the thread has written its buffer, or is found slow. */
+static void wait_idle(struct access *a)
+{
+    uint64_t until_ns = clock_mono_ns() + WAIT_NS;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+
+    (void)pthread_mutex_lock(&a->lock);
+    while (a->busy && !a->slow)
+        a->slow = pthread_cond_timedwait(&a->idle, &a->lock, &until) == ETIMEDOUT && a->busy;
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
 void access_add(struct access *a, const struct record *r)
 {
     if (a->off)
         return;
-    if (a->n + ACCESS_LINE_MAX > BUFFER)
+    if (a->n + ACCESS_LINE_MAX > BUFFER) {
+        wait_idle(a);
         hand_over(a);
+    }
     if (a->n + ACCESS_LINE_MAX > BUFFER) {
         a->dropped++;
         return;

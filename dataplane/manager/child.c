@@ -26,14 +26,14 @@ void child_enter(struct child *c, enum child_state to)
     c->state = to;
 }
 
-unsigned child_back_off(struct child *c, uint64_t now_ns)
+unsigned child_back_off(struct child *c, uint64_t now_ns, unsigned most_ms)
 {
     static const unsigned waits_ms[] = {0, 100, 200, 400, 800, 1600, 3200, 5000};
     const uint64_t well_ns = UINT64_C(10000000000); /* lived this long: its death is a first one */
 
     if (now_ns - c->started_ns >= well_ns)
         c->failures = 0;
-    unsigned wait_ms = waits_ms[MIN(c->failures, ARRAY_LEN(waits_ms) - 1)];
+    unsigned wait_ms = MIN(waits_ms[MIN(c->failures, ARRAY_LEN(waits_ms) - 1)], most_ms);
     c->failures++;
     c->due_ns = now_ns + wait_ms * UINT64_C(1000000);
     return wait_ms;

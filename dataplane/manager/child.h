@@ -34,6 +34,6 @@ const char *child_state_name(enum child_state s);
 /* The only setter of `state`. */
 void child_enter(struct child *c, enum child_state to);
 
-/* It ended without being told to: the time of the next start, after 0, 0.1, 0.2 ... 5 s. Returns
- * that wait in milliseconds. */
-unsigned child_back_off(struct child *c, uint64_t now_ns);
+/* It ended without being told to: sets the time of the next start, after 0, 0.1, 0.2 ... 5 s and at
+ * most `most_ms`. Returns that wait in milliseconds. */
+unsigned child_back_off(struct child *c, uint64_t now_ns, unsigned most_ms);

@@ -43,6 +43,8 @@ enum {
     DRAIN_GRACE_MS = 2000, /* beyond what workers were given */
     FLUSH_MS = 10000,
     FLUSH_NOW_MS = 2000,
+    RESTART_MS = 5000,      /* between starts of what keeps dying, at most */
+    RESTART_LINK_MS = 1000, /* without it the rings fill, and then requests are refused */
     SPARE_REGIONS = 2,
     MIN_CAPACITY = 66, /* regions; costs only address space */
 };
@@ -206,7 +208,7 @@ static void child_start_due(struct manager *m, struct child *c, uint64_t now_ns)
     rc = c == &m->link ? link_start(m, &e) : worker_start(m, (unsigned)(c - m->workers), &e);
     if (rc) {
         c->started_ns = now_ns;
-        unsigned wait_ms = child_back_off(c, now_ns);
+        unsigned wait_ms = child_back_off(c, now_ns, RESTART_LINK_MS);
         log_error("start_failed", "process=%s error=\"%s\" retry_ms=%u",
                   c == &m->link ? "link" : "worker", e.msg, wait_ms);
     }
@@ -471,7 +473,7 @@ static void on_worker_exit(struct manager *m, struct child *w, int status, uint6
         return;
     }
     pod_metric_add(&m->shared, POD_WORKER_DEATHS, 1);
-    unsigned wait_ms = child_back_off(w, now_ns);
+    unsigned wait_ms = child_back_off(w, now_ns, RESTART_MS);
     log_error("worker_died", "worker=%u pid=%d region=%u state=%s %s restart_ms=%u",
               (unsigned)(w - m->workers), (int)w->pid, w->region, child_state_name(w->state), how,
               wait_ms);
@@ -496,7 +498,7 @@ static void on_link_exit(struct manager *m, int status, uint64_t now_ns)
         return;
     }
     pod_metric_add(&m->shared, POD_LINK_DEATHS, 1);
-    unsigned wait_ms = child_back_off(&m->link, now_ns);
+    unsigned wait_ms = child_back_off(&m->link, now_ns, RESTART_LINK_MS);
     log_error("link_died", "pid=%d %s restart_ms=%u", (int)m->link.pid, how, wait_ms);
     child_enter(&m->link, CHILD_DOWN);
 }
