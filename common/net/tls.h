@@ -20,7 +20,9 @@ struct tls;
 struct tls_session;
 
 enum {
-    TLS_RECORD = 16384,          /* the most plaintext in a record */
+    TLS_RECORD = 16384,          /* the most plaintext a record can bring */
+    TLS_PIECE = TLS_RECORD - 1,  /* the most written in one: TLS 1.3 adds the type, this library
+                                    within the limit */
     TLS_RECORD_MAX = 16384 + 64, /* and what it becomes, with header, padding and tag */
     TLS_FLIGHT_MAX = TLS_RECORD_MAX,
 };
@@ -41,8 +43,9 @@ enum tls_got {
 };
 
 /*
- * Parses the PEM authorities in `pem` (those that cannot be parsed are skipped; none at all is
- * ERRC_INVALID). With `is_unverified` certificates are not checked and `pem` may be empty.
+ * Parses the PEM authorities in `pem`; those that cannot be parsed are skipped, and if that are all
+ * it is ERRC_INVALID. Without any byte nothing is trusted. With `is_unverified` certificates are
+ * not checked and `pem` is ignored.
  */
 MUST_CHECK enum errc tls_trust_new(struct tls_trust **ret_t, struct str pem, bool is_unverified,
                                    struct err *e);
@@ -79,7 +82,7 @@ bool tls_was_resumed(const struct tls *t);
  */
 enum tls_got tls_read(struct tls *t, struct tls_io *io, char *plain, size_t cap, size_t *ret_n);
 
-/* Encrypts `n` bytes, 1 to TLS_RECORD, as one record; `out` has room for TLS_RECORD_MAX. */
+/* Encrypts `n` bytes, 1 to TLS_PIECE, as one record; `out` has room for TLS_RECORD_MAX. */
 MUST_CHECK bool tls_write(struct tls *t, struct tls_io *io, const char *p, size_t n);
 
 /* Appends close_notify. */

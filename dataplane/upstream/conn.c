@@ -141,6 +141,14 @@ static bool conn_send_aside(struct upconn *c, const struct tls_io *io)
     return io->out_n == 0 || (!c->is_writing && conn_send_now(c, io->out, io->out_n));
 }
 
+void conn_save_session(struct upconn *c)
+{
+    if (!tls_has_session(c->tls) || c->has_saved_session)
+        return; /* servers like to send two tickets: one will do */
+    c->has_saved_session = true;
+    tls_session_save(c->tls, &c->origin->session);
+}
+
 static void conn_tls_input(struct upconn *c, const char *p, size_t n)
 {
     char aside[512];
@@ -151,10 +159,7 @@ static void conn_tls_input(struct upconn *c, const char *p, size_t n)
     enum tls_got got = tls_read(c->tls, &io, pool->plain, sizeof pool->plain, &n_plain);
     if (!conn_send_aside(c, &io))
         got = TLS_FAILED;
-    if (tls_has_session(c->tls) && !c->has_saved_session) {
-        c->has_saved_session = true;
-        tls_session_save(c->tls, &c->origin->session);
-    }
+    conn_save_session(c);
     if (n_plain)
         conn_states[c->state].input(c, pool->plain, n_plain);
     if (got == TLS_MORE || c->state == CONN_CLOSING)
@@ -264,14 +269,14 @@ static MUST_CHECK bool conn_encrypt(struct upconn *c, struct out_buf *out)
     while (ok && at < c->n_bufs && io.out_cap - io.out_n >= TLS_RECORD_MAX) {
         struct upconn_buf *b = &c->bufs[at];
         const char *p = b->p;
-        size_t n = MIN(b->n, TLS_RECORD);
+        size_t n = MIN(b->n, TLS_PIECE);
 
-        if (n == TLS_RECORD || at + 1 == c->n_bufs) {
+        if (n == TLS_PIECE || at + 1 == c->n_bufs) {
             *b = (struct upconn_buf){b->p + n, b->n - n};
         } else {
-            for (p = pool->gather, n = 0; at < c->n_bufs && n < TLS_RECORD;) {
+            for (p = pool->gather, n = 0; at < c->n_bufs && n < TLS_PIECE;) {
                 b = &c->bufs[at];
-                size_t m = MIN(b->n, TLS_RECORD - n);
+                size_t m = MIN(b->n, TLS_PIECE - n);
                 memcpy(pool->gather + n, b->p, m);
                 *b = (struct upconn_buf){b->p + m, b->n - m};
                 n += m;

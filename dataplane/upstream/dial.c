@@ -68,13 +68,34 @@ static void dial_done(struct pool_wait *w)
 /* --- TLS ----------------------------------------------------------------------------------------
  */
 
+/*
+ * With a session of TLS 1.2 only that version is offered, and a session may be what the peer
+ * dislikes: once more without, before anybody is told.
+ */
+static void dial_tls_failed(struct pool_wait *w)
+{
+    struct origin *o = w->origin;
+    bool was_offered = o->session && !w->is_second_try;
+    struct err e;
+
+    o->session = tls_session_free(o->session);
+    if (was_offered) {
+        w->is_second_try = true;
+        w->how = POOL_TLS;
+        w->next_addr--;
+        dial_next_addr(w);
+        return;
+    }
+    (void)tls_explain(w->conn->tls, &e); /* returns the class, which is known */
+    origin_warn(o, "upstream.tls", e.msg);
+    dial_fail(w, POOL_TLS);
+}
+
 static void dial_shake_hands(struct upconn *c, const char *p, size_t n)
 {
     struct pool *pool = c->pool;
-    struct origin *o = c->origin;
     struct pool_wait *w = c->wait;
     struct out_buf *out = slab_get(&pool->outs);
-    struct err e;
 
     if (!out) {
         dial_fail(w, POOL_FULL);
@@ -86,16 +107,14 @@ static void dial_shake_hands(struct upconn *c, const char *p, size_t n)
     slab_put(&pool->outs, out);
 
     if (got == TLS_FAILED) {
-        o->session = tls_session_free(o->session); /* it may be what the peer dislikes */
-        (void)tls_explain(c->tls, &e);             /* returns the class, which is known */
-        origin_warn(o, "upstream.tls", e.msg);
-        dial_fail(w, POOL_TLS);
+        dial_tls_failed(w);
     } else if (!is_sent) {
         dial_fail(w, POOL_REFUSED);
     } else if (got == TLS_READY) {
         metric_add(pool->region, METRIC_TLS_HANDSHAKES, 1);
         if (tls_was_resumed(c->tls))
             metric_add(pool->region, METRIC_TLS_RESUMED, 1);
+        conn_save_session(c);
         dial_done(w);
         if (io.in_n) /* tickets may follow at once */
             conn_input(c, io.in, io.in_n);
@@ -300,6 +319,7 @@ static void dial_resolved(struct pool_wait *w)
 
     w->state = WAIT_DIALLING;
     w->how = POOL_FORBIDDEN; /* unless one may be tried */
+    w->is_second_try = false;
     w->next_addr = 0;
     w->connect_until_ms = MIN(pool_now_ms(p) + p->connect_ms, w->deadline_ms);
     for (unsigned i = 1; i < w->addrs.n; i++) {

@@ -30,7 +30,7 @@ enum {
     POOL_WAITS = 32768,
     ORIGIN_WAITERS = 4096,   /* queued for one origin */
     ORIGIN_DIALS = 64,       /* of one origin under way at a time: bounds handshakes and storms */
-    HANDSHAKES_PER_TURN = 2, /* their arithmetic takes milliseconds: others come between */
+    HANDSHAKES_PER_TURN = 1, /* their arithmetic takes milliseconds: others come between */
     CONN_AGE_MS = 5 * 60 * 1000, /* threats C-10 */
     CONN_REQUESTS = 1000,
     CONN_PEEK_MS = 1000,              /* idle for longer: looked at before reuse (threats C-06) */
@@ -86,6 +86,7 @@ struct pool_wait {
     uint64_t deadline_ms, step_due_ms, connect_until_ms; /* of uv_now() */
     enum pool_got how;                                   /* so far, then for cb */
     unsigned next_addr;
+    bool is_second_try; /* the handshake failed with a session, now without */
     struct tunnel tunnel;
     struct dns_wait dns;
     struct dns_addrs addrs;
@@ -155,7 +156,7 @@ struct pool {
     unsigned turn_handshakes;
     char in[POOL_IN];
     char plain[POOL_READ_MAX];
-    char gather[TLS_RECORD];
+    char gather[TLS_PIECE];
 };
 
 static inline uint64_t pool_now_ms(const struct pool *p)
@@ -201,6 +202,9 @@ bool conn_read_start(struct upconn *c);
 
 /* Bytes came in. A call into the exchange may be its last. */
 void conn_input(struct upconn *c, const char *p, size_t n);
+
+/* Keeps the session for the origin's next connections, if one came. */
+void conn_save_session(struct upconn *c);
 
 /* Sends a message that a fresh socket takes whole; false when it does not. */
 bool conn_send_now(struct upconn *c, const char *p, size_t n);
