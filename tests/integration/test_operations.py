@@ -12,7 +12,7 @@ import pytest
 from support import standard
 from support.http import Client, call
 from support.mock_provider import Delay, Mock, json_reply, sse_reply
-from support.weir import RELEASE
+from support.weir import RELEASE, run
 
 SAY = [{"role": "user", "content": "x"}]
 CHAT = {"model": "gpt-pub", "messages": SAY}
@@ -109,7 +109,8 @@ def test_a_bad_file_changes_nothing(start, upstream, text):
     log = len(weir.log())
     weir.write_config(text)
     weir.process.send_signal(signal.SIGHUP)
-    weir.wait(lambda: "config.yaml" in weir.log()[log:], what="a complaint that names the file")
+    weir.wait(lambda: "nothing changed" in weir.log()[log:], what="a complaint")
+    assert not text or "config.yaml" in weir.log()[log:], "it names the file"
     for _ in range(3):
         assert weir.post("/v1/chat/completions", CHAT).status == 200
     assert (weir.link(), weir.workers()) == pids
@@ -184,9 +185,9 @@ def test_worker_killed_costs_its_own_streams_alone(start, upstream):
     assert len(records) == len(upstream.requests)
     ids = [r["response_id"] for r in records if r.get("response_id")]
     assert len(ids) == len(set(ids))
-    assert set(upstream.ledger) - set(ids) == set() or len(set(upstream.ledger) - set(ids)) <= len(load.broken)
     lost = [s for s in streams if s[3] == first]
     died = [r for r in records if r.get("died")]
+    assert len(set(upstream.ledger) - set(ids)) <= len(died)
     assert len(lost) <= len(died) <= len(lost) + 2
     assert all(r["usage"].get("estimated") for r in died if r["upstream_model"] == "slow-up")
 
@@ -213,8 +214,9 @@ def test_worker_and_link_killed_together(start, upstream):
     weir = start(standard.config(upstream.url), workers=2)
     with Load(weir, LOAD, keep_alive=True) as load:
         time.sleep(0.3)
-        os.kill(weir.link(), signal.SIGKILL)
-        os.kill(weir.workers()[0], signal.SIGKILL)
+        pids = (weir.link(), weir.workers()[0])
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         time.sleep(1.5)
     assert not load.bad
     weir.wait(lambda: weir.link() and len(weir.workers()) == 2, what="new processes")
@@ -271,6 +273,8 @@ def test_torn_tail_of_the_spool_is_cut_off(start, upstream):
         f.write(b"\x40\x01\x00\x00torn record")
     os.kill(old, signal.SIGKILL)
     weir.wait(lambda: weir.link() not in (None, old), what="another link")
+    spool = weir.state / "spool"
+    weir.wait(lambda: run("weir-link", "--spool", spool)[0] == 0, what="a spool without damage")
     for _ in range(3):
         weir.post("/v1/chat/completions", CHAT)
     weir.records(8)
@@ -281,10 +285,7 @@ def test_records_survive_a_restart(start, upstream):
     for _ in range(3):
         weir.post("/v1/chat/completions", CHAT)
     before = weir.records(3)
-    weir.process.send_signal(signal.SIGTERM)
-    time.sleep(0.05)
-    weir.process.send_signal(signal.SIGTERM)
-    assert weir.process.wait(20) == 0
+    weir.stop(keep=True)
     assert weir.spool() == before
 
 
@@ -363,6 +364,7 @@ def test_files_are_private(start, upstream):
     weir = start(standard.config(upstream.url))
     weir.post("/v1/chat/completions", CHAT)
     weir.records(1)
+    weir.access(1)
     for path in [*weir.state.rglob("*"), *weir.run_dir.rglob("*"), weir.access_log]:
         assert path.stat().st_mode & 0o077 == 0, f"{path} {oct(path.stat().st_mode)}"
 
@@ -375,7 +377,7 @@ def listeners(port):
 def test_no_master_key_is_loopback_only_and_says_so(start, upstream):
     weir = start(standard.config(upstream.url), key=None)
     assert listeners(weir.port) <= {"0100007F", "00000000000000000000000001000000"}
-    assert "loopback" in weir.log()
+    assert "no_master_key" in weir.log() and "only this machine may connect" in weir.log()
     assert weir.post("/v1/chat/completions", CHAT, key=None).status == 200
     assert weir.post("/v1/chat/completions", CHAT, key="sk-anything-12").status == 200
     weir.secrets.add("sk-anything-12")
@@ -397,10 +399,12 @@ def test_reopen_of_the_access_log(start, upstream):
     weir.access(1)
     moved = weir.access_log.rename(weir.access_log.with_suffix(".1"))
     weir.process.send_signal(signal.SIGUSR1)
-    weir.wait(weir.access_log.exists, what="a new access log")
+    weir.wait(lambda: weir.post("/v1/chat/completions", CHAT) and weir.access_log.exists(), what="a new access log")
+    assert weir.access()
+    before = moved.read_text()
     weir.post("/v1/chat/completions", CHAT)
-    assert len(weir.access(1)) == 1
-    assert len(moved.read_text().splitlines()) == 1
+    time.sleep(0.2)
+    assert moved.read_text() == before, "the old file is let go"
 
 
 def test_cold_start(start, upstream):

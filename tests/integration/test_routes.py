@@ -178,10 +178,12 @@ def test_where_the_key_may_stand(weir, mock, headers):
         ([("Authorization", "")], 401, "auth_error", "Authentication Error, No api key passed in."),
         ([("Authorization", "Digest abc")], 401, "auth_error",
          "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."),
-        ([("Authorization", "Bearer hello-world")], 401, "auth_error",
-         "Authentication Error, LiteLLM Virtual Key expected. Received=hell****orld, expected to start with 'sk-'."),
-        ([("x-api-key", "hello-world")], 401, "auth_error",
-         "Authentication Error, LiteLLM Virtual Key expected. Received=hell****orld, expected to start with 'sk-'."),
+        ([("Authorization", "Bearer hello-wide-world-out-there")], 401, "auth_error",
+         "Authentication Error, LiteLLM Virtual Key expected. Received=hell****here, expected to start with 'sk-'."),
+        ([("x-api-key", "hello-wide-world-out-there")], 401, "auth_error",
+         "Authentication Error, LiteLLM Virtual Key expected. Received=hell****here, expected to start with 'sk-'."),
+        ([("x-api-key", "short")], 401, "auth_error",
+         "Authentication Error, LiteLLM Virtual Key expected. Received=****, expected to start with 'sk-'."),
         ([("Authorization", "Bearer sk-unknown-Zk4v")], 400, "no_db_connection", "No connected db."),
         # a wrong key in the first place is not healed by a right one further down
         ([("x-litellm-api-key", "sk-unknown-Zk4v"), ("Authorization", BEARER)], 400, "no_db_connection",
@@ -234,7 +236,7 @@ def test_key_header_of_ones_own(start, mock):
 # --- models ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "gpt", "GPT-PUB", "gpt-pub ", "gpt-up", "wild", "é" * 40])
+@pytest.mark.parametrize("name", ["no-such-model", "gpt", "GPT-PUB", "gpt-pub ", "gpt-up", "wild", "é" * 20])
 def test_unknown_model_is_400(weir, mock, name):
     """5.1"""
     message = error(weir.post("/v1/chat/completions", {**CHAT, "model": name}), 400)
@@ -250,7 +252,7 @@ def test_unknown_model_of_messages(weir):
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"{}", b'{"model":7}', b'{"model":null}',
                                   b'{"model":"gpt-pub"} x', b'{"model":"gpt-pub",}', b"\xff\xfe",
-                                  b'{"model":"gpt-pub","messages":[\x00]}'])  # fmt: skip
+                                  b'{"model":"gpt-pub",\x00"messages":[]}', b'{"model":"gpt\x00-pub"}'])  # fmt: skip
 def test_malformed_body_is_400(weir, mock, body):
     error(weir.post("/v1/chat/completions", body), 400)
     assert mock.requests == []

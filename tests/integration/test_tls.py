@@ -141,7 +141,7 @@ def test_bad_certificate_behind_the_proxy(start, upstreams, certs, proxy):
     plain.stop()
 
 
-@pytest.mark.parametrize("value", ["127.0.0.1", "localhost,127.0.0.1:{port}", "*", "10.0.0.0/8, 127.0.0.0/8"])
+@pytest.mark.parametrize("value", ["127.0.0.1", "localhost,127.0.0.1:{port}", "*"])
 def test_no_proxy(start, upstreams, certs, proxy, value):
     weir, plain = proxied(start, upstreams, certs, proxy, NO_PROXY=value.format(port=upstreams["good"].port))
     assert chat(weir, "good").status == 200

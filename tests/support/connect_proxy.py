@@ -18,7 +18,14 @@ class ConnectProxy:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def stop(self):
-        self._loop.call_soon_threadsafe(self._server.close)
+        async def end():
+            self._server.close()
+            running = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for t in running:
+                t.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     @property

@@ -179,19 +179,25 @@ class Weir:
 
     # --- ending
 
-    def stop(self, timeout=20.0):
-        """Ends it at once (two TERMs) and asserts what must hold of every run."""
+    def stop(self, timeout=20.0, keep=False):
+        """Ends it, within moments by a second TERM, and asserts what must hold of every run."""
         if self._stopped:
             return
-        self._stopped = True
         self._children()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            time.sleep(0.05)
-            self.process.send_signal(signal.SIGTERM)
-        self.inquest(timeout)
+        cut = self.process.poll() is None and self.terminate()
+        self.inquest(timeout, (0, 1) if cut else (0,), keep)
 
-    def inquest(self, timeout=20.0):
+    def terminate(self, patience=0.5):
+        """TERM, and a second one when the draining takes longer than `patience`: then True."""
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
+            return False
+        self.process.send_signal(signal.SIGTERM)
+        return True
+
+    def inquest(self, timeout=20.0, codes=(0,), keep=False):
+        """Of a process that is ending: its exit status, its children, its logs."""
         self._stopped = True
         try:
             code = self.process.wait(timeout)
@@ -200,9 +206,10 @@ class Weir:
             raise AssertionError(f"weir-dataplane does not end\n{self.tail()}") from None
         self.wait(lambda: not any(self._alive(p, s) for p, (s, _) in self._seen.items()), 5, "the children's end")
         assert not SANITIZER.search(self.log()), self.tail()
-        assert code == 0, f"exit status {code}\n{self.tail()}"
+        assert code in codes, f"exit status {code}\n{self.tail()}"
         self.assert_no_secret()
-        shutil.rmtree(self.dir)
+        if not keep:
+            shutil.rmtree(self.dir)
 
     def kill(self):
         """After a failure: no questions, the logs stay."""
@@ -263,11 +270,12 @@ class Weir:
         return got
 
     def access(self, n=None, timeout=5.0):
-        """Access lines; with n exactly that many, waiting for them."""
+        """Access lines but those of health; with n exactly that many, waiting for them."""
 
         def lines():
             text = self.access_log.read_text() if self.access_log.exists() else ""
-            return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            whole = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            return [line for line in whole if not line["route"].startswith("/health")]
 
         if n is not None:
             self.wait(lambda: len(lines()) >= n, timeout, f"{n} access lines")
