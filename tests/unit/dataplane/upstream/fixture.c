@@ -43,11 +43,13 @@ void fix_open(struct fix *f)
     f->shared.header = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_ptr_not_equal(f->shared.header, MAP_FAILED);
-    f->shared.capacity = f->shared.header->n_regions = FIX_REGIONS;
+    f->shared.capacity = FIX_REGIONS;
+    f->shared.header->n_regions = FIX_REGIONS;
     f->shared.header->region_size = sizeof(struct region);
     f->region = shared_region(&f->shared, 0);
     f->other = shared_region(&f->shared, 1);
-    f->region->state = f->other->state = REGION_HELD;
+    f->region->state = REGION_HELD;
+    f->other->state = REGION_HELD;
     assert_int_equal(uv_loop_init(&f->loop), 0);
     assert_int_equal(pool_new(&f->pool, &f->loop, &f->shared, f->region, &e), ERRC_OK);
 }
