@@ -16,6 +16,7 @@
 #include "client/conn.h"
 #include "client/mock.h"
 #include "client/reply.h"
+#include "dialect/chat_stream.h"
 #include "meter/meter.h"
 #include "policy/auth.h"
 
@@ -498,6 +499,7 @@ static void head_common(struct request *r, unsigned status, struct str content_t
     reply_header(r, STR("x-litellm-model-group"), snap_str(r->snapshot, d->group));
     reply_header(r, STR("x-litellm-model-api-base"), snap_str(r->snapshot, d->api_base));
     reply_header_u64(r, STR("x-litellm-attempted-retries"), r->plan.attempts - 1);
+    reply_header_u64(r, STR("x-litellm-max-retries"), plan_retries(&r->plan));
     reply_header(r, STR("x-litellm-attempted-fallbacks"), STR("0"));
     for (unsigned i = 0; i < e->n_headers; i++) {
         char name[96] = "llm_provider-";
@@ -530,6 +532,34 @@ static void head_times(struct request *r)
     reply_header_ms(r, STR("x-litellm-overhead-duration-ms"), total > theirs ? total - theirs : 0);
 }
 
+/* While the upstream of a stream is silent, comments keep the client's connection open (threats
+ * U-12). */
+static void ping_on_timer(struct timer *t)
+{
+    struct request *r = container_of(t, struct request, retry);
+    uint64_t interval = r->snapshot->h->settings.keepalive_ping_ms * UINT64_C(1000000);
+    uint64_t now = clock_mono_ns();
+
+    if (now - r->exchange.last_ns >= interval && !r->relay.through && !conn_backlog(r->conn)) {
+        size_t from = reply_chunk_begin(r);
+        if (!buf_add(&r->cx->bufs, &r->cx->out, ": ping\n\n", 8))
+            r->out_failed = true;
+        reply_chunk_end(r, from, false);
+        if (!reply_flush(r))
+            return;
+    }
+    timer_arm(&r->cx->wheel, t, now + interval);
+}
+
+static void ping_arm(struct request *r)
+{
+    uint64_t interval = r->snapshot->h->settings.keepalive_ping_ms * UINT64_C(1000000);
+
+    timer_init(&r->retry, ping_on_timer);
+    if (interval && r->exchange.is_stream)
+        timer_arm(&r->cx->wheel, &r->retry, clock_mono_ns() + interval);
+}
+
 /* The head of a reply whose end is not known: a stream, or a reply too large to hold. */
 static void stream_head(struct request *r)
 {
@@ -547,6 +577,7 @@ static void stream_head(struct request *r)
                     clock_mono_ns() - r->body_ns - (e->last_ns - e->start_ns) - r->waited_ns);
     reply_head_end(r, UINT64_MAX);
     r->client_head_sent = true;
+    ping_arm(r);
     size_t from = reply_chunk_begin(r);
     if (held.n && !buf_add(&r->cx->bufs, &r->cx->out, held.p, held.n))
         r->out_failed = true;
@@ -601,18 +632,20 @@ static void attempt_failed(struct request *r, const struct error_facts *f, struc
     reply_error(r, f, code, (retry_after_ms + 999) / 1000);
 }
 
-/* A fault after the client saw a 200: say so in the stream, and end without the mark of a complete
- * body (F.29, F-UP-4). */
+/* A fault after the client saw a 200: an event says so and ends the stream (F.29, F-UP-4); a body
+ * without events ends without its mark of completeness. */
 static void stream_failed(struct request *r, enum client_error error)
 {
     struct error_facts f = reply_facts(r, error, (struct str){0});
     size_t from = reply_chunk_begin(r);
+
+    f.sequence = r->relay.scan.next_sequence;
     struct str event =
         r->exchange.is_stream ? envelope_event(&r->arena, api_of(r), &f) : (struct str){0};
 
     if (event.n && !buf_add(&r->cx->bufs, &r->cx->out, event.p, event.n))
         r->out_failed = true;
-    reply_chunk_end(r, from, false);
+    reply_chunk_end(r, from, r->exchange.is_stream);
     meter_usage(r, true);
     meter_exchange(r, false, error_rows[error].code);
     r->conn->keep_alive = false;
@@ -667,6 +700,7 @@ static enum client_error error_of_end(enum exchange_end how)
         return ERROR_UPSTREAM_TIMEOUT;
     case EXCHANGE_CUT:
         return ERROR_UPSTREAM_CUT;
+    case EXCHANGE_STOPPED:
     case EXCHANGE_PROTOCOL:
     case EXCHANGE_DONE:
         break;
@@ -687,12 +721,21 @@ static void attempt_broken(struct request *r, enum client_error error, bool may_
 /* --- what the exchange says
  * ----------------------------------------------------------------------------------- */
 
+/* The exchange ends with EXCHANGE_STOPPED once its callback has returned. */
+static void attempt_stop(struct request *r, enum client_error why)
+{
+    r->stop_error = why;
+    exchange_stop(&r->exchange);
+}
+
 static void attempt_on_head(struct exchange *e)
 {
     struct request *r = container_of(e, struct request, exchange);
 
     if (e->status >= 300 || e->is_encoded)
         r->reply = REPLY_ERROR;
+    else if (e->is_stream && !r->is_stream)
+        attempt_stop(r, ERROR_UPSTREAM_STREAMED);
     else
         r->reply = e->is_stream ? REPLY_STREAM : REPLY_HELD;
 }
@@ -737,10 +780,9 @@ static void stream_body(struct request *r, const char *p, size_t n)
             struct str text = {r->cx->out.p, r->cx->out.n};
             size_t at = str_find(text, STR("{"));
             struct str json = at == SIZE_MAX ? (struct str){0} : str_from(text, at);
-            json = arena_str(&r->arena, json);
+            r->reply_ref = arena_str(&r->arena, json);
             r->cx->out.n = 0;
-            exchange_cancel(&r->exchange);
-            upstream_refused(r, 500, json);
+            attempt_stop(r, CLIENT_ERRORS);
             return;
         }
         if (!r->cx->out.n)
@@ -781,10 +823,8 @@ static void attempt_on_body(struct exchange *e, const char *p, size_t n)
     case REPLY_NONE:
         break;
     }
-    if (!ok && e->state != EXCHANGE_IDLE) {
-        exchange_cancel(e);
-        attempt_broken(r, ERROR_OVERLOADED, false);
-    }
+    if (!ok && e->state != EXCHANGE_IDLE)
+        attempt_stop(r, ERROR_OVERLOADED);
 }
 
 static struct str held(const struct request *r)
@@ -814,11 +854,21 @@ static void held_end(struct request *r)
     }
     if (r->relay.failed && api_of(r) != API_RESPONSES) { /* F.9: an error in a 200 */
         buf_free(&r->cx->bufs, &edited);
-        upstream_refused(r, 500, body);
+        upstream_refused(r, envelope_error_status(body), body);
         return;
     }
     meter_usage(r, true);
     meter_exchange(r, true, (struct str){0});
+    if (r->is_stream && api_of(r) == API_CHAT) { /* F.30 */
+        struct str whole = {edited.p, edited.n};
+        struct str events = chat_stream_of(&r->arena, whole, !r->relay.opt.withhold_usage);
+        if (events.n) {
+            edited.n = 0;
+            e->content_type = STR("text/event-stream; charset=utf-8");
+            if (!buf_add(&r->cx->bufs, &edited, events.p, events.n))
+                r->out_failed = true;
+        }
+    }
     head_common(r, e->status, e->content_type.n ? e->content_type : STR("application/json"));
     head_money(r);
     head_times(r);
@@ -837,6 +887,17 @@ static void held_end(struct request *r)
 static void stream_end(struct request *r)
 {
     enum api api = api_of(r);
+    struct str rest = {r->relay.hold.p, r->relay.hold.n};
+
+    if (!r->client_head_sent && !r->relay.events && str_starts(rest, STR("{"))) {
+        /* F.9, F.30: a whole object in spite of its content type */
+        r->exchange.content_type = STR("application/json");
+        r->exchange.is_stream = false;
+        r->reply_body = r->relay.hold;
+        r->relay.hold = (struct buf){0};
+        held_end(r);
+        return;
+    }
     size_t from = r->client_head_sent ? reply_chunk_begin(r) : 0;
 
     if (!relay_events_end(&r->relay, &r->cx->out))
@@ -881,8 +942,18 @@ static void attempt_on_end(struct exchange *e, enum exchange_end how)
 {
     struct request *r = container_of(e, struct request, exchange);
 
-    if (how != EXCHANGE_DONE) {
-        attempt_broken(r, error_of_end(how), how != EXCHANGE_TLS && how != EXCHANGE_FORBIDDEN);
+    bool cut_behind_end = how == EXCHANGE_CUT && r->reply == REPLY_STREAM &&
+                          (r->relay.done || r->relay.scan.finished) && !r->relay.hold.n;
+    if (how == EXCHANGE_STOPPED && r->stop_error == CLIENT_ERRORS) {
+        struct str json = r->reply_ref;
+        upstream_refused(r, envelope_error_status(json), json);
+        return;
+    }
+    if (how != EXCHANGE_DONE && !cut_behind_end) {
+        enum client_error error = how == EXCHANGE_STOPPED ? r->stop_error : error_of_end(how);
+        attempt_broken(r, error,
+                       how != EXCHANGE_TLS && how != EXCHANGE_FORBIDDEN &&
+                           error != ERROR_OVERLOADED);
         return;
     }
     switch ((enum request_reply)r->reply) {

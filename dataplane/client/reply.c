@@ -257,7 +257,9 @@ void reply_account(struct request *r, unsigned status, struct str code)
     if (r->accounted)
         return;
     r->accounted = true;
-    if (!r->meter)
+    timer_disarm(&r->retry); /* no more pings */
+    bool probe = r->routed && route_rows[r->route].policy == POLICY_PUBLIC && status == 200;
+    if (!r->meter && !probe) /* a healthy answer to a prober is no news */
         account_refused(r, code);
     counter_add(&cx->region->requests[r->routed ? (unsigned)r->route : REGION_ROUTES - 1]
                                      [MIN(status / 100, (unsigned)STATUS_CLASSES - 1)],

@@ -52,8 +52,10 @@ struct request {
     bool relay_open, client_head_sent;
     uint8_t reply;         /* enum request_reply */
     struct buf reply_body; /* non-streamed reply or error body so far */
-    struct str reply_ref;  /* ... or all of it, still in the read buffer */
-    struct timer retry;    /* waits before the next attempt; pings while it streams */
+    enum client_error
+        stop_error; /* why the exchange was stopped; CLIENT_ERRORS: its reply was an error event */
+    struct str reply_ref; /* ... or all of it, still in the read buffer */
+    struct timer retry;   /* waits before the next attempt; pings while it streams */
     struct inflight *meter;
     struct probe_run *probes; /* of /health */
     /* times, monotonic */

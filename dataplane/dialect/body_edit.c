@@ -1,9 +1,9 @@
 /*
  * Each edit turns into splices on the members the scan found. Removing members is where commas
  * matter: a run of removed members that starts an object goes up to the next key, any other goes
- * from the end of the member before.
+ * from its comma.
  *
- *   { "a":1 , "b":2 , "c":3 }      remove b:  from the end of 1 to the end of 2
+ *   { "a":1 , "b":2 , "c":3 }      remove b:  from its comma to the end of 2
  *   { "a":1 , "b":2 , "c":3 }      remove a:  from "a" to "b"
  */
 
@@ -354,6 +354,14 @@ static void plan_splice_added(struct plan *p, uint64_t object_at, bool comma)
         splice_add(p->b, object_at + 1, object_at + 1, STR(","));
 }
 
+/* The comma behind a value that ends at `at`: what stands between them stays. */
+static uint64_t comma_after(const struct body_edit *b, uint64_t at)
+{
+    while (b->body[at] != ',')
+        at++;
+    return at;
+}
+
 /* Fates into splices, members in order; see the drawing above. */
 static void plan_splice(struct plan *p, uint64_t object_at, const struct nested_splices *nested)
 {
@@ -374,7 +382,7 @@ static void plan_splice(struct plan *p, uint64_t object_at, const struct nested_
             next++;
         if (f->removed) {
             if (kept)
-                splice_add(b, m->prev_end, m->end, (struct str){0});
+                splice_add(b, comma_after(b, m->prev_end), m->end, (struct str){0});
             else
                 splice_add(b, m->key_at, last ? m->end : s->member[i + 1].key_at, (struct str){0});
             continue;

@@ -120,6 +120,8 @@ static struct str responses_event(struct arena *a, const struct error_facts *f)
     jw_put_str(&w, f->message);
     jw_key(&w, STR("param"));
     put_or_null(&w, f->param);
+    jw_key(&w, STR("sequence_number"));
+    jw_put_u64(&w, f->sequence);
     jw_end(&w);
     return jw_finish(&w);
 }
@@ -183,6 +185,33 @@ void envelope_read(struct arena *a, struct error_facts *f, struct str body, stru
     f->param = masked(a, text_of(yyjson_obj_get(at, "param")), secret);
     f->provider_code = masked(a, text_of(yyjson_obj_get(at, "code")), secret);
     yyjson_doc_free(doc);
+}
+
+uint16_t envelope_error_status(struct str body)
+{
+    static const struct status_type statuses[] = {
+        {400, 400, STR_INIT("invalid_request_error")}, {401, 401, STR_INIT("authentication_error")},
+        {403, 403, STR_INIT("permission_error")},      {404, 404, STR_INIT("not_found_error")},
+        {413, 413, STR_INIT("request_too_large")},     {429, 429, STR_INIT("rate_limit_error")},
+        {429, 429, STR_INIT("insufficient_quota")},    {503, 503, STR_INIT("service_unavailable")},
+        {504, 504, STR_INIT("timeout_error")},         {529, 529, STR_INIT("overloaded_error")},
+    };
+    yyjson_doc *doc = yyjson_read(body.p, body.n, YYJSON_READ_STOP_WHEN_DONE);
+    yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(doc), "error");
+    yyjson_val *code = yyjson_obj_get(error, "code");
+    struct str type = text_of(yyjson_obj_get(error, "type"));
+    uint32_t status = yyjson_is_int(code) ? (uint32_t)yyjson_get_int(code) : 0;
+
+    if (!status && !num_u32(text_of(code), &status))
+        status = 0;
+    if (status < 400 || status > 599) {
+        status = 500;
+        for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+            if (str_eq(type, statuses[i].type))
+                status = statuses[i].from;
+    }
+    yyjson_doc_free(doc);
+    return (uint16_t)status;
 }
 
 uint16_t envelope_status(enum api api, unsigned upstream_status)

@@ -14,6 +14,7 @@ struct error_facts {
     struct str message;
     struct str param;         /* empty: null */
     struct str provider_code; /* what the provider called it; empty: nothing */
+    uint64_t sequence;        /* sequence_number of a Responses event */
     struct str request_id;    /* for the Anthropic envelope; empty: left out */
 };
 
@@ -30,6 +31,10 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
  * deployment's credential; may be empty) are masked. f->status is the caller's.
  */
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret);
+
+/* The status that an error inside a 200 stands for: its numeric code, else by its type, else 500
+ * (F.9). */
+uint16_t envelope_error_status(struct str body);
 
 /* The status a client of `api` sees for an upstream's: 529 is 503 but for Anthropic clients; 3xx
  * and oddities are 502. */

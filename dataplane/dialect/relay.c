@@ -15,7 +15,7 @@ void relay_init(struct relay *r, struct bufpool *pool, const struct relay_option
     r->hold = (struct buf){0};
     r->events = 0;
     r->done = r->first_failed = r->failed = false;
-    r->through = r->in_data = r->after_cr = r->bom_checked = r->has_data = false;
+    r->through = r->in_data = r->after_cr = r->line_read_any = r->has_data = false;
     r->line_at = r->seen = 0;
     r->id_n = 0;
 }
@@ -103,7 +103,11 @@ static void data_read(struct relay *r, const char *p, size_t n, uint64_t at)
 /* A complete line of the event without its end. */
 static void line_read(struct relay *r, const char *event, uint64_t from, uint64_t to)
 {
-    static const struct str field = STR_INIT("data:");
+    static const struct str field = STR_INIT("data:"), mark = STR_INIT("\xef\xbb\xbf");
+
+    if (!r->line_read_any && str_starts((struct str){event + from, (size_t)(to - from)}, mark))
+        from += mark.n; /* F.5: one byte order mark may stand first */
+    r->line_read_any = true;
     struct str line = {event + from, (size_t)(to - from)};
 
     if (!str_starts(line, field))
@@ -268,13 +272,6 @@ bool relay_events(struct relay *r, const char *p, size_t n, struct buf *out)
 {
     size_t used = 0;
 
-    if (!r->bom_checked && n) { /* F.5: one byte order mark may stand first */
-        r->bom_checked = true;
-        if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
-            p += 3;
-            n -= 3;
-        }
-    }
     if (r->through) {
         if (!through_pass(r, p, n, out, &used))
             return false;
@@ -313,7 +310,9 @@ bool relay_events_end(struct relay *r, struct buf *out)
 {
     bool ok = true;
 
-    if (r->hold.n) {
+    if (r->hold.n == 1 && r->hold.p[0] == '\n') {
+        ok = buf_add(r->pool, out, "\n", 1); /* the rest of the last event's CR LF */
+    } else if (r->hold.n) {
         /* 0.1: readers drop an event without its blank line, so it gets one */
         if (r->line_at < r->hold.n)
             line_read(r, r->hold.p, r->line_at, r->hold.n);

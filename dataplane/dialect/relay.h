@@ -37,7 +37,7 @@ struct relay {
     /* private */
     bool through; /* passing an oversized event in pieces */
     bool in_data; /* ... whose current line is data */
-    bool after_cr, bom_checked, has_data;
+    bool after_cr, line_read_any, has_data;
     uint64_t line_at; /* of the current line, from the start of the event */
     uint64_t seen;    /* bytes of the event looked at */
     uint16_t id_n;

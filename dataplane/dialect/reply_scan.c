@@ -16,6 +16,7 @@ enum reply_field {
     RF_FINISH,
     RF_TEXT,
     RF_TIER,
+    RF_SEQUENCE,
     RF_COUNT, /* + enum usage_count */
 };
 
@@ -118,6 +119,7 @@ static const struct json_watch root_members[] = {
     {.key = STR_INIT("response"), JSON_WATCH_CHILDREN(inner_members)},
     {.key = STR_INIT("content"), .elements = &block},
     {.key = STR_INIT("error"), .id = RF_ERROR},
+    {.key = STR_INIT("sequence_number"), .id = RF_SEQUENCE},
     {.key = STR_INIT("service_tier"), .id = RF_TIER},
 };
 static const struct json_watch root = {JSON_WATCH_CHILDREN(root_members)};
@@ -147,6 +149,7 @@ static void reply_on_count(struct reply_scan *r, enum usage_count c, const struc
 static void reply_on_member(void *ctx, const struct json_member *m)
 {
     struct reply_scan *r = ctx;
+    uint64_t sequence;
 
     if (m->id >= RF_COUNT) {
         reply_on_count(r, (enum usage_count)(m->id - RF_COUNT), m);
@@ -202,6 +205,10 @@ static void reply_on_member(void *ctx, const struct json_member *m)
                   : json_text_is(m->text, STR("batch"))  ? TIER_BATCH
                                                          : TIER_DEFAULT;
         break;
+    case RF_SEQUENCE:
+        if (num_u64(m->text, &sequence) && sequence < UINT32_MAX)
+            r->next_sequence = sequence + 1;
+        break;
     case RF_NONE:
     case RF_COUNT:
         break;
@@ -215,7 +222,7 @@ void reply_scan_init(struct reply_scan *r)
     r->counted = 0;
     r->tier = TIER_DEFAULT;
     r->finished = false;
-    r->text_bytes = 0;
+    r->text_bytes = r->next_sequence = 0;
     r->response_id_n = 0;
     reply_scan_begin(r);
 }

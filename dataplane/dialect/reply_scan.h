@@ -50,10 +50,11 @@ struct reply_scan {
     bool failed;   /* response.failed, or an error */
     /* of all documents */
     uint64_t count[USAGE_COUNTS];
-    uint32_t counted;    /* bits of enum usage_count */
-    uint8_t tier;        /* enum usage_tier */
-    bool finished;       /* some document was terminal */
-    uint64_t text_bytes; /* of generated text, arguments and reasoning, escaped */
+    uint32_t counted;       /* bits of enum usage_count */
+    uint8_t tier;           /* enum usage_tier */
+    bool finished;          /* some document was terminal */
+    uint64_t next_sequence; /* after the last sequence_number of a Responses stream */
+    uint64_t text_bytes;    /* of generated text, arguments and reasoning, escaped */
     uint16_t response_id_n;
     char response_id[REPLY_ID_MAX]; /* the first one seen */
 };

@@ -161,7 +161,6 @@ void request_scan_init(struct request_scan *s, struct arena *a)
 {
     json_scan_init(&s->json, &root, scan_on_member, s);
     s->json.all_members = true;
-    s->json.no_key_escapes = true;
     s->json.word = STR("cache_control");
     s->arena = a;
     s->member = NULL;

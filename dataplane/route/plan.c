@@ -44,7 +44,7 @@ static uint64_t plan_weight(const struct route_plan *p)
 
 const struct snap_deployment *plan_next(struct route_plan *p, uint64_t random)
 {
-    if (p->attempts == ATTEMPTS_MAX || p->attempts > p->max_retries)
+    if (p->attempts == ATTEMPTS_MAX)
         return NULL;
     p->attempts++;
     if (!p->found.group)
@@ -77,13 +77,16 @@ static unsigned plan_deployments(const struct route_plan *p)
     return p->found.group ? p->found.group->members.n : 1;
 }
 
+uint32_t plan_retries(const struct route_plan *p)
+{
+    bool own = p->deployment && p->deployment->num_retries != SNAP_NONE;
+
+    return own ? p->deployment->num_retries : p->max_retries;
+}
+
 bool plan_may_retry(const struct route_plan *p, unsigned status)
 {
-    uint32_t retries = p->max_retries;
-
-    if (p->deployment && p->deployment->num_retries != SNAP_NONE)
-        retries = p->deployment->num_retries; /* read from the failed attempt */
-    if (p->attempts > retries || p->attempts == ATTEMPTS_MAX)
+    if (p->attempts > plan_retries(p) || p->attempts == ATTEMPTS_MAX)
         return false;
     switch (status) {
     case 0:

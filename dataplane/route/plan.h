@@ -26,6 +26,10 @@ void plan_init(struct route_plan *p, const struct snapshot *s, const struct snap
 /* Chooses the next deployment by `random`; NULL: no attempt is left. */
 const struct snap_deployment *plan_next(struct route_plan *p, uint64_t random);
 
+/* Retries beyond the first attempt that are allowed: the current deployment's, else what
+ * plan_init() found. */
+uint32_t plan_retries(const struct route_plan *p);
+
 /* Whether an upstream's status (0: no reply came) may be tried again, here or elsewhere. */
 bool plan_may_retry(const struct route_plan *p, unsigned status);
 

@@ -154,7 +154,7 @@ static int on_headers_complete(llhttp_t *p)
     e->content_length = p->flags & F_CONTENT_LENGTH ? p->content_length : UINT64_MAX;
     e->state = EXCHANGE_BODY;
     e->events->on_head(e);
-    return e->state == EXCHANGE_BODY ? 0 : -1; /* cancelled meanwhile */
+    return e->state == EXCHANGE_BODY && !e->stopped ? 0 : -1; /* -1: cancelled meanwhile */
 }
 
 static int on_body(llhttp_t *p, const char *at, size_t n)
@@ -163,7 +163,7 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
 
     e->body_bytes += n;
     e->events->on_body(e, at, n);
-    return e->state == EXCHANGE_BODY ? 0 : -1;
+    return e->state == EXCHANGE_BODY && !e->stopped ? 0 : -1;
 }
 
 static int on_message_complete(llhttp_t *p)
@@ -201,6 +201,10 @@ static void exchange_on_read(void *ctx, const char *p, size_t n)
     llhttp_errno_t rc = llhttp_execute(&e->parser, p, n);
     if (e->state == EXCHANGE_IDLE)
         return; /* cancelled in a callback */
+    if (e->stopped) {
+        exchange_end(e, EXCHANGE_STOPPED);
+        return;
+    }
     if (e->complete) {
         /* U-02: bytes behind the reply, or a request still being sent: do not use it again */
         if (llhttp_get_error_pos(&e->parser) != p + n || e->next_piece < e->n_pieces)
@@ -353,7 +357,7 @@ enum errc exchange_start(struct exchange *e, struct origin *origin, const struct
     e->piece = piece;
     e->n_pieces = n_pieces;
     e->next_piece = 0;
-    e->revived = e->any_byte = e->complete = e->keep = e->paused = false;
+    e->revived = e->any_byte = e->complete = e->keep = e->paused = e->stopped = false;
     e->limits = *limits;
     e->head_bytes = e->n_lines = e->n_interim = 0;
     e->name_n = e->value_n = 0;
@@ -395,6 +399,11 @@ void exchange_cancel(struct exchange *e)
         pool_cancel(TAKE(e->wait));
     if (e->conn)
         upconn_close(TAKE(e->conn));
+}
+
+void exchange_stop(struct exchange *e)
+{
+    e->stopped = true;
 }
 
 void exchange_pause(struct exchange *e)

@@ -22,6 +22,7 @@ enum exchange_end {
     EXCHANGE_TLS,
     EXCHANGE_TIMEOUT,
     EXCHANGE_CUT,      /* the connection ended before the reply did */
+    EXCHANGE_STOPPED,  /* by exchange_stop() */
     EXCHANGE_PROTOCOL, /* what came is no acceptable HTTP/1.1 */
 };
 
@@ -73,7 +74,7 @@ struct exchange {
     struct origin *origin;
     const struct upconn_buf *piece;
     unsigned n_pieces, next_piece;
-    bool revived, any_byte, complete, keep, paused;
+    bool revived, any_byte, complete, keep, paused, stopped;
     struct exchange_timeouts limits;
     uint64_t last_ns;
     struct timer timer;
@@ -97,6 +98,10 @@ MUST_CHECK enum errc exchange_start(struct exchange *e, struct origin *origin,
 
 /* Ends it now: closes the connection, no event follows. Safe when idle and inside its events. */
 void exchange_cancel(struct exchange *e);
+
+/* Inside on_head and on_body: the rest of the reply is not wanted. on_end(EXCHANGE_STOPPED)
+ * follows, from where another exchange may be started; the connection is closed. */
+void exchange_stop(struct exchange *e);
 
 /* Back-pressure: stops and resumes on_body; silence is not counted while paused. */
 void exchange_pause(struct exchange *e);
