@@ -101,6 +101,7 @@ struct region {
 
     /* ring: single producer (worker), single consumer (link) */
     _Alignas(CACHE_LINE) _Atomic uint64_t ring_head; /* bytes ever written */
+    uint64_t jump_from, jump_to; /* private to ring.c: the ring went on at jump_to */
     _Alignas(CACHE_LINE) _Atomic uint64_t ring_tail; /* bytes ever consumed */
 
     /* counters: plain words, one writer, read by anybody; monotonic over the life of the file but
@@ -219,11 +220,7 @@ static inline void metric_observe(struct region *r, enum metric_histogram h, uin
 
 /* Free bytes, for the worker: a record needs its size rounded up to 8, and at the end of the ring
  * up to RECORD_MAX more. */
-static inline size_t ring_free(struct region *r)
-{
-    return (size_t)(REGION_RING - (atomic_load_explicit(&r->ring_head, memory_order_relaxed) -
-                                   atomic_load_explicit(&r->ring_tail, memory_order_acquire)));
-}
+size_t ring_free(const struct region *r);
 
 /*
  * Publishes a copy of a record with its `seq` stamped: false when there is no room, and then

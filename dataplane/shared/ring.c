@@ -8,13 +8,16 @@
  *        ^ read by the link     ^ next write of the worker
  *
  * A record never wraps: what is left before the end is filled by a pad, which the reader skips. A
- * ring found empty starts again at its beginning once it is RING_REWIND bytes on, so that a link
- * that keeps up leaves the same few pages in use, and in the processor's cache.
+ * ring found empty jumps to its beginning once it is RING_REWIND bytes on, so that a link that
+ * keeps up leaves the same few pages in use, and in the processor's cache. The jump is told beside
+ * the head, not by a pad, which would count as unread and hold the room of the whole ring.
  *
- * Only head and tail are shared. A store of head (release) publishes the bytes before it and pairs
- * with the load in ring_peek() (acquire); a store of tail (release) says that the bytes before it
- * have been read and pairs with the load in ring_put() (acquire). Because a record becomes visible
- * by that one store of head, a worker killed anywhere has published it whole or not at all.
+ * Only head and tail are shared. A store of head (release) publishes the bytes before it and the
+ * jump and pairs with the load in ring_peek() (acquire); a store of tail (release) says that the
+ * bytes before it have been read and pairs with the load in ring_put() (acquire). A jump is only
+ * replaced by the next one when the tail has reached the head, behind it. Because a record becomes
+ * visible by one store of head, a worker killed anywhere has published it whole or not at all;
+ * killed after it wrote down a jump it has not jumped, and who writes next will jump just so.
  */
 
 #include "shared/region.h"
@@ -37,36 +40,48 @@ static size_t round8(size_t n)
     return (n + 7) & ~(size_t)7;
 }
 
-/* Bytes to skip at position `at` so that `need` bytes lie in one piece. */
-static size_t pad_at(uint64_t at, uint64_t tail, size_t need)
+/* The oldest position whose bytes are in use: the tail, or where the ring went on from there. */
+static uint64_t used_from(const struct region *r)
 {
-    size_t off = (size_t)(at & RING_MASK);
+    uint64_t tail = atomic_load_explicit(&r->ring_tail, memory_order_acquire);
 
-    if (off + need > REGION_RING || (at == tail && off >= RING_REWIND))
-        return REGION_RING - off;
-    return 0;
+    return tail == r->jump_from ? r->jump_to : tail;
+}
+
+size_t ring_free(const struct region *r)
+{
+    uint64_t head = atomic_load_explicit(&r->ring_head, memory_order_relaxed); /* ours */
+
+    return REGION_RING - (size_t)(head - MIN(used_from(r), head));
 }
 
 bool ring_put(struct region *r, const struct record *rec)
 {
     uint64_t at = atomic_load_explicit(&r->ring_head, memory_order_relaxed); /* ours */
-    uint64_t tail = atomic_load_explicit(&r->ring_tail, memory_order_acquire);
-    size_t need = round8(rec->size);
-    size_t pad = pad_at(at, tail, need);
+    uint64_t used = used_from(r);
+    size_t off = (size_t)(at & RING_MASK), need = round8(rec->size);
 
     ASSERT(rec->size >= sizeof *rec && rec->size <= RECORD_MAX);
-    if (pad + need > REGION_RING - (size_t)(at - tail))
+    if (used >= at && off >= RING_REWIND) { /* empty; beyond the head: a jump that was not made */
+        uint64_t to = at + REGION_RING - off;
+        r->jump_to = to; /* first: until jump_from is `at` it means nothing */
+        __atomic_store_n(&r->jump_from, at, __ATOMIC_RELEASE);
+        used = at = to;
+    } else if (off + need > REGION_RING) {
+        struct ring_entry pad = {.size = (uint32_t)(REGION_RING - off)};
+        if (pad.size + need > REGION_RING - (size_t)(at - used))
+            return false;
+        memcpy(r->ring + off, &pad, sizeof pad);
+        at += pad.size;
+    } else if (need > REGION_RING - (size_t)(at - used)) {
         return false;
-    if (pad) {
-        struct ring_entry e = {.size = (uint32_t)pad};
-        memcpy(r->ring + (at & RING_MASK), &e, sizeof e);
     }
-    unsigned char *p = r->ring + ((at + pad) & RING_MASK);
+    unsigned char *p = r->ring + (at & RING_MASK);
     uint64_t seq = r->next_seq++; /* before the head: a number is never given twice */
 
     memcpy(p, rec, rec->size);
     memcpy(p + offsetof(struct record, seq), &seq, sizeof seq);
-    atomic_store_explicit(&r->ring_head, at + pad + need, memory_order_release);
+    atomic_store_explicit(&r->ring_head, at + need, memory_order_release);
     return true;
 }
 
@@ -81,6 +96,12 @@ enum ring_got ring_peek(const struct region *r, uint64_t from, struct record *ou
         uint64_t left = head - from;
 
         *ret_next = head;
+        if (from == r->jump_from && r->jump_to != from) {
+            if (r->jump_to - from >= left) /* a record lies behind a jump */
+                return RING_BROKEN;
+            from = r->jump_to;
+            continue;
+        }
         if (left > REGION_RING || left < sizeof e || from % 8 != 0)
             return RING_BROKEN;
         memcpy(&e, r->ring + off, sizeof e);

@@ -125,6 +125,39 @@ static void test_reader_that_keeps_up_leaves_few_pages_in_use(void **state)
     region_free(r);
 }
 
+static void test_jump_to_the_beginning_leaves_the_whole_ring(void **state)
+{
+    struct region *r = region_new();
+    union any_record u;
+    uint64_t at = 0, next, put = 0, got = 0;
+
+    (void)state;
+    for (int round = 0; round < 4; round++) {
+        while ((r->ring_head & (REGION_RING - 1)) < RING_REWIND)
+            assert_true(ring_put(r, record_of(&u, put++)));
+        while (ring_peek(r, at, &u.r, &next) == RING_RECORD) {
+            check_record(&u.r, got++);
+            at = next;
+        }
+        ring_release(r, at); /* empty: the next one jumps */
+        size_t bytes = 0;
+        while (ring_put(r, record_of(&u, put))) {
+            bytes += (u.r.size + 7) & ~7u;
+            put++;
+        }
+        assert_true(bytes > REGION_RING - 2 * RECORD_MAX);
+        assert_true(ring_free(r) < 2 * RECORD_MAX);
+        while (ring_peek(r, at, &u.r, &next) == RING_RECORD) {
+            check_record(&u.r, got++);
+            at = next;
+        }
+        assert_int_equal(got, put);
+        ring_release(r, at);
+        assert_int_equal(ring_free(r), REGION_RING);
+    }
+    region_free(r);
+}
+
 static void test_overwritten_ring_is_told_not_read(void **state)
 {
     static const struct {
@@ -199,8 +232,6 @@ static void test_reader_beside_writer_sees_whole_records_in_order(void **state)
 
 #ifndef __SANITIZE_THREAD__ /* its run time does not live through fork and single steps */
 
-enum { KILL_BEFORE = 3 }; /* records in the ring already */
-
 /* What the link does for a dead worker. */
 static void settle(struct region *r)
 {
@@ -221,17 +252,17 @@ static void worker_of_test(struct region *r)
 
 /* The memory a worker killed now would leave behind, settled: every record is there once, in order.
  */
-static void check_what_is_left(const struct region *r, struct region *copy)
+static void check_what_is_left(const struct region *r, struct region *copy, uint64_t before)
 {
     const size_t ring = offsetof(struct region, ring), slots = offsetof(struct region, inflight);
     union any_record u;
-    uint64_t at = 0, next, seq_before = 0;
+    uint64_t at = r->ring_tail, next, seq_before = 0;
 
     memcpy(copy, r, offsetof(struct region, metric));
     memcpy((char *)copy + ring, (const char *)r + ring, 8 * RECORD_MAX);
     memcpy((char *)copy + slots, (const char *)r + slots, sizeof r->inflight[0]);
     settle(copy);
-    for (uint64_t n = 0; n <= KILL_BEFORE; n++) {
+    for (uint64_t n = 0; n <= before; n++) {
         assert_int_equal(ring_peek(copy, at, &u.r, &next), RING_RECORD);
         check_record(&u.r, n);
         assert_true(n == 0 || u.r.seq > seq_before);
@@ -241,17 +272,22 @@ static void check_what_is_left(const struct region *r, struct region *copy)
     assert_int_equal(ring_peek(copy, at, &u.r, &next), RING_EMPTY);
 }
 
-static void test_killed_at_every_instruction_publishes_once(void **state)
+/* `before` records lie in the ring from position `at` on. */
+static void kill_at_every_instruction(uint64_t at, uint64_t before)
 {
     struct region *r = region_new(), *copy = region_new();
     unsigned lost = 0, steps = 0;
     union any_record u;
     int status;
 
-    (void)state;
-    for (uint64_t n = 0; n < KILL_BEFORE; n++)
+    r->ring_head = r->ring_tail = at;
+    if (at) { /* it has jumped before */
+        r->jump_from = RING_REWIND;
+        r->jump_to = REGION_RING;
+    }
+    for (uint64_t n = 0; n < before; n++)
         assert_true(ring_put(r, record_of(&u, n)));
-    (void)record_of((union any_record *)(void *)r->inflight[0].bytes, KILL_BEFORE);
+    (void)record_of((union any_record *)(void *)r->inflight[0].bytes, before);
     inflight_open(r, &r->inflight[0]);
 
     pid_t pid = fork();
@@ -264,17 +300,29 @@ static void test_killed_at_every_instruction_publishes_once(void **state)
     for (; r->inflight[0].state != INFLIGHT_FREE; steps++) {
         assert_true(WIFSTOPPED(status));
         lost += inflight_is_lost(r, &r->inflight[0]);
-        check_what_is_left(r, copy);
+        check_what_is_left(r, copy, before);
         assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
         assert_int_equal(waitpid(pid, &status, 0), pid);
     }
-    check_what_is_left(r, copy);
+    check_what_is_left(r, copy, before);
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(lost > 10);    /* some would have died before the head moved, */
     assert_true(steps > lost); /* and some after */
     region_free(copy);
     region_free(r);
+}
+
+static void test_killed_at_every_instruction_publishes_once(void **state)
+{
+    (void)state;
+    kill_at_every_instruction(0, 3);
+}
+
+static void test_killed_at_every_instruction_of_a_jump_publishes_once(void **state)
+{
+    (void)state;
+    kill_at_every_instruction(REGION_RING + RING_REWIND, 0);
 }
 
 #endif
@@ -285,10 +333,12 @@ int main(void)
         cmocka_unit_test(test_records_come_out_as_they_went_in),
         cmocka_unit_test(test_full_ring_refuses_and_goes_on_after_release),
         cmocka_unit_test(test_reader_that_keeps_up_leaves_few_pages_in_use),
+        cmocka_unit_test(test_jump_to_the_beginning_leaves_the_whole_ring),
         cmocka_unit_test(test_overwritten_ring_is_told_not_read),
         cmocka_unit_test(test_reader_beside_writer_sees_whole_records_in_order),
 #ifndef __SANITIZE_THREAD__
         cmocka_unit_test(test_killed_at_every_instruction_publishes_once),
+        cmocka_unit_test(test_killed_at_every_instruction_of_a_jump_publishes_once),
 #endif
     };
 
