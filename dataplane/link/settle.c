@@ -50,15 +50,16 @@ static const struct price *price_of(const struct record *r, const struct snapsho
 
 void record_settle(struct record *r, const struct snapshot *snap, int64_t now_us)
 {
-    const struct price *price = price_of(r, snap);
     struct cost c = {.unpriced = true};
 
+    if (r->end_us)
+        return; /* it had ended and waited for room in the ring */
+    const struct price *price = price_of(r, snap);
     r->flags |= RECORD_DIED | RECORD_ACCESS;
     if (r->attempt > 0)
         r->flags |= RECORD_SPOOL;
     if (record_get(r, RS_ERROR).n == 0)
         record_set(r, RS_ERROR, STR("worker_died"));
-    r->end_us = now_us;
     if (r->start_us > 0 && now_us > r->start_us)
         r->total_ns = (uint64_t)(now_us - r->start_us) * 1000;
     if (r->flags & RECORD_SPOOL)
@@ -72,6 +73,7 @@ void record_settle(struct record *r, const struct snapshot *snap, int64_t now_us
     r->output_nusd = c.output_nusd;
     r->cache_read_nusd = c.cache_read_nusd;
     r->cache_write_nusd = c.cache_write_nusd;
+    r->end_us = now_us; /* last: a link killed before this begins again */
 }
 
 /* A worker may have died in the middle of writing it, or because it wrote where it should not. */

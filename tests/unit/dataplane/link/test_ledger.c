@@ -188,15 +188,22 @@ static void test_dead_worker_is_settled_once_with_estimates(void **state)
     told->attempt = 1;
     told->usage = (struct usage){.input = 9, .output = 3, .seen = 1};
     inflight_open(r, &r->inflight[0]);
+    struct record *ended = example((union any_record *)(void *)r->inflight[1].bytes);
+    inflight_open(r, &r->inflight[1]);
+    int64_t end_us = ended->end_us;
 
     assert_true(region_settle(r, NULL, &settled));
-    assert_int_equal(settled, 2);
+    assert_int_equal(settled, 3);
     assert_true(region_settle(r, NULL, &settled));
-    assert_int_equal(settled, 2);
+    assert_int_equal(settled, 3);
 
     assert_int_equal(ring_peek(r, 0, &u.r, &next), RING_RECORD);
     assert_int_equal(u.r.usage.input, 9); /* what the provider said stays */
     assert_int_equal(u.r.usage.estimated, 0);
+    assert_int_equal(u.r.flags, RECORD_SPOOL | RECORD_ACCESS | RECORD_UNPRICED | RECORD_DIED);
+    assert_int_equal(ring_peek(r, next, &u.r, &next), RING_RECORD);
+    assert_int_equal(u.r.end_us, end_us); /* it only waited for room */
+    assert_false(u.r.flags & RECORD_DIED);
     assert_int_equal(ring_peek(r, next, &u.r, &next), RING_RECORD);
     assert_str(record_get(&u.r, RS_REQUEST_ID), "lost");
     assert_str(record_get(&u.r, RS_ERROR), "worker_died");
