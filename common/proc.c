@@ -100,6 +100,24 @@ void proc_harden(bool cores)
 #endif
 }
 
+enum errc proc_hide_environment(struct err *e)
+{
+    size_t n = 0;
+
+    while (environ[n])
+        n++;
+    char **copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < n; i++)
+        if (!(copy[i] = strdup(environ[i])))
+            copy = NULL; /* what was copied is lost: the process ends */
+    if (!copy)
+        return err_set(e, ERRC_NOMEM, 0, "environment");
+    for (size_t i = 0; i < n; i++)
+        explicit_bzero(environ[i], strlen(environ[i]));
+    environ = copy;
+    return ERRC_OK;
+}
+
 /* The first bytes of a small file, NUL-terminated; false when it is not there. */
 static bool read_small(const char *path, char *out, size_t cap)
 {

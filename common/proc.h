@@ -37,5 +37,12 @@ MUST_CHECK enum errc proc_sibling(char *out, size_t cap, const char *name, struc
  */
 void proc_harden(bool cores);
 
+/*
+ * Moves the environment to the heap and clears the block the process was started with, which others
+ * of its user can read in /proc while the heap of a hardened process is its own. Pointers from
+ * getenv() before this are void. Call once, early.
+ */
+MUST_CHECK enum errc proc_hide_environment(struct err *e);
+
 /* Processors this process may use: affinity, and the quota of its control groups rounded up. */
 unsigned proc_cpus(void);

@@ -101,11 +101,15 @@ int main(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct manager_options o = {.config = env("CONFIG_FILE_PATH"), .port = 4000};
+    struct manager_options o = {.port = 4000};
+    struct err e;
     int opt;
 
     if (argc == 4 && strcmp(argv[1], "--worker") == 0)
         return run_worker(argv);
+    if (proc_hide_environment(&e))
+        die("start", e.msg);
+    o.config = env("CONFIG_FILE_PATH");
     if (env("PORT"))
         o.port = (uint16_t)number("PORT", env("PORT"), 0, 65535);
     if (env("NUM_WORKERS"))

@@ -457,8 +457,11 @@ static int loop(struct link *l)
 static enum errc start(struct link *l, struct err *e)
 {
     struct sigaction term = {.sa_handler = on_term};
-    enum errc rc = shared_map(&l->shared, SHARED_FD, e);
+    enum errc rc = proc_hide_environment(e);
 
+    if (rc)
+        return rc;
+    rc = shared_map(&l->shared, SHARED_FD, e);
     if (rc)
         return err_wrap(e, "weir-link is started by weir-dataplane");
     l->shared.header->link_pid = (uint32_t)getpid();
