@@ -31,6 +31,8 @@ struct context {
     struct buf out;          /* scratch of the write being built; empty between callbacks */
     struct list unpublished; /* closed meters that wait for room in the ring */
     uint64_t random;         /* state of context_random() */
+    uint64_t tick_ns;        /* monotonic time of the last tick */
+    int64_t wall_ahead_us;   /* wall clock minus monotonic, as of then */
     bool draining;           /* no new requests on kept-alive connections */
     unsigned open_requests;
     struct list conns;                 /* struct conn */
@@ -39,6 +41,12 @@ struct context {
     char date[DATE_LINE];   /* "date: Fri, 20 Nov 2026 13:00:00 GMT\r\n", refreshed each second */
     char read[READ_BUFFER]; /* of the read callback that runs */
 };
+
+/* The date of a monotonic moment, microseconds since 1970. */
+static inline int64_t context_wall_us(const struct context *cx, uint64_t mono_ns)
+{
+    return (int64_t)(mono_ns / 1000) + cx->wall_ahead_us;
+}
 
 /* Fast, not cryptographic: ids, shuffling, jitter. */
 static inline uint64_t context_random(struct context *cx)

@@ -244,7 +244,7 @@ static struct str upstream_model(struct request *r, const struct snap_deployment
 static bool meter_begin(struct request *r)
 {
     const struct snap_deployment *d = r->deployment;
-    struct inflight *slot = meter_open(r->cx);
+    struct inflight *slot = meter_open(r->cx, r->plan.attempts == 1 ? r->body_ns : clock_mono_ns());
 
     if (!slot)
         return false;
@@ -432,16 +432,16 @@ static void attempt_start(struct request *r)
     relay_begin(r);
     r->reply = REPLY_NONE;
     r->meter->record.upstream_bytes_out = b.length;
-    uint64_t now = clock_mono_ns();
-    if (r->plan.attempts == 1)
-        metric_observe(r->cx->region, HISTOGRAM_DECIDE, now - r->body_ns);
-    else
-        metric_add(r->cx->region, METRIC_RETRIES, 1);
     struct exchange_timeouts limits = timeouts_of(r);
     if (exchange_start(&r->exchange, origin, piece, n, &limits)) {
         meter_drop(r->cx, TAKE(r->meter));
         fail_now(r, ERROR_UPSTREAM_FULL, (struct str){0});
+        return;
     }
+    if (r->plan.attempts == 1)
+        metric_observe(r->cx->region, HISTOGRAM_DECIDE, r->exchange.start_ns - r->body_ns);
+    else
+        metric_add(r->cx->region, METRIC_RETRIES, 1);
 }
 
 static void attempt_next(struct request *r)
@@ -482,7 +482,6 @@ void attempt_first(struct request *r)
 
     jw_put_str(&w, r->model);
     r->quoted_model = jw_finish(&w);
-    r->decided_ns = clock_mono_ns();
     attempt_next(r);
 }
 
@@ -525,7 +524,8 @@ static void head_money(struct request *r)
 
 static void head_times(struct request *r)
 {
-    uint64_t total = clock_mono_ns() - r->body_ns;
+    r->replied_ns = clock_mono_ns();
+    uint64_t total = r->replied_ns - r->body_ns;
     uint64_t theirs = r->upstream_ns + r->connect_ns + r->waited_ns;
 
     reply_header_ms(r, STR("x-litellm-response-duration-ms"), total);

@@ -361,7 +361,7 @@ static void conn_begin(struct conn *c)
 {
     if (c->req.active)
         return;
-    c->begun_ns = clock_mono_ns();
+    c->begun_ns = c->progress_ns;
     request_begin(&c->req, c, c->cx);
 }
 
@@ -601,7 +601,7 @@ static void conn_after_reply(struct conn *c)
     }
     conn_enter(c, CONN_IDLE);
     conn_reset(c);
-    c->progress_ns = clock_mono_ns();
+    c->progress_ns = MAX(c->progress_ns, cx->tick_ns); /* an idle time needs no finer one */
     conn_arm(c);
     if (c->read_stopped)
         conn_read_start(c);

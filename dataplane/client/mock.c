@@ -3,7 +3,6 @@
 
 #include "client/mock.h"
 
-#include "common/clock.h"
 #include "common/jw.h"
 
 #include "client/conn.h"
@@ -189,7 +188,7 @@ static void mock_stream(const struct mock *m, const struct mock_shape *shape)
 
 static bool mock_meter(struct request *r)
 {
-    struct inflight *slot = meter_open(r->cx);
+    struct inflight *slot = meter_open(r->cx, r->body_ns);
     const struct usage u = {
         .input = MOCK_PROMPT_TOKENS, .output = MOCK_COMPLETION_TOKENS, .seen = 1};
 
@@ -236,7 +235,8 @@ void mock_reply(struct request *r, struct str json)
         .r = r,
         .a = &r->arena,
         .id = {r->id, REQUEST_ID},
-        .created = arena_printf(&r->arena, "%lld", (long long)(clock_wall_us() / 1000000)),
+        .created = arena_printf(&r->arena, "%lld",
+                                (long long)(context_wall_us(r->cx, r->body_ns) / 1000000)),
         .model = jw_finish(&model),
         .text = json_text_inner(json),
     };

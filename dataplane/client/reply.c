@@ -236,7 +236,7 @@ void reply_error(struct request *r, const struct error_facts *f, struct str code
 /* A refused request has no exchange: its record holds only the access line. */
 static void account_refused(struct request *r, struct str code)
 {
-    struct inflight *slot = meter_open(r->cx);
+    struct inflight *slot = meter_open(r->cx, r->conn->progress_ns);
 
     if (!slot)
         return; /* counted by meter_open() */
@@ -252,7 +252,7 @@ static void account_refused(struct request *r, struct str code)
 void reply_account(struct request *r, unsigned status, struct str code)
 {
     struct context *cx = r->cx;
-    uint64_t now = clock_mono_ns();
+    uint64_t now = r->replied_ns ? r->replied_ns : clock_mono_ns();
 
     if (r->accounted)
         return;
@@ -280,6 +280,7 @@ void reply_account(struct request *r, unsigned status, struct str code)
     rec->overhead_ns = rec->total_ns > theirs ? rec->total_ns - theirs : 0;
     if (rec->flags & RECORD_SPOOL)
         metric_observe(cx->region, HISTOGRAM_OVERHEAD, rec->overhead_ns);
+    rec->end_us = context_wall_us(cx, now);
     meter_close(cx, TAKE(r->meter));
     metric_observe(cx->region, HISTOGRAM_SETTLE, clock_mono_ns() - now);
 }

@@ -2,7 +2,6 @@
 
 #include "client/request.h"
 
-#include "common/clock.h"
 #include "common/num.h"
 
 #include "api/health.h"
@@ -167,7 +166,7 @@ bool request_head(struct request *r)
     const struct snap_settings *s = &r->snapshot->h->settings;
     struct conn *c = r->conn;
 
-    r->head_ns = clock_mono_ns();
+    r->head_ns = c->progress_ns;
     metric_observe(r->cx->region, HISTOGRAM_HEAD, r->head_ns - c->begun_ns);
     if (!head_route(r) || !head_authorise(r))
         return false;
@@ -353,7 +352,7 @@ static void reply_built(struct request *r, struct str json)
 
 void request_complete(struct request *r)
 {
-    r->body_ns = clock_mono_ns();
+    r->body_ns = r->conn->progress_ns; /* when its last byte came */
     metric_observe(r->cx->region, HISTOGRAM_BODY, r->body_ns - r->head_ns);
     switch ((enum route_handler)route_rows[r->route].handler) {
     case HANDLER_INFERENCE:

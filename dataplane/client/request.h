@@ -59,7 +59,7 @@ struct request {
     struct inflight *meter;
     struct probe_run *probes; /* of /health */
     /* times, monotonic */
-    uint64_t head_ns, body_ns, decided_ns;
+    uint64_t head_ns, body_ns, replied_ns;
     uint64_t upstream_ns, connect_ns, waited_ns, wait_from_ns;
     uint64_t bytes_out;
     char id[REQUEST_ID];

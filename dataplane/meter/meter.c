@@ -19,7 +19,7 @@ static void slot_give(struct context *cx, struct inflight *slot)
     cx->free_slot[cx->n_free_slots++] = (uint16_t)(slot - cx->region->inflight);
 }
 
-struct inflight *meter_open(struct context *cx)
+struct inflight *meter_open(struct context *cx, uint64_t start_ns)
 {
     uint32_t i;
 
@@ -35,7 +35,7 @@ struct inflight *meter_open(struct context *cx)
     record_init(&slot->record);
     slot->record.epoch = cx->shared.header->epoch;
     slot->record.region = cx->region_index;
-    slot->record.start_us = clock_wall_us();
+    slot->record.start_us = context_wall_us(cx, start_ns);
     return slot;
 refuse:
     metric_add(cx->region, METRIC_REQUESTS_REFUSED, 1);
@@ -65,7 +65,7 @@ struct unpublished {
 void meter_close(struct context *cx, struct inflight *slot)
 {
     if (!slot->record.end_us)
-        slot->record.end_us = clock_wall_us();
+        slot->record.end_us = context_wall_us(cx, clock_mono_ns());
     if (list_is_empty(&cx->unpublished) && LIKELY(slot_publish(cx, slot)))
         return;
     metric_add(cx->region, METRIC_RECORDS_WAITED, 1);

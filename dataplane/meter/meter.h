@@ -12,9 +12,9 @@
  */
 void meter_init(struct context *cx);
 
-/* A slot with an empty record, not yet the link's business, or NULL when REGION_INFLIGHT exchanges
- * are open or the ring is nearly full. */
-struct inflight *meter_open(struct context *cx);
+/* A slot with a record that says when it began (monotonic), not yet the link's business, or NULL
+ * when REGION_INFLIGHT exchanges are open or the ring is nearly full. */
+struct inflight *meter_open(struct context *cx, uint64_t start_ns);
 
 /* The record says who and where: from now on the link settles it if this worker dies. */
 void meter_start(struct context *cx, struct inflight *slot);

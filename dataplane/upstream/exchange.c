@@ -274,11 +274,11 @@ static const struct upconn_events conn_events = {
 };
 
 /* A connection is there: the request goes out. False when it broke at once. */
-static bool exchange_connected(struct exchange *e, struct upconn *c)
+static bool exchange_connected(struct exchange *e, struct upconn *c, uint64_t now_ns)
 {
     e->conn = c;
     e->state = EXCHANGE_HEAD;
-    e->sent_ns = e->last_ns = clock_mono_ns();
+    e->sent_ns = e->last_ns = now_ns;
     e->next_piece = 0;
     llhttp_init(&e->parser, HTTP_RESPONSE, &settings);
     e->parser.data = e;
@@ -301,7 +301,7 @@ static void exchange_on_got(void *ctx, enum pool_got how, struct upconn *c)
         return;
     }
     e->reused = upconn_is_reused(c); /* a full origin may hand on a used one */
-    if (!exchange_connected(e, c))
+    if (!exchange_connected(e, c, clock_mono_ns()))
         exchange_broken(e);
 }
 
@@ -318,7 +318,7 @@ static void exchange_dial(struct exchange *e)
 static void exchange_end(struct exchange *e, enum exchange_end how)
 {
     timer_disarm(&e->timer);
-    e->end_ns = clock_mono_ns();
+    e->end_ns = how == EXCHANGE_DONE ? e->last_ns : clock_mono_ns();
     e->state = EXCHANGE_IDLE;
     if (e->wait)
         pool_cancel(TAKE(e->wait));
@@ -367,7 +367,7 @@ enum errc exchange_start(struct exchange *e, struct origin *origin, const struct
     if (c) {
         e->reused = true;
         metric_add(e->cx->region, METRIC_UPSTREAM_REUSES, 1);
-        if (!exchange_connected(e, c)) {
+        if (!exchange_connected(e, c, e->start_ns)) {
             e->revived = true;
             upconn_close(TAKE(e->conn));
             c = NULL;

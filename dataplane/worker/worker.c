@@ -48,9 +48,12 @@ struct worker {
 
 static void worker_accept_start(struct worker *w);
 
-/* "date: ..." for the heads of this second. */
+/* The time of this tick, and "date: ..." for the heads of this second. */
 static void worker_date(struct worker *w)
 {
+    w->cx.tick_ns = clock_mono_ns();
+    w->cx.wall_ahead_us = clock_wall_us() - (int64_t)(w->cx.tick_ns / 1000);
+
     time_t now = time(NULL);
     struct tm utc;
 
@@ -218,9 +221,9 @@ static void worker_drain_step(struct worker *w, uint64_t now)
 static void worker_on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
-    uint64_t now = clock_mono_ns();
-
     worker_date(w);
+    uint64_t now = w->cx.tick_ns;
+
     wheel_run(&w->cx.wheel, now);
     meter_retry(&w->cx);
     if (now - w->last_heartbeat_ns >= HEARTBEAT_MS * UINT64_C(1000000)) {
