@@ -197,15 +197,18 @@ def test_environment_names_of_litellm(tmp_path):
     path.write_text(yaml({"model_list": [standard.openai("m", "up", mock.url)]}))
     env = {"PATH": os.environ["PATH"], "CONFIG_FILE_PATH": str(path), "PORT": str(port), "LITELLM_MASTER_KEY": MASTER_KEY,
            "WEIR_STATE_DIR": str(tmp_path / "s"), "WEIR_RUN_DIR": str(tmp_path / "r")}  # fmt: skip
-    p = subprocess.Popen([program("weir-dataplane")], env=env, stderr=subprocess.PIPE)
+    log = tmp_path / "stderr"
+    with log.open("wb") as f:
+        p = subprocess.Popen([program("weir-dataplane")], env=env, stdout=f, stderr=f)
     try:
+        ready = None
         for _ in range(400):
             try:
                 ready = call(port, "GET", "/health/readiness").status
                 break
             except OSError:
                 time.sleep(0.02)
-        assert ready == 200
+        assert ready == 200, log.read_text()
         assert call(port, "GET", "/v1/models").status == 401
         assert call(port, "GET", "/v1/models", MASTER_KEY).status == 200
     finally:

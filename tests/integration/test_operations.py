@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import standard
+from support import dialects, standard
 from support.http import Client, call
 from support.mock_provider import Delay, Mock, json_reply, sse_reply
 from support.weir import RELEASE, run
@@ -154,7 +154,16 @@ def test_worker_killed_costs_its_own_streams_alone(start, upstream):
     """P-01, M-07: the streams of the other worker end well; each exchange has its record, the lost ones flagged."""
     weir = start(standard.config(upstream.url), workers=2)
     first, second = weir.workers()
-    streams = []
+    go_on, streams = threading.Event(), []
+
+    def held(request):
+        *steps, end = dialects.chat(request)
+        yield from steps[:3]
+        while not go_on.is_set():
+            yield Delay(0.05)
+        yield from [*steps[3:], end]
+
+    upstream.on("slow-up", held)
     body = {"model": "slow-pub", "stream": True, "messages": SAY}
     for _ in range(60):
         c = Client(weir.port, 20)
@@ -168,6 +177,7 @@ def test_worker_killed_costs_its_own_streams_alone(start, upstream):
     assert {s[3] for s in streams} == {first, second}, "connections went to one worker only"
     with Load(weir, LOAD, threads=2) as load:
         os.kill(first, signal.SIGKILL)
+        go_on.set()
         for c, reply, pieces, pid in streams:
             rest = b"".join(pieces)
             if pid == second:

@@ -85,7 +85,8 @@ class Weir:
         self.write_config(config)
         self.env = {
             "PATH": os.environ["PATH"], "WEIR_STATE_DIR": str(self.state), "WEIR_RUN_DIR": str(self.run_dir),
-            "NUM_WORKERS": str(workers), "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {}),
+            "NUM_WORKERS": str(workers), "UBSAN_OPTIONS": "print_stacktrace=1",
+            **{n: v for n, v in os.environ.items() if n.endswith("SAN_OPTIONS")}, **(env or {}),
         }  # fmt: skip
         self.secrets = set(SECRET.findall(self.config.read_text() + json.dumps(self.env)))
         argv = [program("weir-dataplane", self.build), "--config", str(self.config), "--port", str(self.port)]
