@@ -1,5 +1,6 @@
 """Usage records, cost, reply headers, access lines, metrics: compared with what the upstream says it did."""
 
+import json
 import re
 import time
 import uuid
@@ -128,6 +129,28 @@ def test_price_of_the_built_in_map(start):
     record = record_of(weir, weir.post("/v1/chat/completions", {"model": "g", "messages": SAY}))
     assert record["cost_nusd"] == nano((16, 2.5e-6), (7, 1.25e-6), (11, 1e-5))
     mock.stop()
+
+
+def test_price_map_of_ones_own(start, tmp_path):
+    """A file in LiteLLM's format goes before the built-in prices."""
+    path = tmp_path / "prices.json"
+    row = {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1e-3, "output_cost_per_token": 2e-3}
+    path.write_text(json.dumps({"sample_spec": {"mode": "x"}, "gpt-4o": row, "my-model": row}))
+    mock = Mock()
+    weir = start({"model_list": [standard.openai("g", "gpt-4o", mock.url), standard.openai("m", "my-model", mock.url)],
+                  "weir": {"model_price_map": str(path)}})  # fmt: skip
+    for model in ("g", "m"):
+        record = record_of(weir, weir.post("/v1/chat/completions", {"model": model, "messages": SAY}))
+        assert record["cost_nusd"] == nano((23, 1e-3), (11, 2e-3)), "without a price of its own cached input is input"
+    mock.stop()
+
+
+def test_canned_replies_are_metered(pair):
+    """13: usage 10 and 20; nothing was asked of an upstream."""
+    weir, mock = pair
+    record = record_of(weir, weir.post("/v1/chat/completions", {"model": "mocked-pub", "messages": SAY}))
+    assert (record["usage"]["input"], record["usage"]["output"]) == (10, 20)
+    assert mock.requests == []
 
 
 def test_no_usage_in_the_reply_is_estimated_and_says_so(pair):

@@ -220,6 +220,22 @@ def test_link_killed_under_load_loses_no_record(start, upstream):
     weir.wait(lambda: weir.post("/v1/chat/completions", {**CHAT, "model": "only"}).status == 200, 5, "reload still works")
 
 
+def test_a_frozen_link_delays_nobody(start, upstream):
+    """Design 7.1: no request waits for another process; the records lie in the ring until it goes on."""
+    weir = start(standard.config(upstream.url))
+    link = weir.link()
+    os.kill(link, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        for _ in range(300):
+            assert weir.post("/v1/chat/completions", CHAT).status == 200
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(link, signal.SIGCONT)
+    weir.records(300)
+    assert_ledger_is_in_the_spool(weir, upstream)
+
+
 def test_worker_and_link_killed_together(start, upstream):
     weir = start(standard.config(upstream.url), workers=2)
     with Load(weir, LOAD, keep_alive=True) as load:
@@ -324,6 +340,18 @@ def test_term_drains_running_streams(start, upstream):
         rest = b"".join(pieces)
         assert reply.end == "chunked" and rest.endswith(b"data: [DONE]\n\n")
     weir.inquest(timeout=12)
+
+
+def test_after_term_new_connections_are_taken_for_a_while(start, upstream):
+    """Design 8: 5 s more, so that whoever balances the load can notice; also when nothing is running."""
+    weir = start(standard.config(upstream.url))
+    weir.workers()
+    weir.process.send_signal(signal.SIGTERM)
+    time.sleep(1.5)
+    assert call(weir.port, "GET", "/health/readiness").status == 503
+    assert weir.post("/v1/chat/completions", CHAT).status == 200
+    assert weir.process.wait(10) == 0
+    weir.inquest()
 
 
 def test_second_term_ends_at_once(start, upstream):
