@@ -39,7 +39,7 @@ void json_scan_init(struct json_scan *s, const struct json_watch *root, json_mem
                     void *ctx)
 {
     s->pos = 0;
-    s->all_members = s->no_key_escapes = s->word_seen = false;
+    s->all_members = s->word_seen = false;
     s->word = (struct str){0};
     s->fn = fn;
     s->ctx = ctx;
@@ -47,7 +47,7 @@ void json_scan_init(struct json_scan *s, const struct json_watch *root, json_mem
     s->depth = s->skip = 0;
     s->state = S_VALUE;
     s->word_at = 0;
-    s->in_key = s->key_escaped = false;
+    s->in_key = false;
     s->text_n = 0;
     s->level[0] = (struct json_level){.member = root};
 }
@@ -123,13 +123,16 @@ static const struct json_watch *watch_find(const struct json_watch *node, struct
     unsigned i = 0;
 
 #ifdef __SSE2__
-    for (; node->lengths && i + 16 <= node->n_children; i += 16) {
-        __m128i lengths = load16((const char *)node->lengths + i);
-        uint64_t mask = mask16(is_byte16(lengths, (char)MIN(key.n, 255)));
+    uint8_t tag = 0;
+
+    if (key.n)
+        tag = json_tag(key.p[0], key.p[key.n - 1], key.n);
+    for (; node->tags && i < node->n_children; i += 16) {
+        uint64_t mask = mask16(is_byte16(load16((const char *)node->tags + i), (char)tag));
         for (; mask; mask &= mask - 1) {
-            const struct json_watch *c = &node->children[i + (unsigned)__builtin_ctzll(mask)];
-            if (str_eq(c->key, key))
-                return c;
+            unsigned k = i + (unsigned)__builtin_ctzll(mask);
+            if (k < node->n_children && str_eq(node->children[k].key, key))
+                return &node->children[k];
         }
     }
 #endif
@@ -207,6 +210,7 @@ static void value_end(struct json_scan *s, uint64_t end, struct str text)
             .id = l->member ? l->member->id : 0,
             .type = l->type,
             .depth = (uint8_t)s->depth,
+            .key_escaped = l->key_escaped,
             .index = l->index,
             .object_at = l->object_at,
             .prev_end = l->prev_end,
@@ -295,9 +299,7 @@ static bool key_end(struct json_scan *s, uint64_t end, struct str text)
         memcpy(s->key[s->depth], key.p, l->key_n);
     if (s->depth > 1 && s->word.n && str_eq(key, s->word))
         s->word_seen = true;
-    if (UNLIKELY(s->key_escaped)) {
-        if (s->no_key_escapes && s->depth == 1)
-            return false;
+    if (UNLIKELY(l->key_escaped)) {
         if (!watch_find_escaped(l->node, key, &l->member))
             return false;
     } else {
@@ -366,38 +368,36 @@ static bool skip_bracket(struct json_scan *s, char c)
     return --s->depth != s->skip;
 }
 
-/* The string whose inside goes on at p, up to and with its end or the end of the feed. */
+/* The string whose inside goes on at p < end, up to and with its end or the end of the feed. */
 static const char *skip_string(struct json_scan *s, const char *p, const char *end)
 {
+    p += s->state == S_SKIP_ESCAPE;
+    s->state = S_SKIP_STRING;
     const char *from = p;
-    bool plain = true; /* no escape since `from` */
-
-    for (;;) {
-        if (s->state == S_SKIP_ESCAPE) {
-            if (p == end)
-                break;
-            p++;
-            s->state = S_SKIP_STRING;
-            plain = false;
-        }
+    for (;; p += 2) {
         p = string_stop(p, end);
-        if (p == end || *p == '"')
+        if (p == end || *p != '\\')
             break;
-        s->state = *p == '\\' ? S_SKIP_ESCAPE : S_BAD;
-        if (s->state == S_BAD)
-            return p;
-        p++;
+        s->word_at = 0; /* it has no escape */
+        if (end - p < 2) {
+            s->state = S_SKIP_ESCAPE;
+            return end;
+        }
     }
-    size_t n = (size_t)(p - from), seen = s->word_at ? s->word_at - 1u : 0;
-    bool match = s->word_at && plain && s->state == S_SKIP_STRING && n <= s->word.n - seen &&
-                 memcmp(from, s->word.p + seen, n) == 0;
-    s->word_at = match ? (uint8_t)(seen + n + 1) : 0;
-    if (p < end) {
-        s->word_seen |= s->word_at == s->word.n + 1;
-        s->state = S_SKIP;
-        p++;
+    if (s->word_at) {
+        size_t n = (size_t)(p - from), seen = s->word_at - 1u;
+        bool match = n <= s->word.n - seen && memcmp(from, s->word.p + seen, n) == 0;
+        s->word_at = match ? (uint8_t)(seen + n + 1) : 0;
     }
-    return p;
+    if (p == end)
+        return end;
+    if (*p != '"') {
+        s->state = S_BAD;
+        return p;
+    }
+    s->word_seen |= s->word_at && s->word_at == s->word.n + 1;
+    s->state = S_SKIP;
+    return p + 1;
 }
 
 #ifdef __SSE2__
@@ -485,7 +485,7 @@ static const char *skip_run(struct json_scan *s, const char *p, const char *end,
 #ifdef __SSE2__
         if (end - p >= 64) {
             p = skip_block(s, p);
-            if (s->state == S_SKIP_STRING)
+            if (s->state == S_SKIP_STRING && p < end)
                 p = skip_string(s, p, end);
             continue;
         }
@@ -494,7 +494,8 @@ static const char *skip_run(struct json_scan *s, const char *p, const char *end,
         if (c == '"') {
             s->state = S_SKIP_STRING;
             s->word_at = s->word.n > 0;
-            p = skip_string(s, p, end);
+            if (p < end)
+                p = skip_string(s, p, end);
         } else if (c == '{' || c == '[' || c == '}' || c == ']') {
             (void)skip_bracket(s, c); /* the loop looks at what became of it */
         } else if (c == '\\') {
@@ -506,10 +507,21 @@ static const char *skip_run(struct json_scan *s, const char *p, const char *end,
     return p;
 }
 
+/* A comma right behind a value, where it nearly always is; what else may be there has its states.
+ */
+static inline const char *skip_comma(struct json_scan *s, const char *p, const char *end)
+{
+    if (s->state != S_COMMA_OR_END || p == end || *p != ',')
+        return p;
+    s->state = in_object(s) ? S_KEY : S_VALUE;
+    return p + 1;
+}
+
 enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_t n)
 {
     const char *p = base, *end = base + n;
     const char *token = base; /* start of the key or scalar being read, or of this feed within it */
+    struct str text;
 
 #define AT(q) (s->pos + (uint64_t)((q)-base))
     while (p < end) {
@@ -517,62 +529,74 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
         case S_SKIP:
         case S_SKIP_STRING:
         case S_SKIP_ESCAPE:
-            p = skip_run(s, p, end, base);
+            p = skip_comma(s, skip_run(s, p, end, base), end);
             break;
-        case S_STRING: {
-            p = string_stop(p, end);
-            if (p == end)
-                break;
-            char c = *p++;
-            if (c == '\\') {
-                s->key_escaped |= s->in_key;
-                s->state = S_STRING_ESCAPE;
-            } else if (c != '"') {
-                s->state = S_BAD;
-            } else {
-                struct str text = text_take(s, token, (size_t)(p - token));
-                if (!s->in_key)
-                    value_end(s, AT(p), text);
-                else if (!key_end(s, AT(p), text))
-                    s->state = S_BAD;
-            }
-            break;
-        }
         case S_STRING_ESCAPE:
             p++;
             s->state = S_STRING;
+            FALLTHROUGH;
+        case S_STRING:
+            for (; (p = string_stop(p, end)) < end && *p == '\\'; p += 2) {
+                s->level[s->depth].key_escaped |= s->in_key;
+                if (end - p < 2) {
+                    s->state = S_STRING_ESCAPE;
+                    p = end;
+                    break;
+                }
+            }
+            if (p == end)
+                break;
+            if (*p++ != '"') {
+                s->state = S_BAD;
+                break;
+            }
+            text = text_take(s, token, (size_t)(p - token));
+            if (!s->in_key) {
+                value_end(s, AT(p), text);
+                p = skip_comma(s, p, end);
+            } else if (!key_end(s, AT(p), text)) {
+                s->state = S_BAD;
+            } else if (p < end && *p == ':') {
+                s->state = S_VALUE;
+                p++;
+            }
             break;
         case S_NUMBER:
             while (p < end && in_number(*p))
                 p++;
-            if (p < end) {
-                struct str text = text_take(s, token, (size_t)(p - token));
-                if (text.n && !is_number(text))
-                    s->state = S_BAD;
-                else
-                    value_end(s, AT(p), text);
-            }
-            break;
-        case S_LITERAL: {
-            struct str want = literals[s->level[s->depth].type];
-            if (*p != want.p[s->literal_at]) {
+            if (p == end)
+                break;
+            text = text_take(s, token, (size_t)(p - token));
+            if (text.n && !is_number(text)) {
                 s->state = S_BAD;
                 break;
             }
-            p++;
-            if (++s->literal_at == want.n)
+            value_end(s, AT(p), text);
+            p = skip_comma(s, p, end);
+            break;
+        case S_LITERAL: {
+            struct str want = literals[s->level[s->depth].type];
+            while (p < end && s->literal_at < want.n && *p == want.p[s->literal_at]) {
+                p++;
+                s->literal_at++;
+            }
+            if (s->literal_at == want.n) {
                 value_end(s, AT(p), text_take(s, token, (size_t)(p - token)));
+                p = skip_comma(s, p, end);
+            } else if (p < end) {
+                s->state = S_BAD;
+            }
             break;
         }
         case S_BAD:
         case S_DEEP:
             goto out;
         default: {
-            char c = *p;
-            if (is_blank(c)) {
+            while (p < end && is_blank(*p))
                 p++;
+            if (p == end)
                 break;
-            }
+            char c = *p;
             switch (s->state) {
             case S_VALUE_OR_END:
                 if (c == ']') {
@@ -609,7 +633,7 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
                 token = p;
                 s->level[s->depth].key_at = AT(p);
                 s->in_key = true;
-                s->key_escaped = false;
+                s->level[s->depth].key_escaped = false;
                 s->state = S_STRING;
                 p++;
                 break;

@@ -20,9 +20,15 @@ struct json_watch {
     uint16_t n_children;
     const struct json_watch *children; /* members, when the value is an object */
     const struct json_watch *elements; /* each element, when the value is an array */
-    const uint8_t *lengths;            /* of the children's keys, to find one among many; or NULL */
+    const uint8_t *tags; /* JSON_WATCH_TAG() of each child, JSON_WATCH_TAGS(n_children) of them, to
+                            find one among many sooner; or NULL */
 };
 
+#define JSON_WATCH_TAGS(n) (((n) + 15u) / 16 * 16)
+/* Of a literal that is not empty: a byte few names share. */
+#define JSON_WATCH_TAG(lit) json_tag(lit[0], lit[sizeof(lit) - 2], sizeof(lit) - 1)
+#define json_tag(first, last, n)                                                                   \
+    ((uint8_t)((unsigned char)(first) ^ (unsigned char)(last) << 4 ^ (n) << 3))
 #define JSON_WATCH_CHILDREN(array) .children = (array), .n_children = ARRAY_LEN(array)
 
 enum json_type {
@@ -40,6 +46,7 @@ struct json_member {
     uint16_t id;
     uint8_t type;             /* enum json_type */
     uint8_t depth;            /* 1: member of the root */
+    bool key_escaped;         /* the key has escapes; it is watched by what it means */
     uint32_t index;           /* among its siblings, from 0 */
     uint64_t object_at;       /* of the bracket that holds it */
     uint64_t prev_end;        /* end of the sibling before it; meaningless at index 0 */
@@ -60,7 +67,6 @@ struct json_scan {
     bool all_members; /* report every member of the root, unwatched ones with id 0 */
     struct str word;  /* a string or key that sets word_seen below the root; empty: none */
     bool word_seen;
-    bool no_key_escapes; /* a backslash in a key of the root is BAD: one reading of a name only */
     /* private */
     json_member_fn fn;
     void *ctx;
@@ -69,7 +75,7 @@ struct json_scan {
     uint8_t state;
     uint8_t literal_at;
     uint8_t word_at; /* 1 + bytes of `word` that the feeds before ended with, 0: no match */
-    bool in_key, key_escaped;
+    bool in_key;
     size_t text_n; /* of the token so far; text[] holds its first JSON_TEXT_MAX */
     struct json_level {
         const struct json_watch *node;   /* of the container */
@@ -78,6 +84,7 @@ struct json_scan {
         uint32_t index;
         uint8_t type;
         uint8_t key_n; /* copied into key[] */
+        bool key_escaped;
     } level[JSON_WATCH_DEPTH];
     char key[JSON_WATCH_DEPTH][JSON_KEY_MAX];
     char text[JSON_TEXT_MAX];

@@ -36,8 +36,8 @@ static void splice_add(struct body_edit *b, uint64_t at, uint64_t end, struct st
 /* What becomes of a member of the top level. Later decisions override earlier ones; removal stays.
  */
 struct fate {
-    bool removed;
-    struct str key;      /* another key, or empty */
+    bool removed, renamed;
+    struct str name;
     struct str value;    /* another JSON value, or empty */
     struct splice inner; /* of the client's value, when `with` is not empty */
 };
@@ -45,28 +45,16 @@ struct fate {
 struct plan {
     struct body_edit *b;
     const struct body_edit_options *o;
-    struct fate *fate; /* of the client's members, then of those added, which have key and value */
+    struct fate *fate; /* of the client's members, then of those added, which have a value */
     uint32_t n;        /* of both */
-    uint64_t maybe;    /* bits of the keys that are or were there */
+    uint64_t maybe;    /* bits of the names that are or were there */
     bool stops;        /* the request is refused for b->refused */
 };
 
 /* Most names that edits ask for are not there: one bit says so. */
-static uint64_t key_bit(struct str key)
+static uint64_t name_bit(struct str name)
 {
-    return key.n ? BIT64((key.n * 5 + (unsigned char)key.p[0]) % 64) : 1;
-}
-
-static struct str client_key(const struct body_edit *b, uint32_t i)
-{
-    const struct member *m = &b->scan->member[i];
-
-    return (struct str){b->body + m->key_at + 1, m->key_end - m->key_at - 2};
-}
-
-static struct str plan_key(const struct plan *p, uint32_t i)
-{
-    return p->fate[i].key.n ? p->fate[i].key : client_key(p->b, i);
+    return name.n ? BIT64((name.n * 5 + (unsigned char)name.p[0]) % 64) : 1;
 }
 
 static struct str plan_value(const struct plan *p, uint32_t i)
@@ -80,10 +68,10 @@ static struct str plan_value(const struct plan *p, uint32_t i)
 /* The member named `name` that is still there, or NULL. */
 static struct fate *plan_find(const struct plan *p, struct str name)
 {
-    if (!(p->maybe & key_bit(name)))
+    if (!(p->maybe & name_bit(name)))
         return NULL;
     for (uint32_t i = 0; i < p->n; i++)
-        if (!p->fate[i].removed && str_eq(plan_key(p, i), name))
+        if (!p->fate[i].removed && str_eq(p->fate[i].name, name))
             return &p->fate[i];
     return NULL;
 }
@@ -96,10 +84,10 @@ static struct str quoted(struct arena *a, struct str s)
     return jw_finish(&w);
 }
 
-static void plan_add(struct plan *p, struct str key, struct str json)
+static void plan_add(struct plan *p, struct str name, struct str json)
 {
-    p->fate[p->n++] = (struct fate){.key = key, .value = json};
-    p->maybe |= key_bit(key);
+    p->fate[p->n++] = (struct fate){.name = name, .value = json};
+    p->maybe |= name_bit(name);
 }
 
 /* A JSON number as 0.DIGITS * 10^exponent; digits have a point in them and end at anything else. */
@@ -219,8 +207,9 @@ static void plan_edit(struct plan *p, enum edit_op op, struct str name, struct f
         struct fate *other = plan_find(p, b);
         if (other && other != f)
             other->removed = true;
-        f->key = b;
-        p->maybe |= key_bit(b);
+        f->name = b;
+        f->renamed = true;
+        p->maybe |= name_bit(b);
         break;
     }
     case EDIT_DROP:
@@ -307,7 +296,8 @@ static void plan_own(struct plan *p)
 
     for (uint32_t i = 0; i < s->n_members; i++) {
         enum field f = (enum field)s->member[i].field;
-        p->maybe |= key_bit(client_key(p->b, i));
+        p->fate[i].name = member_name(&s->member[i], p->b->body, p->b->arena);
+        p->maybe |= name_bit(p->fate[i].name);
         switch (field_what(f, p->o->api)) {
         case FIELD_READ:
             break;
@@ -342,7 +332,7 @@ static void plan_splice_added(struct plan *p, uint64_t object_at, bool comma)
     jw_obj(&w);
     for (uint32_t i = p->b->scan->n_members; i < p->n; i++)
         if (!p->fate[i].removed) {
-            jw_key(&w, p->fate[i].key);
+            jw_key(&w, p->fate[i].name);
             jw_put_raw(&w, p->fate[i].value);
         }
     jw_end(&w);
@@ -388,8 +378,8 @@ static void plan_splice(struct plan *p, uint64_t object_at, const struct nested_
             continue;
         }
         kept = true;
-        if (f->key.n)
-            splice_add(b, m->key_at, m->key_end, quoted(b->arena, f->key));
+        if (f->renamed)
+            splice_add(b, m->key_at, m->key_end, quoted(b->arena, f->name));
         if (f->value.n)
             splice_add(b, m->at, m->end, f->value);
         else if (f->inner.with.n)

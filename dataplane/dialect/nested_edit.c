@@ -10,8 +10,9 @@
  *
  * An array hands its set to its elements, so "messages.content.cache_control" needs no brackets.
  * Values with an empty set are skipped by brackets and quotes. Removed members of one object that
- * follow each other are one splice; body_edit.c draws where its commas lie. A list of text parts
- * becomes a string by splices of what stands between the texts: nothing of a prompt is copied.
+ * follow each other are one splice; from the end of the member before or up to the next key. A list
+ * of text parts becomes a string by splices of what stands between the texts: nothing of a prompt
+ * is copied.
  */
 
 #include "dialect/nested_edit.h"
@@ -494,8 +495,7 @@ bool nested_edit_make(struct nested_splices *ret, const struct request_scan *sca
         if (m->type != JSON_ARRAY && m->type != JSON_OBJECT)
             continue;
         w.end = body + m->end;
-        set_enter_member(&w, 1, (struct str){body + m->key_at + 1, m->key_end - m->key_at - 2},
-                         false);
+        set_enter_member(&w, 1, member_name(m, body, a), false);
         bool join = w.n_joins && m->field == FIELD_MESSAGES && m->type == JSON_ARRAY;
         if (!join && set_is_empty(&w, 1))
             continue;

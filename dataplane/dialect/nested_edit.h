@@ -24,8 +24,8 @@ struct nested_splices {
 
 /*
  * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL and EDIT_FLATTEN of deployment `d` that are
- * for `api` and `model` (provider/edit.h says what each means), ordered by offset. False when the
- * arena or SPLICES_MAX ends.
+ * for `api` and `model` (provider/edit.h says what each means), ordered by offset. Keys below the
+ * top level are compared as written, escapes and all. False when the arena or SPLICES_MAX ends.
  */
 MUST_CHECK bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan,
                                  const char *body, const struct snapshot *s,

@@ -34,14 +34,14 @@ static const struct json_watch root_children[] = {
 #include "common/gateway/fields.def"
 #undef FIELD
 };
-static const uint8_t root_lengths[] = {
-    sizeof "stream_options" - 1,
-    sizeof "metadata" - 1,
-#define FIELD(name_, field_, what_, apis_) sizeof(name_) - 1,
+static const uint8_t root_tags[JSON_WATCH_TAGS(ARRAY_LEN(root_children))] = {
+    JSON_WATCH_TAG("stream_options"),
+    JSON_WATCH_TAG("metadata"),
+#define FIELD(name_, field_, what_, apis_) JSON_WATCH_TAG(name_),
 #include "common/gateway/fields.def"
 #undef FIELD
 };
-static const struct json_watch root = {JSON_WATCH_CHILDREN(root_children), .lengths = root_lengths};
+static const struct json_watch root = {JSON_WATCH_CHILDREN(root_children), .tags = root_tags};
 
 struct str field_name(enum field f)
 {
@@ -152,6 +152,7 @@ static void scan_on_member(void *ctx, const struct json_member *m)
         .prev_end = m->prev_end,
         .field = m->id,
         .type = m->type,
+        .key_escaped = m->key_escaped,
     };
     if (m->id)
         s->at[m->id] = (uint16_t)s->n_members;
@@ -188,24 +189,53 @@ enum request_scan_result request_scan_feed(struct request_scan *s, const char *p
     return REQUEST_SCAN_BAD;
 }
 
+struct str member_name(const struct member *m, const char *body, struct arena *a)
+{
+    struct str name = {body + m->key_at + 1, m->key_end - m->key_at - 2};
+
+    if (LIKELY(!m->key_escaped))
+        return name;
+    char *out = arena_alloc(a, name.n);
+    size_t n = out ? json_unescape(out, name) : SIZE_MAX;
+    return n == SIZE_MAX ? (struct str){0} : (struct str){out, n};
+}
+
+/* Over all bytes, eight at a time, from a start that nobody outside knows. */
+static uint64_t name_hash(struct str name, uint64_t h)
+{
+    uint64_t word = 0;
+
+    for (h ^= name.n; name.n >= sizeof word; name = str_from(name, sizeof word)) {
+        memcpy(&word, name.p, sizeof word);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    word = 0;
+    if (name.n)
+        memcpy(&word, name.p, name.n);
+    h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+
 bool request_scan_repeats(const struct request_scan *s, const char *body)
 {
-    uint64_t lengths = 0;
+    size_t slots = 16;
 
-    if (s->repeated)
-        return true;
-    for (uint32_t i = 0; i < s->n_members; i++) {
-        const struct member *m = &s->member[i];
-        if (m->field != FIELD_NONE)
-            continue;
-        size_t n = m->key_end - m->key_at;
-        uint64_t bit = BIT64(n % 64);
-        for (uint32_t k = 0; k < i && lengths & bit; k++)
-            if (s->member[k].field == FIELD_NONE &&
-                s->member[k].key_end - s->member[k].key_at == n &&
-                memcmp(body + s->member[k].key_at, body + m->key_at, n) == 0)
+    if (s->repeated || s->n_members == 0)
+        return s->repeated;
+    while (slots < s->n_members * 2u)
+        slots *= 2;
+    uint16_t *slot = arena_zalloc(s->arena, slots * sizeof *slot); /* 1 + index of a name */
+    struct str *name = arena_alloc(s->arena, s->n_members * sizeof *name);
+    for (uint32_t i = 0; slot && name && i < s->n_members; i++) {
+        if (s->member[i].field != FIELD_NONE)
+            continue; /* seen when it was scanned */
+        name[i] = member_name(&s->member[i], body, s->arena);
+        size_t at = name_hash(name[i], (uint64_t)(uintptr_t)name) % slots;
+        for (; slot[at]; at = (at + 1) % slots)
+            if (str_eq(name[slot[at] - 1], name[i]))
                 return true;
-        lengths |= bit;
+        slot[at] = (uint16_t)(i + 1);
     }
     return false;
 }

@@ -27,6 +27,7 @@ struct member { /* of the top level, by offsets into the body */
     uint64_t key_at, key_end, at, end, prev_end;
     uint16_t field; /* enum field, FIELD_NONE: not in the table */
     uint8_t type;   /* enum json_type */
+    bool key_escaped;
 };
 
 enum { MEMBERS_MAX = 1024 };
@@ -63,7 +64,10 @@ void request_scan_init(struct request_scan *s, struct arena *a);
  */
 enum request_scan_result request_scan_feed(struct request_scan *s, const char *p, size_t n);
 
-/* Some key of the top level stands there twice. `body` is all of it. */
+/* The name of a member: borrowed from `body` or, where it has escapes, decoded into the arena. */
+struct str member_name(const struct member *m, const char *body, struct arena *a);
+
+/* Some name stands twice at the top level. `body` is all of it. */
 bool request_scan_repeats(const struct request_scan *s, const char *body);
 
 /* A member of the table, or NULL when it was not sent. */

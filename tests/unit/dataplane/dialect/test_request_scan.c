@@ -32,6 +32,7 @@ static void test_reads_what_the_gateway_decides_by(void **state)
     } rows[] = {
         {"{}", "", "", 0, 0, 0},
         {"{\"model\":\"gpt-4o\"}", "gpt-4o", "", 0, 0, 0},
+        {"{\"\\u006dodel\":\"gpt\"}", "gpt", "", 0, 0, 0},
         {"{\"model\":\"\\u0067pt\\/4o\"}", "gpt/4o", "", 0, 0, 0},
         {"{\"model\":\"\\ud83d\\ude00\"}", "\xf0\x9f\x98\x80", "", 0, 0, 0},
         {"{\"model\":\"\\x\"}", "", "", 0, 0, 0},
@@ -99,8 +100,8 @@ static void test_values_of_the_wrong_kind(void **state)
 static void test_only_an_object_is_a_request(void **state)
 {
     static const char *const bad[] = {
-        "[]",    "[{\"model\":\"m\"}]",     "\"model\"",         "null", "x",
-        "{} {}", "{\"mod\\u0065l\":\"m\"}", "{\"model\":\"m\",}"};
+        "[]",    "[{\"model\":\"m\"}]",    "\"model\"",         "null", "x",
+        "{} {}", "{\"mod\\u006l\":\"m\"}", "{\"model\":\"m\",}"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -155,6 +156,11 @@ static void test_repeated_members(void **state)
         {"{\"stream_options\":{},\"stream_options\":{}}", true},
         {"{\"x\":1,\"y\":2,\"x\":1}", true},
         {"{\"\":1,\"\":2}", true},
+        {"{\"model\":\"a\",\"mod\\u0065l\":\"b\"}", true},
+        {"{\"xy\":1,\"x\\u0079\":2}", true},
+        {"{\"\\u0078y\":1,\"x\\u0079\":2}", true},
+        {"{\"a name of more than eight bytes\":1,\"a name of more than eight bytes\":2}", true},
+        {"{\"a name of more than eight bytes\":1,\"a name of more than eight byteS\":2}", false},
         {"{\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}", true},
         {"{\"stream_options\":{\"include_usage\":true,\"include\\u005fusage\":false}}", true},
         {"{\"metadata\":{\"user_id\":\"a\",\"user_id\":\"b\"}}", true},
