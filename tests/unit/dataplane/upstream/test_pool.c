@@ -142,7 +142,7 @@ static void test_connection_is_worn_by_requests_and_age(void **state)
         assert_non_null(pool_reuse(f.pool, o, &seen_events, &a));
     }
     pool_put(a.c);
-    assert_null(pool_reuse(f.pool, o, &seen_events, &a));
+    assert_int_equal(f.region->origin_connections[0], 0);
     fix_until(&f, is_readable_end(peer));
     close(peer);
 
