@@ -141,6 +141,15 @@ void addr_put(const union addr *a, char out[ADDR_TEXT])
         memcpy(out, "?", 2);
 }
 
+bool addr_is_same_host(const union addr *a, const union addr *b)
+{
+    if (a->sa.sa_family != b->sa.sa_family)
+        return false;
+    if (a->sa.sa_family == AF_INET6)
+        return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
+    return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+}
+
 void addr_set_port(union addr *a, uint16_t port)
 {
     if (a->sa.sa_family == AF_INET6)

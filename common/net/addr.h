@@ -43,6 +43,9 @@ MUST_CHECK bool addr_read(struct str host, uint16_t port, union addr *ret);
 enum { ADDR_TEXT = INET6_ADDRSTRLEN };
 void addr_put(const union addr *a, char out[ADDR_TEXT]);
 
+/* Same family and address; ports do not count. */
+bool addr_is_same_host(const union addr *a, const union addr *b);
+
 /* Port in host order. */
 void addr_set_port(union addr *a, uint16_t port);
 

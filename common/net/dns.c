@@ -303,7 +303,7 @@ enum errc dns_new(struct dns **ret_d, uv_loop_t *loop, const struct dns_config *
 
 enum errc dns_configure(struct dns *d, const struct dns_config *cfg, struct err *e)
 {
-    ares_channel fresh;
+    ares_channel fresh = NULL;
     struct list names;
     enum errc rc = dns_open_channel(d, cfg, &fresh, e);
 

@@ -426,7 +426,8 @@ enum errc tls_explain(const struct tls *t, struct err *e)
         mbedtls_x509_crt_verify_info(why, sizeof why, "", flags) > 0) {
         size_t n = strlen(why);
         for (size_t i = 0; i < n; i++)
-            why[i] = why[i] == '\n' ? ' ' : why[i];
+            if (why[i] == '\n')
+                why[i] = ' ';
         return err_set(e, ERRC_PROTO, 0, "certificate: %.*s", (int)(n - 1), why);
     }
     mbedtls_strerror(t->error, why, sizeof why);

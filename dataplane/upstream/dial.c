@@ -315,7 +315,6 @@ static void dial_next_addr(struct pool_wait *w)
 static void dial_resolved(struct pool_wait *w)
 {
     struct pool *p = w->origin->pool;
-    const union addr *good = &w->origin->good_addr;
 
     w->state = WAIT_DIALLING;
     w->how = POOL_FORBIDDEN; /* unless one may be tried */
@@ -324,8 +323,7 @@ static void dial_resolved(struct pool_wait *w)
     w->connect_until_ms = MIN(pool_now_ms(p) + p->connect_ms, w->deadline_ms);
     for (unsigned i = 1; i < w->addrs.n; i++) {
         union addr a = w->addrs.addr[i];
-        addr_set_port(&a, origin_has_proxy(w->origin) ? w->origin->proxy_port : w->origin->port);
-        if (memcmp(&a, good, sizeof a) == 0) {
+        if (addr_is_same_host(&a, &w->origin->good_addr)) {
             w->addrs.addr[i] = w->addrs.addr[0];
             w->addrs.addr[0] = a;
         }

@@ -153,6 +153,10 @@ static void test_reads_and_writes_back(void **state)
     assert_int_equal(ntohs(a.v4.sin_port), 81);
     addr_put(&a, text);
     assert_string_equal(text, "192.0.2.7");
+    union addr b;
+    assert_true(addr_read(STR("192.0.2.7"), 1, &b) && addr_is_same_host(&a, &b));
+    assert_true(addr_read(STR("192.0.2.8"), 81, &b) && !addr_is_same_host(&a, &b));
+    assert_true(addr_read(STR("::ffff:192.0.2.7"), 81, &b) && !addr_is_same_host(&a, &b));
     assert_false(addr_read((struct str){"127.0.0.1\0x", 11}, 80, &a));
 }
 
