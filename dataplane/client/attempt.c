@@ -253,7 +253,7 @@ static bool meter_begin(struct request *r)
     rec->api = (uint8_t)api_of(r);
     rec->route = (uint8_t)r->route;
     rec->attempt = (uint8_t)r->plan.attempts;
-    rec->bytes_in = r->conn->body.n;
+    rec->bytes_in = r->bytes_in;
     record_set(rec, RS_REQUEST_ID, (struct str){r->id, REQUEST_ID});
     record_set(rec, RS_MODEL, r->model);
     record_set(rec, RS_GROUP, snap_str(r->snapshot, d->group));
@@ -282,7 +282,7 @@ static void meter_usage(struct request *r, bool delivered)
         reply_usage(&r->relay.scan, (enum dialect)r->deployment->dialect, &u);
     if (!u.seen && delivered && api_of(r) != API_MODERATIONS && api_of(r) != API_COUNT_TOKENS) {
         u.estimated = 1;
-        u.input = (r->conn->body.n + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+        u.input = (r->bytes_in + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
         u.output =
             r->relay_open ? (r->relay.scan.text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN : 0;
     }
@@ -577,6 +577,10 @@ static void stream_head(struct request *r)
                     clock_mono_ns() - r->body_ns - (e->last_ns - e->start_ns) - r->waited_ns);
     reply_head_end(r, UINT64_MAX);
     r->client_head_sent = true;
+    if (exchange_is_sent(e)) { /* no retry follows: a long stream holds nothing of its request */
+        buf_free(&r->cx->bufs, &r->head);
+        conn_forget_request(r->conn);
+    }
     ping_arm(r);
     size_t from = reply_chunk_begin(r);
     if (held.n && !buf_add(&r->cx->bufs, &r->cx->out, held.p, held.n))

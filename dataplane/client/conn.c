@@ -342,6 +342,13 @@ static void conn_reset(struct conn *c)
     c->parser.data = c;
 }
 
+void conn_forget_request(struct conn *c)
+{
+    buf_free(&c->cx->bufs, &c->head);
+    buf_free(&c->cx->bufs, &c->body);
+    c->target_n = c->n_headers = 0;
+}
+
 /* Puts aside bytes that are not yet wanted; beyond EARLY_MAX they stay in the kernel. */
 static void conn_early(struct conn *c, const char *p, size_t n)
 {

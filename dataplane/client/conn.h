@@ -81,6 +81,9 @@ struct str conn_target(const struct conn *c);
 bool conn_send(struct conn *c, const char *p, size_t n);
 size_t conn_backlog(const struct conn *c);
 
+/* Frees head and body of the request: nobody will ask for them again. */
+void conn_forget_request(struct conn *c);
+
 /* The reply is complete: keep the connection for the next request, or close it behind the last
  * byte. */
 void conn_finish(struct conn *c);

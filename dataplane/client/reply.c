@@ -264,7 +264,7 @@ void reply_account(struct request *r, unsigned status, struct str code)
     counter_add(&cx->region->requests[r->routed ? (unsigned)r->route : REGION_ROUTES - 1]
                                      [MIN(status / 100, (unsigned)STATUS_CLASSES - 1)],
                 1);
-    metric_add(cx->region, METRIC_BYTES_IN, r->conn->body.n);
+    metric_add(cx->region, METRIC_BYTES_IN, r->bytes_in);
     metric_add(cx->region, METRIC_BYTES_OUT, r->bytes_out);
     if (!r->meter)
         return;
@@ -273,7 +273,7 @@ void reply_account(struct request *r, unsigned status, struct str code)
     rec->status = (uint16_t)status;
     rec->api = (uint8_t)(r->routed ? route_rows[r->route].api : API_COUNT);
     rec->route = (uint8_t)(r->routed ? (unsigned)r->route : REGION_ROUTES - 1);
-    rec->bytes_in = r->conn->body.n;
+    rec->bytes_in = r->bytes_in;
     rec->bytes_out = r->bytes_out;
     rec->total_ns = now - (r->body_ns ? r->body_ns : r->conn->begun_ns);
     uint64_t theirs = r->upstream_ns + r->connect_ns + r->waited_ns;

@@ -353,6 +353,7 @@ static void reply_built(struct request *r, struct str json)
 void request_complete(struct request *r)
 {
     r->body_ns = r->conn->progress_ns; /* when its last byte came */
+    r->bytes_in = r->conn->body.n;
     metric_observe(r->cx->region, HISTOGRAM_BODY, r->body_ns - r->head_ns);
     switch ((enum route_handler)route_rows[r->route].handler) {
     case HANDLER_INFERENCE:

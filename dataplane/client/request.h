@@ -61,7 +61,7 @@ struct request {
     /* times, monotonic */
     uint64_t head_ns, body_ns, replied_ns;
     uint64_t upstream_ns, connect_ns, waited_ns, wait_from_ns;
-    uint64_t bytes_out;
+    uint64_t bytes_in, bytes_out;
     char id[REQUEST_ID];
     /* the rest is made ready before use */
     struct request_scan scan;

@@ -27,6 +27,7 @@ enum {
     SYNC_STACK = 64 * 1024,
     NAME_DIGITS = 10,
     PATH_CAP = 512,
+    WINDOW = 1 << 20, /* of a segment being read that stays mapped in */
     RECORD_LEAST = SPOOL_HEAD + SPOOL_CRC,
     RECORD_MOST = SPOOL_HEAD + SPOOL_BODY_MAX + SPOOL_CRC,
 };
@@ -93,9 +94,13 @@ static size_t segment_visit(const unsigned char *p, size_t n, spool_entry_fn vis
                             uint64_t *ret_bad)
 {
     struct spool_entry en, next;
-    size_t at = 0, end = 0, len, next_len;
+    size_t at = 0, end = 0, behind = 0, len, next_len;
 
     while (at < n) {
+        if (at - behind >= WINDOW) { /* what was read need not stay in memory; the file has it */
+            (void)madvise((void *)(uintptr_t)(p + behind), WINDOW, MADV_DONTNEED);
+            behind += WINDOW;
+        }
         bool whole = record_read(p + at, n - at, &en, &len);
         if (whole && at != end)
             whole = record_read(p + at + len, n - at - len, &next, &next_len);

@@ -5,8 +5,9 @@
 
 #include "common/clock.h"
 #include "common/gateway/cost.h"
+#include "common/pages.h"
 
-enum { RING_RESERVE = REGION_RING / 8 };
+enum { RING_RESERVE = REGION_RING / 8, SLOTS_KEPT = 64 };
 
 void meter_init(struct context *cx)
 {
@@ -90,6 +91,22 @@ void meter_retry(struct context *cx)
         list_drop(&u->link);
         free(u);
     }
+}
+
+void meter_trim(struct context *cx)
+{
+    struct region *r = cx->region;
+
+    if (cx->n_free_slots != cx->slots_used)
+        return;
+    if (cx->slots_used > SLOTS_KEPT) {
+        pages_remove(&r->inflight[SLOTS_KEPT],
+                     (cx->slots_used - SLOTS_KEPT) * sizeof r->inflight[0]);
+        atomic_store_explicit(&r->inflight_high, SLOTS_KEPT, memory_order_relaxed);
+        cx->slots_used = cx->n_free_slots = 0;
+    }
+    if (ring_free(r) == REGION_RING) /* nobody writes but us, and nothing is unread */
+        pages_remove(r->ring + RING_REWIND, REGION_RING - RING_REWIND);
 }
 
 void meter_price(struct record *rec, const struct usage *u, const struct price *p)

@@ -31,6 +31,10 @@ void meter_drop(struct context *cx, struct inflight *slot);
 /* Publishes what waits for room in the ring. Called by the worker's coarse timer. */
 void meter_retry(struct context *cx);
 
+/* With nothing in flight: gives the pages of slots and ring that a busy time touched back to the
+ * system. */
+void meter_trim(struct context *cx);
+
 /* Usage into the record, priced by `p` (NULL: unpriced); adds to the counters of deployment `slot`.
  */
 void meter_price(struct record *rec, const struct usage *u, const struct price *p);

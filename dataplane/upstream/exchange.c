@@ -253,7 +253,8 @@ static bool exchange_send(struct exchange *e)
         if (wrote == UPCONN_BROKEN)
             return false;
         e->next_piece += n;
-        if (wrote == UPCONN_QUEUED)
+        e->sending = wrote == UPCONN_QUEUED;
+        if (e->sending)
             break;
     }
     return true;
@@ -263,6 +264,7 @@ static void exchange_on_flushed(void *ctx)
 {
     struct exchange *e = ctx;
 
+    e->sending = false;
     if (!exchange_send(e))
         exchange_broken(e);
 }
@@ -357,7 +359,7 @@ enum errc exchange_start(struct exchange *e, struct origin *origin, const struct
     e->piece = piece;
     e->n_pieces = n_pieces;
     e->next_piece = 0;
-    e->revived = e->any_byte = e->complete = e->keep = e->paused = e->stopped = false;
+    e->revived = e->any_byte = e->complete = e->keep = e->paused = e->stopped = e->sending = false;
     e->limits = *limits;
     e->head_bytes = e->n_lines = e->n_interim = 0;
     e->name_n = e->value_n = 0;

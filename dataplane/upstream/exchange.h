@@ -74,7 +74,7 @@ struct exchange {
     struct origin *origin;
     const struct upconn_buf *piece;
     unsigned n_pieces, next_piece;
-    bool revived, any_byte, complete, keep, paused, stopped;
+    bool revived, any_byte, complete, keep, paused, stopped, sending;
     struct exchange_timeouts limits;
     uint64_t last_ns;
     struct timer timer;
@@ -98,6 +98,12 @@ MUST_CHECK enum errc exchange_start(struct exchange *e, struct origin *origin,
 
 /* Ends it now: closes the connection, no event follows. Safe when idle and inside its events. */
 void exchange_cancel(struct exchange *e);
+
+/* The whole request has left: its pieces are not needed any more once a byte of the reply came. */
+static inline bool exchange_is_sent(const struct exchange *e)
+{
+    return e->next_piece == e->n_pieces && !e->sending;
+}
 
 /* Inside on_head and on_body: the rest of the reply is not wanted. on_end(EXCHANGE_STOPPED)
  * follows, from where another exchange may be started; the connection is closed. */

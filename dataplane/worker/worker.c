@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pages.h"
 
 #include "client/conn.h"
 #include "meter/meter.h"
@@ -27,6 +29,7 @@ enum {
     ACCEPT_PER_TURN = 64, /* threats section 1 */
     HEARTBEAT_MS = 100,
     TRIM_MS = 10000,
+    IDLE_TRIMS = 3, /* pools give back what lay idle since the trim before */
     ACCEPT_PAUSE_MS = 100,
     ORPHAN_MS = 60000, /* without a manager: serve on this long, then drain */
     DESCRIPTORS_RESERVED = 64,
@@ -44,6 +47,8 @@ struct worker {
     uint64_t drain_until_ns, orphan_since_ns;
     time_t date_of;
     bool accepting, control_open, finished;
+    uint64_t records_trimmed; /* when memory was last given back */
+    unsigned idle_trims;
 };
 
 static void worker_accept_start(struct worker *w);
@@ -218,6 +223,27 @@ static void worker_drain_step(struct worker *w, uint64_t now)
         worker_finish(w);
 }
 
+/* Gives memory back: what lay idle since the last time, and in the quiet after a busy time all of
+ * it. */
+static void worker_trim(struct worker *w)
+{
+    uint64_t records = w->cx.region->metric[METRIC_RECORDS];
+
+    bufpool_trim(&w->cx.bufs);
+    if (records != w->records_trimmed || w->cx.open_requests) {
+        w->records_trimmed = records;
+        w->idle_trims = 0;
+        return;
+    }
+    if (w->idle_trims == IDLE_TRIMS)
+        return;
+    w->idle_trims++;
+    arena_pool_deinit(&w->cx.arenas);
+    meter_trim(&w->cx);
+    pages_forget(w->cx.read, sizeof w->cx.read);
+    (void)malloc_trim(0); /* whether it found something does not matter */
+}
+
 static void worker_on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
@@ -234,9 +260,7 @@ static void worker_on_tick(uv_timer_t *t)
     }
     if (now - w->last_trim_ns >= TRIM_MS * UINT64_C(1000000)) {
         w->last_trim_ns = now;
-        bufpool_trim(&w->cx.bufs);
-        if (w->cx.open_requests == 0)
-            arena_pool_deinit(&w->cx.arenas);
+        worker_trim(w);
     }
     if (!w->accepting && w->accept_again_ns && now >= w->accept_again_ns && !w->cx.draining) {
         w->accept_again_ns = 0;
