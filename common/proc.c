@@ -102,18 +102,24 @@ void proc_harden(bool cores)
 
 enum errc proc_hide_environment(struct err *e)
 {
-    size_t n = 0;
+    static char *
+        *copy; /* and the texts behind it, in one piece that lives as long as the process */
+    size_t n = 0, bytes = 0;
 
     while (environ[n])
-        n++;
-    char **copy = calloc(n + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < n; i++)
-        if (!(copy[i] = strdup(environ[i])))
-            copy = NULL; /* what was copied is lost: the process ends */
+        bytes += strlen(environ[n++]) + 1;
+    copy = malloc((n + 1) * sizeof *copy + bytes);
     if (!copy)
         return err_set(e, ERRC_NOMEM, 0, "environment");
-    for (size_t i = 0; i < n; i++)
-        explicit_bzero(environ[i], strlen(environ[i]));
+    char *text = (char *)(copy + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(environ[i]) + 1;
+        memcpy(text, environ[i], len);
+        explicit_bzero(environ[i], len);
+        copy[i] = text;
+        text += len;
+    }
+    copy[n] = NULL;
     environ = copy;
     return ERRC_OK;
 }

@@ -20,6 +20,8 @@ enum { /* threats section 1 */
        HEAD_MAX = 32 * 1024,
        BLANK_LINES_MAX = 2,
        FRAMING_MIN = 64 * 1024,
+       TRAILERS_MAX = 4 * 1024,
+       CHUNK_FRAMING_MAX = 2 + 16 + 256 + 2, /* end of data, digits, extension, end of line */
        LINGER_MAX = 64 * 1024,
        LINGER_MS = 2000,
        EARLY_MAX = 64 * 1024,
@@ -202,7 +204,7 @@ static int on_field(llhttp_t *p, const char *at, size_t n)
 
     if (c->state == CONN_BODY) { /* trailers are counted, not kept */
         c->framing_bytes += n;
-        return c->framing_bytes > FRAMING_MIN ? refuse(c, ERROR_HEAD_TOO_LARGE) : 0;
+        return c->framing_bytes > TRAILERS_MAX ? refuse(c, ERROR_BAD_REQUEST) : 0;
     }
     if (c->n_headers == CONN_HEADERS_MAX)
         return refuse(c, ERROR_HEAD_TOO_LARGE);
@@ -272,6 +274,7 @@ static int on_headers_complete(llhttp_t *p)
         struct str te = str_trim(conn_header(c, STR("transfer-encoding"), &repeated));
         if (c->http_1_0 || repeated || !str_ieq(te, STR("chunked")))
             return refuse(c, ERROR_BAD_REQUEST);
+        c->chunked = true;
         c->body_expected = UINT64_MAX;
     } else {
         c->body_expected = p->flags & F_CONTENT_LENGTH ? p->content_length : 0;
@@ -284,8 +287,7 @@ static int on_headers_complete(llhttp_t *p)
         return -1;
     conn_enter(c, CONN_BODY);
     /* room for a body of known size at once: it is then read straight into its place */
-    uint64_t first =
-        c->body_expected == UINT64_MAX ? 0 : MIN(c->body_expected, (uint64_t)BODY_STEP * 4);
+    uint64_t first = c->chunked ? 0 : MIN(c->body_expected, (uint64_t)BODY_STEP * 4);
     if (first &&
         !buf_reserve(&c->cx->bufs, &c->body,
                      (size_t)(c->body_expected <= BODY_STEP * 8 ? c->body_expected : first)))
@@ -306,13 +308,28 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
         c->body.n += n; /* read in place */
     else if (!buf_add(&c->cx->bufs, &c->body, at, n))
         return refuse(c, ERROR_OVERLOADED);
-    return request_body(&c->req, from) ? 0 : -1;
+    c->chunk_framing = 0;
+    c->framing_from = at + n;
+    c->body_refused = !request_body(&c->req, from);
+    return c->body_refused ? -1 : 0;
 }
 
 static int on_message_complete(llhttp_t *p)
 {
-    (void)p;
+    struct conn *c = p->data;
+
+    c->whole = true;
     return HPE_PAUSED; /* the request runs outside the parser; what follows waits (H-11) */
+}
+
+/* A chunk's size line is complete; the parser stops there so that it can be measured. */
+static int on_chunk_header(llhttp_t *p)
+{
+    struct conn *c = p->data;
+
+    if (c->body.n + p->content_length > c->cx->snapshot->h->settings.max_body_bytes)
+        return refuse(c, ERROR_BODY_TOO_LARGE);
+    return HPE_PAUSED;
 }
 
 static const llhttp_settings_t settings = {
@@ -321,6 +338,7 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_value,
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
@@ -337,7 +355,8 @@ static void conn_reset(struct conn *c)
     c->header[0] = (struct conn_header){0};
     c->refused = 0;
     c->framing_bytes = c->lingered = 0;
-    c->whole = c->wants_continue = false;
+    c->whole = c->wants_continue = c->chunked = c->in_trailers = c->body_refused = false;
+    c->chunk_framing = 0;
     llhttp_init(&c->parser, HTTP_REQUEST, &settings);
     c->parser.data = c;
 }
@@ -372,6 +391,30 @@ static void conn_begin(struct conn *c)
     request_begin(&c->req, c, c->cx);
 }
 
+/* Runs the parser over [p, end); of a chunked body, line by line. HPE_PAUSED: the request is
+ * complete. */
+static llhttp_errno_t conn_execute(struct conn *c, const char *p, const char *end)
+{
+    for (;;) {
+        c->framing_from = c->state == CONN_BODY ? p : NULL; /* a head has limits of its own */
+        llhttp_errno_t rc = llhttp_execute(&c->parser, p, (size_t)(end - p));
+        bool at_chunk = rc == HPE_PAUSED && !c->whole;
+        const char *at = at_chunk ? llhttp_get_error_pos(&c->parser) : end;
+        if (c->chunked && c->framing_from && (at_chunk || rc == HPE_OK)) {
+            c->chunk_framing += (uint32_t)(at - c->framing_from);
+            if (c->chunk_framing > CHUNK_FRAMING_MAX && !c->in_trailers) {
+                (void)refuse(c, ERROR_BAD_REQUEST);
+                return HPE_USER;
+            }
+        }
+        if (!at_chunk)
+            return rc;
+        c->in_trailers = c->parser.content_length == 0; /* the last chunk */
+        llhttp_resume(&c->parser);
+        p = at;
+    }
+}
+
 /* Parses until the request is complete or the bytes end; returns how many were used. */
 static size_t conn_parse(struct conn *c, const char *p, size_t n)
 {
@@ -396,10 +439,9 @@ static size_t conn_parse(struct conn *c, const char *p, size_t n)
         }
     }
     size_t body_before = c->body.n;
-    llhttp_errno_t rc = c->refused ? HPE_USER : llhttp_execute(&c->parser, p, (size_t)(end - p));
+    llhttp_errno_t rc = c->refused ? HPE_USER : conn_execute(c, p, end);
     if (rc == HPE_OK) {
-        if (c->state == CONN_BODY &&
-            c->body_expected == UINT64_MAX) { /* H-04: framing against data */
+        if (c->state == CONN_BODY && c->chunked) { /* H-04: framing against data */
             c->framing_bytes += (size_t)(end - p) - MIN((size_t)(end - p), c->body.n - body_before);
             if (c->framing_bytes > FRAMING_MIN + c->body.n / 4)
                 (void)refuse(c, ERROR_BAD_REQUEST);
@@ -417,13 +459,12 @@ static size_t conn_parse(struct conn *c, const char *p, size_t n)
     if (rc == HPE_PAUSED) {
         const char *at = llhttp_get_error_pos(&c->parser);
         size_t used = n - (size_t)(end - at);
-        c->whole = true;
         timer_disarm(&c->timer);
         request_complete(&c->req);
         return used;
     }
-    if (rc != HPE_PAUSED_UPGRADE && !c->refused && c->req.scanned)
-        request_complete(&c->req); /* the body itself was refused: request.c knows why */
+    if (c->body_refused)
+        request_complete(&c->req); /* the body itself: request.c knows why */
     else
         request_refuse(&c->req,
                        c->refused ? (enum client_error)(c->refused - 1) : ERROR_BAD_REQUEST,
@@ -468,7 +509,7 @@ static void conn_on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
     struct conn *c = h->data;
 
     (void)suggested;
-    if (c->state == CONN_BODY && c->body_expected != UINT64_MAX && c->body_expected > c->body.n) {
+    if (c->state == CONN_BODY && !c->chunked && c->body_expected > c->body.n) {
         size_t left = (size_t)MIN(c->body_expected - c->body.n, (uint64_t)BODY_STEP);
         if (c->body.cap - c->body.n >= left ||
             buf_reserve(&c->cx->bufs, &c->body, c->body.n + left)) {
@@ -607,6 +648,7 @@ static void conn_after_reply(struct conn *c)
         return;
     }
     conn_enter(c, CONN_IDLE);
+    c->has_served = true;
     conn_reset(c);
     c->progress_ns = MAX(c->progress_ns, cx->tick_ns); /* an idle time needs no finer one */
     conn_arm(c);
@@ -625,9 +667,9 @@ void conn_finish(struct conn *c)
         conn_after_reply(c);
 }
 
-void conn_drain(struct conn *c)
+void conn_drain(struct conn *c, bool no_more)
 {
-    if (c->state == CONN_IDLE)
+    if (c->state == CONN_IDLE && (no_more || c->has_served))
         conn_close(c);
     else
         c->keep_alive = false;

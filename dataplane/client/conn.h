@@ -41,6 +41,8 @@ struct conn {
     uv_write_t write;
     uint8_t state; /* enum conn_state; conn_enter() sets it */
     bool keep_alive, http_1_0;
+    bool has_served; /* a request, at least one */
+    bool chunked, in_trailers, body_refused;
     bool whole;   /* all of the request was read */
     bool writing; /* `sending` is with libuv */
     bool read_stopped, in_input, wants_continue;
@@ -52,8 +54,10 @@ struct conn {
     uint32_t target_n;
     uint32_t n_headers;
     struct conn_header header[CONN_HEADERS_MAX];
-    uint64_t body_expected; /* UINT64_MAX: chunked */
-    uint64_t framing_bytes; /* of a chunked body, beside its data */
+    uint64_t body_expected;   /* UINT64_MAX with `chunked` */
+    uint64_t framing_bytes;   /* of a chunked body, beside its data */
+    uint32_t chunk_framing;   /* since the last data byte */
+    const char *framing_from; /* where in the bytes being read it goes on */
     uint64_t lingered;
     uint64_t begun_ns;    /* first byte of the request */
     uint64_t progress_ns; /* last byte read or written */
@@ -91,5 +95,6 @@ void conn_finish(struct conn *c);
 /* Ends the connection now: what is queued is lost. For a stream that must not look complete. */
 void conn_abort(struct conn *c);
 
-/* Draining: closes it when idle, or behind the reply that runs. */
-void conn_drain(struct conn *c);
+/* Draining: closes it when it is idle and has served, or is not to wait for a request; else behind
+ * its reply. */
+void conn_drain(struct conn *c, bool no_more);

@@ -170,7 +170,7 @@ bool request_head(struct request *r)
     metric_observe(r->cx->region, HISTOGRAM_HEAD, r->head_ns - c->begun_ns);
     if (!head_route(r) || !head_authorise(r))
         return false;
-    if (c->body_expected != UINT64_MAX && c->body_expected > s->max_body_bytes)
+    if (!c->chunked && c->body_expected > s->max_body_bytes)
         return head_refuse(r, ERROR_BODY_TOO_LARGE, (struct str){0});
     if (r->cx->bufs.lent > s->max_inflight_bytes)
         return head_refuse(r, ERROR_OVERLOADED, (struct str){0});

@@ -40,6 +40,7 @@
 enum {
     CHECK_MS = 500,        /* between looks at the heartbeats */
     LATE_MS = 1500,        /* since the last look: we slept ourselves, and so may have they */
+    ACCEPT_MS = 5000,      /* after TERM new connections are still taken for */
     DRAIN_GRACE_MS = 2000, /* beyond what workers were given */
     FLUSH_MS = 10000,
     FLUSH_NOW_MS = 2000,
@@ -248,7 +249,8 @@ static void workers_gone(struct manager *m, uint64_t now_ns)
         begin_flush(m, now_ns, FLUSH_MS);
 }
 
-static void begin_drain(struct manager *m, uint64_t now_ns)
+/* New connections are taken for `accept_ms` more, so that who balances the load can notice. */
+static void begin_drain(struct manager *m, uint64_t now_ns, unsigned accept_ms)
 {
     log_info("draining", "workers=%u bound_ms=%u", m->n_workers, m->drain_ms);
     m->state = MANAGER_DRAINING;
@@ -259,7 +261,7 @@ static void begin_drain(struct manager *m, uint64_t now_ns)
             child_enter(w, CHILD_ENDED);
             continue;
         }
-        child_tell(w, CONTROL_DRAIN, m->drain_ms, -1);
+        child_tell(w, CONTROL_DRAIN, control_drain(m->drain_ms, accept_ms), -1);
         child_enter(w, CHILD_ENDING);
     }
     workers_gone(m, now_ns);
@@ -527,7 +529,7 @@ static void reap(struct manager *m)
     pod_metric_set(&m->shared, POD_WORKERS, workers_in(m, CHILD_UP));
 }
 
-static void on_term(struct manager *m)
+static void on_term(struct manager *m, unsigned accept_ms)
 {
     uint64_t now_ns = clock_mono_ns();
 
@@ -537,7 +539,7 @@ static void on_term(struct manager *m)
         finish(m, 0);
         return;
     case MANAGER_SERVING:
-        begin_drain(m, now_ns);
+        begin_drain(m, now_ns, accept_ms);
         return;
     case MANAGER_DRAINING:
     case MANAGER_FLUSHING:
@@ -556,8 +558,10 @@ static void on_signals(struct manager *m)
             reap(m);
             break;
         case SIGTERM:
-        case SIGINT:
-            on_term(m);
+            on_term(m, ACCEPT_MS);
+            break;
+        case SIGINT: /* a person at a terminal: nobody balances load here */
+            on_term(m, 0);
             break;
         case SIGHUP:
             child_tell(&m->link, CONTROL_RELOAD, 0, -1);

@@ -14,7 +14,7 @@ enum control_type {
     CONTROL_REOPEN,      /* manager -> link: reopen log files */
     CONTROL_WORKER_DIED, /* manager -> link: n = region */
     CONTROL_REGION_FREE, /* link -> manager: n = region, settled */
-    CONTROL_DRAIN, /* manager -> worker: stop accepting, finish within n milliseconds; -> link:
+    CONTROL_DRAIN, /* manager -> worker: finish what runs (control_drain()); -> link:
                       flush and end */
     CONTROL_TYPES,
 };
@@ -25,6 +25,22 @@ struct control_msg {
     uint64_t n;
     char text[512]; /* NUL-terminated */
 };
+
+/* CONTROL_DRAIN's n for a worker: finish within, and take new connections for. Milliseconds. */
+static inline uint64_t control_drain(uint32_t within_ms, uint32_t accept_ms)
+{
+    return (uint64_t)accept_ms << 32 | within_ms;
+}
+
+static inline uint32_t control_drain_within(uint64_t n)
+{
+    return (uint32_t)n;
+}
+
+static inline uint32_t control_drain_accept(uint64_t n)
+{
+    return (uint32_t)(n >> 32);
+}
 
 /* What the children of the manager inherit. */
 enum { CONTROL_FD = 3, SHARED_FD = 4, LISTEN_FD = 5 /* and following, one per address */ };

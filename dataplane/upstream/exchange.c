@@ -368,7 +368,6 @@ enum errc exchange_start(struct exchange *e, struct origin *origin, const struct
     struct upconn *c = pool_reuse(e->cx->pool, origin, &conn_events, e);
     if (c) {
         e->reused = true;
-        metric_add(e->cx->region, METRIC_UPSTREAM_REUSES, 1);
         if (!exchange_connected(e, c, e->start_ns)) {
             e->revived = true;
             upconn_close(TAKE(e->conn));

@@ -44,7 +44,7 @@ struct worker {
     unsigned n_listeners;
     uv_timer_t tick;
     uint64_t last_heartbeat_ns, last_trim_ns, accept_again_ns;
-    uint64_t drain_until_ns, orphan_since_ns;
+    uint64_t drain_until_ns, accept_until_ns, orphan_since_ns;
     time_t date_of;
     bool accepting, control_open, finished;
     uint64_t records_trimmed; /* when memory was last given back */
@@ -92,7 +92,7 @@ static void worker_finish(struct worker *w)
     uv_close((uv_handle_t *)&w->tick, worker_on_closed);
 }
 
-static void worker_drain(struct worker *w, uint64_t within_ms)
+static void worker_drain(struct worker *w, uint64_t within_ms, uint64_t accept_ms)
 {
     uint64_t until = clock_mono_ns() + within_ms * UINT64_C(1000000);
 
@@ -104,6 +104,7 @@ static void worker_drain(struct worker *w, uint64_t within_ms)
              w->cx.open_requests);
     w->cx.draining = true;
     w->drain_until_ns = until;
+    w->accept_until_ns = clock_mono_ns() + MIN(accept_ms, within_ms) * UINT64_C(1000000);
 }
 
 static void worker_accept_stop(struct worker *w)
@@ -204,7 +205,7 @@ static void worker_on_control(uv_poll_t *h, int status, int events)
         if (m.type == CONTROL_GENERATION && fd >= 0)
             worker_adopt(w, fd, m.n);
         else if (m.type == CONTROL_DRAIN)
-            worker_drain(w, m.n);
+            worker_drain(w, control_drain_within(m.n), control_drain_accept(m.n));
         if (fd >= 0)
             (void)close(fd);
         fd = -1;
@@ -215,10 +216,10 @@ static void worker_on_control(uv_poll_t *h, int status, int events)
  * rest may finish. */
 static void worker_drain_step(struct worker *w, uint64_t now)
 {
-    LIST_FOREACH (&w->cx.conns, struct conn, c, link)
-        conn_drain(c);
-    if (w->accepting && !w->cx.open_requests)
+    if (now >= w->accept_until_ns)
         worker_accept_stop(w);
+    LIST_FOREACH (&w->cx.conns, struct conn, c, link)
+        conn_drain(c, !w->accepting);
     if ((list_is_empty(&w->cx.conns) && !w->accepting) || now >= w->drain_until_ns)
         worker_finish(w);
 }
@@ -268,7 +269,7 @@ static void worker_on_tick(uv_timer_t *t)
     }
     if (w->orphan_since_ns && now - w->orphan_since_ns >= ORPHAN_MS * UINT64_C(1000000) &&
         !w->cx.draining)
-        worker_drain(w, w->cx.snapshot ? w->cx.snapshot->h->settings.drain_ms : 0);
+        worker_drain(w, w->cx.snapshot ? w->cx.snapshot->h->settings.drain_ms : 0, 0);
     if (w->cx.draining)
         worker_drain_step(w, now);
 }
