@@ -21,7 +21,9 @@ enum { /* threats section 1 */
        BLANK_LINES_MAX = 2,
        FRAMING_MIN = 64 * 1024,
        TRAILERS_MAX = 4 * 1024,
-       CHUNK_FRAMING_MAX = 2 + 16 + 256 + 2, /* end of data, digits, extension, end of line */
+       EXTENSION_MAX = 256,
+       CHUNK_LINE_MAX =
+           2 + 16 + 2 + 8, /* end of data, digits, end of line, marks of an extension */
        LINGER_MAX = 64 * 1024,
        LINGER_MS = 2000,
        EARLY_MAX = 64 * 1024,
@@ -294,7 +296,7 @@ static int on_headers_complete(llhttp_t *p)
         return refuse(c, ERROR_OVERLOADED);
     if (c->wants_continue && !conn_send(c, STR_CONTINUE, sizeof STR_CONTINUE - 1))
         return -1;
-    return 0;
+    return c->chunked ? HPE_PAUSED : 0; /* from here on lines are measured: conn_execute() */
 }
 
 static int on_body(llhttp_t *p, const char *at, size_t n)
@@ -308,7 +310,7 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
         c->body.n += n; /* read in place */
     else if (!buf_add(&c->cx->bufs, &c->body, at, n))
         return refuse(c, ERROR_OVERLOADED);
-    c->chunk_framing = 0;
+    c->chunk_framing = c->chunk_extension = 0;
     c->framing_from = at + n;
     c->body_refused = !request_body(&c->req, from);
     return c->body_refused ? -1 : 0;
@@ -329,7 +331,17 @@ static int on_chunk_header(llhttp_t *p)
 
     if (c->body.n + p->content_length > c->cx->snapshot->h->settings.max_body_bytes)
         return refuse(c, ERROR_BODY_TOO_LARGE);
+    c->in_trailers = p->content_length == 0;
     return HPE_PAUSED;
+}
+
+static int on_chunk_extension(llhttp_t *p, const char *at, size_t n)
+{
+    struct conn *c = p->data;
+
+    (void)at;
+    c->chunk_extension += (uint32_t)n;
+    return c->chunk_extension > EXTENSION_MAX ? refuse(c, ERROR_BAD_REQUEST) : 0;
 }
 
 static const llhttp_settings_t settings = {
@@ -339,6 +351,8 @@ static const llhttp_settings_t settings = {
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_chunk_header = on_chunk_header,
+    .on_chunk_extension_name = on_chunk_extension,
+    .on_chunk_extension_value = on_chunk_extension,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
@@ -356,7 +370,7 @@ static void conn_reset(struct conn *c)
     c->refused = 0;
     c->framing_bytes = c->lingered = 0;
     c->whole = c->wants_continue = c->chunked = c->in_trailers = c->body_refused = false;
-    c->chunk_framing = 0;
+    c->chunk_framing = c->chunk_extension = 0;
     llhttp_init(&c->parser, HTTP_REQUEST, &settings);
     c->parser.data = c;
 }
@@ -402,14 +416,13 @@ static llhttp_errno_t conn_execute(struct conn *c, const char *p, const char *en
         const char *at = at_chunk ? llhttp_get_error_pos(&c->parser) : end;
         if (c->chunked && c->framing_from && (at_chunk || rc == HPE_OK)) {
             c->chunk_framing += (uint32_t)(at - c->framing_from);
-            if (c->chunk_framing > CHUNK_FRAMING_MAX && !c->in_trailers) {
+            if (c->chunk_framing - c->chunk_extension > CHUNK_LINE_MAX && !c->in_trailers) {
                 (void)refuse(c, ERROR_BAD_REQUEST);
                 return HPE_USER;
             }
         }
         if (!at_chunk)
             return rc;
-        c->in_trailers = c->parser.content_length == 0; /* the last chunk */
         llhttp_resume(&c->parser);
         p = at;
     }

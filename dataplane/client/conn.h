@@ -54,8 +54,9 @@ struct conn {
     uint32_t target_n;
     uint32_t n_headers;
     struct conn_header header[CONN_HEADERS_MAX];
-    uint64_t body_expected;   /* UINT64_MAX with `chunked` */
-    uint64_t framing_bytes;   /* of a chunked body, beside its data */
+    uint64_t body_expected; /* UINT64_MAX with `chunked` */
+    uint64_t framing_bytes; /* of a chunked body, beside its data */
+    uint32_t chunk_extension;
     uint32_t chunk_framing;   /* since the last data byte */
     const char *framing_from; /* where in the bytes being read it goes on */
     uint64_t lingered;
