@@ -20,7 +20,7 @@ static const char help[] =
     "      --host ADDRESS  where to listen (0.0.0.0; without a master key 127.0.0.1 and nothing "
     "else;\n"
     "                      :: takes IPv4 and IPv6)\n"
-    "      --port N        port to listen on ($PORT, else 4000)\n"
+    "      --port N        port to listen on ($PORT, else weir.port of the file, else 4000)\n"
     "      --num_workers N worker processes ($NUM_WORKERS, else weir.workers of the file, else one "
     "for\n"
     "                      each processor this process may use)\n"
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct manager_options o = {.port = 4000};
+    struct manager_options o = {.port = -1};
     struct err e;
     int opt;
 
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
         die("start", e.msg);
     o.config = env("CONFIG_FILE_PATH");
     if (env("PORT"))
-        o.port = (uint16_t)number("PORT", env("PORT"), 0, 65535);
+        o.port = (int32_t)number("PORT", env("PORT"), 0, 65535);
     if (env("NUM_WORKERS"))
         o.workers = number("NUM_WORKERS", env("NUM_WORKERS"), 1, 1024);
     while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -123,7 +123,7 @@ int main(int argc, char **argv)
             o.host = optarg;
             break;
         case OPT_PORT:
-            o.port = (uint16_t)number("--port", optarg, 0, 65535);
+            o.port = (int32_t)number("--port", optarg, 0, 65535);
             break;
         case OPT_WORKERS:
             o.workers = number("--num_workers", optarg, 1, 1024);

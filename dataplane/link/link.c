@@ -31,7 +31,7 @@
 #include "snapshot/view.h"
 
 enum {
-    BUSY_MS = 2,
+    BUSY_MS = 5, /* fewer, larger writes; half of what the sync waits */
     IDLE_MS = 10,
     RETRY_MS = 100,    /* after a failure of the spool */
     ALARM_MS = 10000,  /* between two alarms of one kind */
@@ -117,6 +117,7 @@ static void keep(struct link *l, int fd)
     }
     l->in_force = snapshot_unref(l->in_force);
     l->in_force = snap;
+    slots_adopt(l->slots, snap); /* counters stay with their deployments */
     access_set_sink(l->access, snap_str(snap, snap->h->settings.access_log));
 }
 

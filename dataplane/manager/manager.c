@@ -318,7 +318,9 @@ static enum errc open_listeners(struct manager *m, const struct snapshot *snap, 
     if (!has_key)
         log_warn("no_master_key",
                  "consequence=\"only this machine may connect, any key is taken\"");
-    enum errc rc = listen_open(&m->listeners, text, m->options->port, !has_key, e);
+    uint16_t port =
+        (uint16_t)(m->options->port >= 0 ? m->options->port : (int32_t)snap->h->settings.port);
+    enum errc rc = listen_open(&m->listeners, text, port, !has_key, e);
     if (rc == ERRC_SYS && e->sys == EADDRINUSE)
         return err_wrap(e, "another process has the port (--port chooses another one)");
     return rc;

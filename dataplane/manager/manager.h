@@ -8,10 +8,10 @@
 
 #include "common/err.h"
 
-struct manager_options { /* all borrowed; NULL, 0: not given */
+struct manager_options { /* all borrowed; NULL, 0 and port -1: not given */
     const char *config;
     const char *host;
-    uint16_t port;
+    int32_t port;
     unsigned workers;
 };
 
