@@ -2,8 +2,6 @@
 
 #include "common/bufpool.h"
 
-#include "common/num.h"
-
 struct buf_spare {
     struct buf_spare *next;
 };
@@ -80,18 +78,6 @@ bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want)
         pool_give(pool, b->p, b->cap);
     b->p = p;
     b->cap = cap;
-    return true;
-}
-
-bool buf_add(struct bufpool *pool, struct buf *b, const char *p, size_t n)
-{
-    size_t want;
-
-    if (!size_add(b->n, n, &want) || !buf_reserve(pool, b, want))
-        return false;
-    if (n)
-        memcpy(b->p + b->n, p, n);
-    b->n += n;
     return true;
 }
 

@@ -6,7 +6,7 @@
  * bufpool_trim(). The sum of all buffers lent is bounded, which bounds memory.
  */
 
-#include "common/base.h"
+#include "common/num.h"
 
 enum { BUF_CLASSES = 14, BUF_MIN = 4096 }; /* 4 KiB, 8 KiB ... 32 MiB */
 
@@ -36,7 +36,17 @@ void bufpool_trim(struct bufpool *pool);
 MUST_CHECK bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want);
 
 /* Appends; false as buf_reserve(). */
-MUST_CHECK bool buf_add(struct bufpool *pool, struct buf *b, const char *p, size_t n);
+MUST_CHECK static inline bool buf_add(struct bufpool *pool, struct buf *b, const char *p, size_t n)
+{
+    size_t want;
+
+    if (UNLIKELY(n > b->cap - b->n) && (!size_add(b->n, n, &want) || !buf_reserve(pool, b, want)))
+        return false;
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    return true;
+}
 
 /* Gives the memory back; the buffer is empty. Safe on an empty one. */
 void buf_free(struct bufpool *pool, struct buf *b);
