@@ -39,6 +39,10 @@ def processes_of(session):
     return found
 
 
+def start_time(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
 class Quickstart:
     """One state directory and port; whatever still runs is ended with the test."""
 
@@ -152,6 +156,21 @@ def test_the_key_is_private(quickstart):
     assert key not in (quickstart.state / "config.yaml").read_text()
 
 
+def test_the_plain_request_works_too(quickstart):
+    _, said = quickstart("--detach")
+    line = quickstart.curl_line(said).replace('"stream": true, ', "")
+    answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=20)
+    message = json.loads(answer.stdout)["choices"][0]["message"]
+    assert message["content"].startswith("The water finds its way")
+
+
+def test_stopping_is_quick(quickstart):
+    quickstart("--detach")
+    began = time.monotonic()
+    quickstart("--stop")
+    assert time.monotonic() - began < 3, "nobody is waited for"
+
+
 def test_the_sample_follows_provider_keys_until_it_is_edited(quickstart):
     config = quickstart.state / "config.yaml"
     quickstart("--detach", OPENAI_API_KEY="x", AZURE_API_KEY="y")
@@ -202,13 +221,36 @@ def test_a_stale_pid_file_harms_nobody(quickstart):
     quickstart.state.mkdir()
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        (quickstart.state / "weir.pid").write_text(f"{bystander.pid} {quickstart.port} x\n")
+        (quickstart.state / "weir.pid").write_text(f"{bystander.pid} {start_time(bystander.pid)} {quickstart.port} x\n")
         assert quickstart("--status")[0] == 3
         assert quickstart("--stop")[0] == 0
         assert bystander.poll() is None
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_a_recycled_process_id_is_left_alone(quickstart):
+    quickstart("--detach")
+    pid_file = quickstart.state / "weir.pid"
+    truth = pid_file.read_text()
+    pid, since, rest = truth.split(" ", 2)
+    pid_file.write_text(f"{pid} {int(since) - 1} {rest}")  # as of an earlier process of that number
+    assert quickstart("--status")[0] == 3
+    assert quickstart("--stop")[0] == 0
+    assert processes_of(int(pid))
+    pid_file.write_text(truth)
+
+
+def test_what_a_killed_daemon_leaves_is_ended(quickstart):
+    quickstart("--detach")
+    session = quickstart.pid
+    os.kill(session, signal.SIGKILL)
+    assert processes_of(session), "workers go on serving"
+    assert quickstart("--status")[0] == 3
+    status, said = quickstart("--stop")
+    assert status == 0 and "remaining processes" in said
+    assert processes_of(session) == []
 
 
 @pytest.mark.parametrize("options", [["--port", "0"], ["--port", "70000"], ["--config", "/nonexistent"],
