@@ -7,6 +7,13 @@
 #include <emmintrin.h>
 #endif
 
+static const struct str field_data = STR_INIT("data:"), mark = STR_INIT("\xef\xbb\xbf");
+
+enum {
+    FIELD_OTHER = UINT8_MAX,  /* relay.field_n: the line is no data */
+    RELAY_EDIT_MAX = 4 * 1024 /* a model name or id beyond is left alone */
+};
+
 void relay_init(struct relay *r, struct bufpool *pool, const struct relay_options *opt)
 {
     reply_scan_init(&r->scan);
@@ -15,8 +22,9 @@ void relay_init(struct relay *r, struct bufpool *pool, const struct relay_option
     r->hold = (struct buf){0};
     r->events = 0;
     r->done = r->first_failed = r->failed = false;
-    r->through = r->in_data = r->after_cr = r->line_read_any = r->has_data = false;
-    r->line_at = r->seen = 0;
+    r->through = r->withheld = r->after_cr = r->line_read_any = r->has_data = false;
+    r->line_at = r->seen = r->passed = 0;
+    r->field_n = 0;
     r->id_n = 0;
 }
 
@@ -79,8 +87,9 @@ static bool edits_apply(struct relay *r, const char *base, uint64_t from, size_t
         edit[0] = first;
     }
     for (unsigned i = 0; i < n_edits; i++) {
-        if (edit[i].span.at < from || edit[i].span.end > from + n)
-            continue; /* not in these bytes: gone by already, or split over pieces */
+        if (edit[i].span.at < from || edit[i].span.end > from + n ||
+            edit[i].span.end - edit[i].span.at > RELAY_EDIT_MAX)
+            continue; /* not in these bytes: gone by already */
         size_t span_at = (size_t)(edit[i].span.at - from);
         if (!buf_add(r->pool, out, base + at, span_at - at) ||
             !buf_add(r->pool, out, edit[i].with.p, edit[i].with.n))
@@ -90,12 +99,32 @@ static bool edits_apply(struct relay *r, const char *base, uint64_t from, size_t
     return buf_add(r->pool, out, base + at, n - at);
 }
 
-/* The payload of a data line, from offset `at` of the event. */
+/* Of the bytes [0, n) at offset `from` those that may go: not a value yet to be edited that goes
+ * on behind them. */
+static size_t piece_ready(struct relay *r, uint64_t from, size_t n)
+{
+    uint64_t open = reply_scan_open(&r->scan);
+
+    return open < from || open >= from + n || from + n - open > RELAY_EDIT_MAX
+               ? n
+               : (size_t)(open - from);
+}
+
+/* A data line begins at offset `at` of the event. */
+static void data_begin(struct relay *r, uint64_t at)
+{
+    if (!r->has_data) {
+        reply_scan_begin(&r->scan);
+    } else {
+        r->scan.json.pos = at - 1;
+        (void)reply_scan_feed(&r->scan, "\n", 1); /* F.3: data lines are joined by a line feed */
+    }
+    r->has_data = true;
+}
+
+/* Payload at offset `at` of the event. */
 static void data_read(struct relay *r, const char *p, size_t n, uint64_t at)
 {
-    if (!r->has_data)
-        reply_scan_begin(&r->scan);
-    r->has_data = true;
     r->scan.json.pos = at;
     (void)reply_scan_feed(&r->scan, p, n); /* what is no JSON passes as it is */
 }
@@ -103,59 +132,72 @@ static void data_read(struct relay *r, const char *p, size_t n, uint64_t at)
 /* A complete line of the event without its end. */
 static void line_read(struct relay *r, const char *event, uint64_t from, uint64_t to)
 {
-    static const struct str field = STR_INIT("data:"), mark = STR_INIT("\xef\xbb\xbf");
-
-    if (!r->line_read_any && str_starts((struct str){event + from, (size_t)(to - from)}, mark))
-        from += mark.n; /* F.5: one byte order mark may stand first */
-    r->line_read_any = true;
     struct str line = {event + from, (size_t)(to - from)};
 
-    if (!str_starts(line, field))
+    if (!r->line_read_any && str_starts(line, mark)) /* F.5: one byte order mark may stand first */
+        line = str_from(line, mark.n);
+    r->line_read_any = true;
+    if (!str_starts(line, field_data))
         return;
-    uint64_t at = from + field.n;
-    if (line.n > field.n && line.p[field.n] == ' ')
-        at++;
-    struct str payload = {event + at, (size_t)(to - at)};
-    if (str_eq(payload, STR("[DONE]"))) {
+    struct str payload = str_from(line, field_data.n);
+    if (payload.n && payload.p[0] == ' ')
+        payload = str_from(payload, 1);
+    if (str_starts(payload, STR("[DONE]"))) {
         r->done = true;
         return;
     }
+    data_begin(r, to - payload.n);
+    data_read(r, payload.p, payload.n, to - payload.n);
+}
+
+/* The event is over: what it was is counted, the next one begins. */
+static void event_over(struct relay *r)
+{
     if (r->has_data) {
-        r->scan.json.pos = at - 1;
-        (void)reply_scan_feed(&r->scan, "\n", 1); /* F.3: data lines are joined by a line feed */
+        r->events++;
+        r->failed |= r->scan.failed;
+        r->scan.finished |= r->scan.terminal;
     }
-    data_read(r, payload.p, payload.n, at);
+    r->through = r->has_data = false;
+    r->line_at = r->seen = r->passed = 0;
 }
 
 /* The event [p, p+n) is complete: pass, edit or withhold it. */
 static bool event_end(struct relay *r, const char *p, size_t n, struct buf *out)
 {
-    bool withhold = r->has_data && r->opt.withhold_usage && r->scan.usage_object &&
-                    r->scan.choices_empty && !r->scan.failed;
     bool ok = true;
 
-    if (r->has_data) {
-        r->events++;
-        if (r->scan.failed) {
-            r->failed = true;
-            r->first_failed |= r->events == 1;
-        }
-    }
-    if (!withhold)
+    r->withheld = r->has_data && r->opt.withhold_usage && r->scan.usage_object &&
+                  r->scan.choices_empty && !r->scan.failed;
+    r->first_failed |= r->has_data && r->scan.failed && r->events == 0;
+    if (!r->withheld)
         ok = r->has_data ? edits_apply(r, p, 0, n, out) : buf_add(r->pool, out, p, n);
-    r->has_data = false;
-    r->line_at = r->seen = 0;
+    event_over(r);
     return ok;
+}
+
+/* Behind the line end at p[eol] of [p, p+n). A CR that is the last byte may have its LF in the
+ * next. */
+static size_t line_end_skip(struct relay *r, const char *p, size_t eol, size_t n)
+{
+    size_t at = eol + 1;
+
+    if (p[eol] == '\r') {
+        if (at < n && p[at] == '\n')
+            at++;
+        else
+            r->after_cr = at == n;
+    }
+    return at;
 }
 
 /*
  * Looks at the bytes [seen, n) of the event that begins at p. Returns the length of the event once
- * its blank line is there, else 0 and remembers how far it looked. A CR may be followed by the LF
- * that belongs to it.
+ * its blank line is there, else 0 and remembers how far it looked.
  */
 static size_t event_find(struct relay *r, const char *p, size_t n)
 {
-    uint64_t at = r->seen;
+    size_t at = (size_t)r->seen;
 
     while (at < n) {
         if (r->after_cr) {
@@ -165,161 +207,164 @@ static size_t event_find(struct relay *r, const char *p, size_t n)
                 continue;
             }
         }
-        uint64_t eol = (uint64_t)(line_end(p + at, p + n) - p);
+        size_t eol = (size_t)(line_end(p + at, p + n) - p);
         if (eol == n)
             break;
         bool blank = eol == r->line_at;
         if (!blank)
             line_read(r, p, r->line_at, eol);
-        at = eol + 1;
-        if (p[eol] == '\r') {
-            if (at < n && p[at] == '\n')
-                at++;
-            else
-                r->after_cr = at == n;
-        }
+        at = line_end_skip(r, p, eol, n);
         r->line_at = at;
         if (blank)
-            return (size_t)at;
+            return at;
     }
     r->seen = n;
     return 0;
 }
 
-/* An event beyond RELAY_HOLD: what is held goes, and the line it is in is read on as it comes. */
-static bool through_enter(struct relay *r, const char *p, size_t n, struct buf *out)
+/* Bytes of a line of an oversized event, the first of them at offset `at` of the event. */
+static void through_line(struct relay *r, const char *p, size_t n, uint64_t at)
 {
-    static const struct str field = STR_INIT("data:");
-    struct str line = {p + r->line_at, n - r->line_at};
-
-    r->in_data = str_starts(line, field);
-    if (r->in_data)
-        data_read(r, line.p + field.n, line.n - field.n, r->line_at + field.n);
-    r->through = true;
-    r->seen = n;
-    return edits_apply(r, p, 0, n, out);
+    for (; n && r->field_n < field_data.n; p++, n--, at++) {
+        if (*p != field_data.p[r->field_n]) {
+            r->field_n = FIELD_OTHER;
+            return;
+        }
+        if (++r->field_n == field_data.n)
+            data_begin(r, at);
+    }
+    if (r->field_n == field_data.n)
+        data_read(r, p, n, at);
 }
 
-/* Passes bytes of an oversized event up to its end; *ret_used tells how many. */
+/* An event beyond RELAY_HOLD: the line it is in is read on as it comes. */
+static void through_enter(struct relay *r, const char *p, size_t n)
+{
+    struct str line = {p + r->line_at, n - (size_t)r->line_at};
+
+    if (!r->line_read_any && str_starts(line, mark))
+        line = str_from(line, mark.n);
+    r->line_read_any = true;
+    if (!r->has_data)
+        reply_scan_begin(&r->scan); /* nothing of the event before is looked for in this one */
+    r->through = true;
+    r->field_n = 0;
+    through_line(r, line.p, line.n, n - line.n);
+}
+
+/*
+ * Passes bytes of an oversized event up to its end; *ret_used tells how many. A model name or id
+ * that goes on in the next bytes waits for them.
+ */
 static bool through_pass(struct relay *r, const char *p, size_t n, struct buf *out,
                          size_t *ret_used)
 {
-    uint64_t from = r->seen;
-    size_t at = 0;
+    uint64_t from = r->passed;
+    size_t at = (size_t)(r->seen - from);
+    bool blank = false;
 
-    while (at < n) {
+    while (at < n && !blank) {
         if (r->after_cr) {
             r->after_cr = false;
             if (p[at] == '\n') {
-                at++;
-                r->line_at = from + at;
+                r->line_at = from + ++at;
                 continue;
             }
         }
         size_t eol = (size_t)(line_end(p + at, p + n) - p);
-        if (r->in_data) {
-            r->scan.json.pos = from + at;
-            (void)reply_scan_feed(&r->scan, p + at, eol - at);
-        }
-        if (eol == n) {
-            at = n;
+        through_line(r, p + at, eol - at, from + at);
+        at = eol;
+        if (eol == n)
             break;
-        }
-        bool blank = from + eol == r->line_at;
-        r->in_data = false;
-        at = eol + 1;
-        if (p[eol] == '\r') {
-            if (at < n && p[at] == '\n')
-                at++;
-            else
-                r->after_cr = at == n;
-        }
+        blank = from + eol == r->line_at;
+        at = line_end_skip(r, p, eol, n);
         r->line_at = from + at;
-        if (blank) {
-            bool ok = edits_apply(r, p, from, at, out);
-            r->through = false;
-            r->events++;
-            r->failed |= r->scan.failed;
-            r->has_data = false;
-            r->line_at = r->seen = 0;
-            *ret_used = at;
-            return ok;
-        }
+        r->field_n = 0;
     }
+    size_t go = blank ? at : piece_ready(r, from, at);
+    bool ok = edits_apply(r, p, from, go, out);
     r->seen = from + at;
-    *ret_used = at;
-    return edits_apply(r, p, from, at, out);
+    r->passed = from + go;
+    if (blank)
+        event_over(r);
+    *ret_used = go;
+    return ok;
 }
 
-/* Events that begin at p, up to the first incomplete one; *ret_used tells how far. */
-static bool events_pass(struct relay *r, const char *p, size_t n, struct buf *out, size_t *ret_used)
+/* The event that begins at p, if it is complete or oversized; *ret_used is 0 when it is neither. */
+static bool event_pass(struct relay *r, const char *p, size_t n, struct buf *out, size_t *ret_used)
 {
-    size_t used = 0;
-
-    while (used < n) {
-        size_t len = event_find(r, p + used, n - used);
-        if (!len)
-            break;
-        if (!event_end(r, p + used, len, out))
-            return false;
-        used += len;
+    *ret_used = 1;
+    if (r->after_cr && !r->seen && *p == '\n') { /* the rest of the last event's CR LF */
+        r->after_cr = false;
+        return r->withheld || buf_add(r->pool, out, p, 1);
     }
-    *ret_used = used;
+    *ret_used = event_find(r, p, MIN(n, (size_t)RELAY_HOLD));
+    if (*ret_used)
+        return event_end(r, p, *ret_used, out);
+    if (n < RELAY_HOLD)
+        return true;
+    r->withheld = false;
+    through_enter(r, p, RELAY_HOLD);
+    return through_pass(r, p, n, out, ret_used);
+}
+
+/* Bytes that begin where the last ones ended, up to those that must wait; *ret_used tells how far.
+ */
+static bool bytes_pass(struct relay *r, const char *p, size_t n, struct buf *out, size_t *ret_used)
+{
+    size_t at = 0, used;
+
+    do {
+        if (!(r->through ? through_pass : event_pass)(r, p + at, n - at, out, &used))
+            return false;
+        at += used;
+    } while (used && at < n);
+    *ret_used = at;
+    return true;
+}
+
+/* The next bytes, behind those that wait, through `pass`. */
+static bool bytes_join(struct relay *r, const char *p, size_t n, struct buf *out,
+                       bool (*pass)(struct relay *, const char *, size_t, struct buf *, size_t *))
+{
+    size_t used;
+
+    if (!n)
+        return true;
+    if (!r->hold.n)
+        return pass(r, p, n, out, &used) &&
+               (used == n || buf_add(r->pool, &r->hold, p + used, n - used));
+    if (!buf_add(r->pool, &r->hold, p, n) || !pass(r, r->hold.p, r->hold.n, out, &used))
+        return false;
+    r->hold.n -= used;
+    if (!r->hold.n)
+        buf_free(r->pool, &r->hold);
+    else if (used)
+        memmove(r->hold.p, r->hold.p + used, r->hold.n);
     return true;
 }
 
 bool relay_events(struct relay *r, const char *p, size_t n, struct buf *out)
 {
-    size_t used = 0;
-
-    if (r->through) {
-        if (!through_pass(r, p, n, out, &used))
-            return false;
-        p += used;
-        n -= used;
-        if (r->through || !n)
-            return true;
-    }
-    if (r->hold.n) {
-        if (!buf_add(r->pool, &r->hold, p, n) || !events_pass(r, r->hold.p, r->hold.n, out, &used))
-            return false;
-        p = r->hold.p + used;
-        n = r->hold.n - used;
-        if (n > RELAY_HOLD) {
-            bool ok = through_enter(r, p, n, out);
-            buf_free(r->pool, &r->hold);
-            return ok;
-        }
-        if (n && used)
-            memmove(r->hold.p, p, n);
-        r->hold.n = n;
-        if (!n)
-            buf_free(r->pool, &r->hold);
-        return true;
-    }
-    if (!events_pass(r, p, n, out, &used))
-        return false;
-    p += used;
-    n -= used;
-    if (n > RELAY_HOLD)
-        return through_enter(r, p, n, out);
-    return !n || buf_add(r->pool, &r->hold, p, n);
+    return bytes_join(r, p, n, out, bytes_pass);
 }
 
 bool relay_events_end(struct relay *r, struct buf *out)
 {
     bool ok = true;
 
-    if (r->hold.n == 1 && r->hold.p[0] == '\n') {
-        ok = buf_add(r->pool, out, "\n", 1); /* the rest of the last event's CR LF */
+    if (r->through) {
+        r->scan.terminal &= reply_scan_feed(&r->scan, "", 0) == JSON_SCAN_DONE;
+        ok = buf_add(r->pool, out, r->hold.p, r->hold.n) && buf_add(r->pool, out, "\n\n", 2);
+        event_over(r);
     } else if (r->hold.n) {
-        /* 0.1: readers drop an event without its blank line, so it gets one */
         if (r->line_at < r->hold.n)
             line_read(r, r->hold.p, r->line_at, r->hold.n);
-        ok = buf_add(r->pool, &r->hold, "\n\n", 2) && event_end(r, r->hold.p, r->hold.n, out);
-    } else if (r->through) {
-        ok = buf_add(r->pool, out, "\n\n", 2);
-        r->through = false;
+        /* 0.1: readers drop an event without its blank line, so a whole one gets it; a torn one
+         * and one without data would break them */
+        if (r->has_data ? reply_scan_feed(&r->scan, "", 0) == JSON_SCAN_DONE : r->done)
+            ok = buf_add(r->pool, &r->hold, "\n\n", 2) && event_end(r, r->hold.p, r->hold.n, out);
     }
     buf_free(r->pool, &r->hold);
     return ok;
@@ -333,13 +378,22 @@ bool relay_reply(struct relay *r, const char *p, size_t n, struct buf *out)
     return edits_apply(r, p, 0, n, out);
 }
 
+static bool piece_pass(struct relay *r, const char *p, size_t n, struct buf *out, size_t *ret_used)
+{
+    size_t at = (size_t)(r->seen - r->passed);
+
+    if (!r->seen)
+        reply_scan_begin(&r->scan);
+    (void)reply_scan_feed(&r->scan, p + at, n - at);
+    r->failed = r->scan.failed;
+    *ret_used = piece_ready(r, r->passed, n);
+    bool ok = edits_apply(r, p, r->passed, *ret_used, out);
+    r->seen = r->passed + n;
+    r->passed += *ret_used;
+    return ok;
+}
+
 bool relay_reply_piece(struct relay *r, const char *p, size_t n, struct buf *out)
 {
-    uint64_t from = r->seen;
-
-    if (!from)
-        reply_scan_begin(&r->scan);
-    (void)reply_scan_feed(&r->scan, p, n);
-    r->seen += n;
-    return edits_apply(r, p, from, n, out);
+    return bytes_join(r, p, n, out, piece_pass);
 }

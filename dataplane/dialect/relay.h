@@ -7,8 +7,8 @@
  * streams (events) and for whole replies (a document). Pure.
  *
  * An event is held until it is complete, so that it can be withheld or edited; what is longer than
- * RELAY_HOLD passes in pieces and only its first RELAY_HOLD bytes can be edited. No line is too
- * long.
+ * RELAY_HOLD passes in pieces, edited too. No line is too long. The bytes that come out do not
+ * depend on how those that go in are split.
  */
 
 #include "common/bufpool.h"
@@ -29,17 +29,19 @@ struct relay {
     struct reply_scan scan;
     struct relay_options opt;
     struct bufpool *pool;
-    struct buf hold;   /* the incomplete event, or the reply so far */
+    struct buf hold;   /* the incomplete event, or what waits of an oversized one or of a reply */
     uint64_t events;   /* complete ones */
     bool done;         /* "[DONE]" went by */
     bool first_failed; /* the first event is an error: it can still be answered with a status */
     bool failed;       /* some event was one */
     /* private */
-    bool through; /* passing an oversized event in pieces */
-    bool in_data; /* ... whose current line is data */
+    bool through;  /* passing an oversized event in pieces */
+    bool withheld; /* the last event was */
     bool after_cr, line_read_any, has_data;
+    uint8_t field_n;  /* of "data:", what the current line of an oversized event begins with */
     uint64_t line_at; /* of the current line, from the start of the event */
-    uint64_t seen;    /* bytes of the event looked at */
+    uint64_t seen;    /* bytes of the event, or of the reply in pieces, looked at */
+    uint64_t passed;  /* ... and gone out: the others wait in `hold` */
     uint16_t id_n;
     char id[RESPONSE_ID_MAX +
             2]; /* ours, as a JSON string, made when the upstream's is first seen */
@@ -53,14 +55,15 @@ void relay_deinit(struct relay *r);
  * ends. */
 MUST_CHECK bool relay_events(struct relay *r, const char *p, size_t n, struct buf *out);
 
-/* Stream: the upstream ended. Appends a held event that its last blank line is missing of. */
+/* Stream: the upstream ended. Appends a held event that only its blank line is missing of; a torn
+ * one is dropped. */
 MUST_CHECK bool relay_events_end(struct relay *r, struct buf *out);
 
 /* Whole reply, complete at (p, n): appends it edited to `out`. False when memory ends. */
 MUST_CHECK bool relay_reply(struct relay *r, const char *p, size_t n, struct buf *out);
 
 /*
- * Whole reply too large to hold: passes pieces. The first call may bring up to RELAY_REPLY_HOLD
- * bytes in which the model name is edited; what follows is only read.
+ * Whole reply too large to hold: passes pieces, edited too. A reply that ends within its model name
+ * or id stays short of that.
  */
 MUST_CHECK bool relay_reply_piece(struct relay *r, const char *p, size_t n, struct buf *out);

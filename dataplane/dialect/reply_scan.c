@@ -38,6 +38,7 @@ static const struct json_watch input_details[] = {
 };
 static const struct json_watch output_details[] = {
     N("reasoning_tokens", UC_REASONING),
+    N("thinking_tokens", UC_REASONING),
     N("audio_tokens", UC_AUDIO_OUT),
     N("image_tokens", UC_IMAGE_OUT),
 };
@@ -161,7 +162,7 @@ static void reply_on_member(void *ctx, const struct json_member *m)
             r->model = (struct span){m->at, m->end};
         break;
     case RF_ID:
-        if (m->type != JSON_STRING)
+        if (m->type != JSON_STRING || r->id.at != r->id.end)
             break;
         r->id = (struct span){m->at, m->end};
         if (!r->response_id_n && m->text.n > 2 && m->text.n - 2 <= REPLY_ID_MAX) {
@@ -170,7 +171,8 @@ static void reply_on_member(void *ctx, const struct json_member *m)
         }
         break;
     case RF_ERROR:
-        if (m->type != JSON_NULL && m->type != JSON_FALSE) {
+        if (m->type != JSON_NULL && m->type != JSON_FALSE && !str_eq(m->text, STR("\"\"")) &&
+            !str_eq(m->text, STR("0"))) {
             r->error = (struct span){m->at, m->end};
             r->failed = true;
         }
@@ -200,6 +202,8 @@ static void reply_on_member(void *ctx, const struct json_member *m)
             r->text_bytes += m->end - m->at - 2;
         break;
     case RF_TIER:
+        if (m->type != JSON_STRING)
+            break; /* null means unchanged */
         r->tier = json_text_is(m->text, STR("priority")) ? TIER_PRIORITY
                   : json_text_is(m->text, STR("flex"))   ? TIER_FLEX
                   : json_text_is(m->text, STR("batch"))  ? TIER_BATCH
@@ -213,7 +217,6 @@ static void reply_on_member(void *ctx, const struct json_member *m)
     case RF_COUNT:
         break;
     }
-    r->finished |= r->terminal;
 }
 
 void reply_scan_init(struct reply_scan *r)
@@ -239,10 +242,26 @@ enum json_scan_state reply_scan_feed(struct reply_scan *r, const char *p, size_t
     return json_scan_feed(&r->json, p, n);
 }
 
-/* a - b, never below zero: a provider's parts may add up to more than its whole. */
-static uint64_t less(uint64_t a, uint64_t b)
+uint64_t reply_scan_open(struct reply_scan *r)
 {
-    return a > b ? a - b : 0;
+    const struct json_scan *s = &r->json;
+    const struct json_level *l = &s->level[s->depth < JSON_WATCH_DEPTH ? s->depth : 0];
+
+    /* only a scalar keeps text from feed to feed */
+    if (!s->depth || !s->text_n || s->in_key || !l->member ||
+        (l->member->id != RF_MODEL && l->member->id != RF_ID) ||
+        reply_scan_feed(r, "", 0) != JSON_SCAN_MORE)
+        return UINT64_MAX;
+    return l->at;
+}
+
+/* Takes a part out of what is left of a whole, never more than that: a provider's parts may add up
+ * to more than its whole. */
+static uint64_t part_take(uint64_t *left, uint64_t part)
+{
+    part = MIN(part, *left);
+    *left -= part;
+    return part;
 }
 
 void reply_usage(const struct reply_scan *r, enum dialect dialect, struct usage *u)
@@ -250,33 +269,30 @@ void reply_usage(const struct reply_scan *r, enum dialect dialect, struct usage 
     const uint64_t *c = r->count;
 
     *u = (struct usage){.tier = r->tier, .seen = r->counted != 0};
-    u->audio_in = c[UC_AUDIO_IN];
-    u->image_in = c[UC_IMAGE_IN];
-    u->reasoning = c[UC_REASONING];
-    u->audio_out = c[UC_AUDIO_OUT];
-    u->image_out = c[UC_IMAGE_OUT];
     u->web_searches = (uint32_t)c[UC_WEB_SEARCHES];
+    u->input = c[UC_PROMPT];
+    u->output = c[UC_COMPLETION];
     if (dialect == DIALECT_ANTHROPIC) {
         /* B.8: input_tokens excludes what was read from and written to the cache */
         u->cache_read = c[UC_CACHE_READ];
         u->cache_write_1h = c[UC_CACHE_CREATION_1H];
-        u->cache_write = r->counted & BIT(UC_CACHE_CREATION)
-                             ? less(c[UC_CACHE_CREATION], u->cache_write_1h)
-                             : c[UC_CACHE_CREATION_5M];
-        u->input = c[UC_PROMPT];
+        u->cache_write = c[UC_CACHE_CREATION_5M];
+        if (r->counted & BIT(UC_CACHE_CREATION)) {
+            u->cache_write = c[UC_CACHE_CREATION];
+            u->cache_write_1h = part_take(&u->cache_write, u->cache_write_1h);
+        }
     } else {
         /* A.8: prompt_tokens includes all of its details */
-        u->cache_read = c[UC_CACHED];
-        u->cache_write = c[UC_CACHE_WRITTEN];
-        u->input = less(c[UC_PROMPT], u->cache_read + u->cache_write + u->audio_in + u->image_in);
+        u->cache_read = part_take(&u->input, c[UC_CACHED]);
+        u->cache_write = part_take(&u->input, c[UC_CACHE_WRITTEN]);
+        u->audio_in = part_take(&u->input, c[UC_AUDIO_IN]);
+        u->image_in = part_take(&u->input, c[UC_IMAGE_IN]);
     }
-    uint64_t completion = c[UC_COMPLETION];
     /* Some leave reasoning out of completion_tokens and only in the total (providers.md section 5,
      * xai). */
-    if (r->counted & BIT(UC_TOTAL) && u->reasoning &&
-        c[UC_TOTAL] == c[UC_PROMPT] + completion + u->reasoning)
-        completion += u->reasoning;
-    u->output = less(completion, u->reasoning + u->audio_out + u->image_out);
-    if (u->reasoning > completion)
-        u->reasoning = completion;
+    if (r->counted & BIT(UC_TOTAL) && c[UC_TOTAL] == c[UC_PROMPT] + u->output + c[UC_REASONING])
+        u->output += c[UC_REASONING];
+    u->reasoning = part_take(&u->output, c[UC_REASONING]);
+    u->audio_out = part_take(&u->output, c[UC_AUDIO_OUT]);
+    u->image_out = part_take(&u->output, c[UC_IMAGE_OUT]);
 }

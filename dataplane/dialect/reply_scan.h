@@ -52,7 +52,7 @@ struct reply_scan {
     uint64_t count[USAGE_COUNTS];
     uint32_t counted;       /* bits of enum usage_count */
     uint8_t tier;           /* enum usage_tier */
-    bool finished;          /* some document was terminal */
+    bool finished;          /* some complete event was terminal; kept by the relay */
     uint64_t next_sequence; /* after the last sequence_number of a Responses stream */
     uint64_t text_bytes;    /* of generated text, arguments and reasoning, escaped */
     uint16_t response_id_n;
@@ -66,6 +66,10 @@ void reply_scan_begin(struct reply_scan *r);
 
 /* Reads more of the document; JSON_SCAN_BAD is no reason to stop a relay. */
 enum json_scan_state reply_scan_feed(struct reply_scan *r, const char *p, size_t n);
+
+/* Offset of the model name or id being read, of which the bytes fed so far hold the beginning;
+ * UINT64_MAX: none. */
+uint64_t reply_scan_open(struct reply_scan *r);
 
 /* The counters as disjoint buckets, by the dialect's way of counting. `u->seen` tells whether there
  * were any. */
