@@ -20,7 +20,7 @@
 #define PRINTF(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
 #define UNUSED                  __attribute__((unused))
 #define NORETURN                __attribute__((noreturn))
-#define FALLTHROUGH __attribute__((fallthrough))
+#define FALLTHROUGH             __attribute__((fallthrough))
 #define LIKELY(x)               __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)             __builtin_expect(!!(x), 0)
 

@@ -14,8 +14,8 @@ enum control_type {
     CONTROL_REOPEN,      /* manager -> link: reopen log files */
     CONTROL_WORKER_DIED, /* manager -> link: n = region */
     CONTROL_REGION_FREE, /* link -> manager: n = region, settled */
-    CONTROL_DRAIN, /* manager -> worker: finish what runs (control_drain()); -> link:
-                      flush and end */
+    CONTROL_DRAIN,       /* manager -> worker: finish what runs (control_drain()); -> link:
+                            flush and end */
     CONTROL_TYPES,
 };
 

@@ -385,8 +385,9 @@ static void test_long_keys_and_texts_are_spans_only(void **state)
     X("a")                                                                                         \
     X("bb")                                                                                        \
     X("ccc")                                                                                       \
-    X("dddd") X("e") X("ff") X("ggg") X("hhhh") X("i") X("jj") X("kkk") X("llll") X("m") X("nn")   \
-        X("ooo") X("pppp") X("q") X("rr") X("ssss")
+    X("dddd")                                                                                      \
+    X("e") X("ff") X("ggg") X("hhhh") X("i") X("jj") X("kkk") X("llll") X("m") X("nn") X("ooo")    \
+        X("pppp") X("q") X("rr") X("ssss")
 #define X(name) {.key = STR_INIT(name), .id = 1},
 static const struct json_watch many_watch[] = {MANY(X)};
 #undef X
