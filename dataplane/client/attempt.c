@@ -775,8 +775,11 @@ static void stream_body(struct request *r, const char *p, size_t n)
     uint64_t events = r->relay.events;
     size_t from = r->client_head_sent ? reply_chunk_begin(r) : 0;
 
-    if (!relay_events(&r->relay, p, n, &r->cx->out))
-        r->out_failed = true;
+    if (!relay_events(&r->relay, p, n, &r->cx->out)) {
+        r->cx->out.n = from;
+        attempt_stop(r, ERROR_OVERLOADED);
+        return;
+    }
     metric_add(r->cx->region, METRIC_EVENTS, r->relay.events - events);
     if (!r->client_head_sent) {
         if (r->relay.first_failed) { /* F.9: nothing was sent, so it can still be an error with a
@@ -995,8 +998,6 @@ void attempt_abandon(struct request *r)
 
     timer_disarm(&r->retry);
     exchange_cancel(&r->exchange);
-    if (r->accounted)
-        return;
     if (r->meter) {
         r->meter->record.flags |= RECORD_CLIENT_GONE;
         meter_usage(r, r->client_head_sent);

@@ -26,6 +26,7 @@ enum { /* threats section 1 */
            2 + 16 + 2 + 8, /* end of data, digits, end of line, marks of an extension */
        LINGER_MAX = 64 * 1024,
        LINGER_MS = 2000,
+       BODY_RATE_MIN = 1024, /* bytes a second, body_timeout aside */
        EARLY_MAX = 64 * 1024,
        BODY_STEP = 256 * 1024,
 };
@@ -55,23 +56,25 @@ static uint64_t ms(uint32_t n)
     return n * UINT64_C(1000000);
 }
 
-/* How long the current state may last from its last progress. */
-static uint64_t conn_patience(const struct conn *c)
+/* Until when the current state may last; 0: its own limits hold elsewhere. */
+static uint64_t conn_deadline(const struct conn *c)
 {
     const struct snap_settings *s = &c->cx->snapshot->h->settings;
 
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
-        return ms(s->idle_timeout_ms);
-    case CONN_HEAD:
-        return ms(s->header_timeout_ms);
-    case CONN_BODY:
-        return ms(s->body_timeout_ms);
+        return c->progress_ns + ms(s->idle_timeout_ms);
+    case CONN_HEAD: /* all of it: bytes that trickle in do not help */
+        return c->begun_ns + ms(s->header_timeout_ms);
+    case CONN_BODY: /* neither silent nor trickling */
+        return ms(s->body_timeout_ms) +
+               MIN(c->progress_ns,
+                   c->req.head_ns + c->body.n * (UINT64_C(1000000000) / BODY_RATE_MIN));
     case CONN_LINGER:
-        return ms(LINGER_MS);
-    case CONN_BUSY: /* its own limits hold; here only what the client does not take */
+        return c->linger_ns + ms(LINGER_MS);
+    case CONN_BUSY: /* the exchange is timed; here only what the client does not take */
     case CONN_REPLY:
-        return conn_backlog(c) ? ms(s->write_timeout_ms) : 0;
+        return conn_backlog(c) ? c->progress_ns + ms(s->write_timeout_ms) : 0;
     case CONN_CLOSING:
     case CONN_STATES:
         break;
@@ -81,10 +84,10 @@ static uint64_t conn_patience(const struct conn *c)
 
 static void conn_arm(struct conn *c)
 {
-    uint64_t patience = conn_patience(c);
+    uint64_t deadline = conn_deadline(c);
 
-    if (patience)
-        timer_arm(&c->cx->wheel, &c->timer, c->progress_ns + patience);
+    if (deadline)
+        timer_arm(&c->cx->wheel, &c->timer, deadline);
     else
         timer_disarm(&c->timer);
 }
@@ -133,11 +136,11 @@ void conn_abort(struct conn *c)
 static void conn_on_timer(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer);
-    uint64_t patience = conn_patience(c), now = clock_mono_ns();
+    uint64_t deadline = conn_deadline(c);
 
-    if (!patience)
+    if (!deadline)
         return;
-    if (now < c->progress_ns + patience) {
+    if (clock_mono_ns() < deadline) {
         conn_arm(c);
         return;
     }
@@ -582,6 +585,7 @@ static void conn_on_written(uv_write_t *w, int status)
         conn_write_queued(c);
     } else {
         buf_free(&c->cx->bufs, &c->sending);
+        buf_free(&c->cx->bufs, &c->queued);
         if (c->state == CONN_REPLY) {
             conn_after_reply(c);
             return;
@@ -651,7 +655,7 @@ static void conn_after_reply(struct conn *c)
         }
         /* H-19: what still comes is dropped for a while, so that no reset eats the answer */
         conn_enter(c, CONN_LINGER);
-        c->progress_ns = clock_mono_ns();
+        c->linger_ns = clock_mono_ns();
         uv_os_fd_t fd;
         if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0)
             (void)shutdown(fd, SHUT_WR); /* a client that is gone is gone */

@@ -62,6 +62,7 @@ struct conn {
     uint64_t lingered;
     uint64_t begun_ns;    /* first byte of the request */
     uint64_t progress_ns; /* last byte read or written */
+    uint64_t linger_ns;   /* since when */
     uint16_t refused;     /* enum client_error + 1 decided inside the parser */
     struct timer timer;
     char ip[46];

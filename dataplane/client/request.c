@@ -322,12 +322,18 @@ static void infer(struct request *r)
         attempt_first(r);
 }
 
+/* A path segment that would name another path. */
+static bool segment_is_dots(struct str segment)
+{
+    return str_eq(segment, STR(".")) || str_eq(segment, STR(".."));
+}
+
 /* GET, DELETE, cancel and input_items of a response: to the deployment its id names. */
 static void response_item(struct request *r)
 {
     struct response_id *id = arena_alloc(&r->arena, sizeof *id);
 
-    if (!id || !response_id_read(id, r->placeholder) ||
+    if (!id || !response_id_read(id, r->placeholder) || segment_is_dots(id->upstream) ||
         !snap_find(r->snapshot, id->deployment, &r->found)) {
         struct error_facts f = reply_facts(r, ERROR_NO_SUCH_RESPONSE, (struct str){0});
         reply_error(r, &f, error_rows[ERROR_NO_SUCH_RESPONSE].code, 0);
@@ -407,6 +413,8 @@ void request_complete(struct request *r)
 
 void request_abandon(struct request *r)
 {
+    if (r->accounted)
+        return; /* its reply is complete, and mostly sent */
     metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
     attempt_abandon(r);
 }

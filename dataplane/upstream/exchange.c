@@ -166,12 +166,20 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
     return e->state == EXCHANGE_BODY && !e->stopped ? 0 : -1;
 }
 
+static void exchange_forget_head(struct exchange *e)
+{
+    e->is_stream = e->is_encoded = false;
+    e->n_headers = 0;
+    e->content_type = (struct str){0};
+    e->retry_after_ms = 0;
+}
+
 static int on_message_complete(llhttp_t *p)
 {
     struct exchange *e = p->data;
 
-    if (p->status_code < 200) {
-        e->n_headers = 0;
+    if (p->status_code < 200) { /* nothing of an interim reply says anything about the final one */
+        exchange_forget_head(e);
         return 0;
     }
     e->complete = true;
@@ -207,7 +215,7 @@ static void exchange_on_read(void *ctx, const char *p, size_t n)
     }
     if (e->complete) {
         /* U-02: bytes behind the reply, or a request still being sent: do not use it again */
-        if (llhttp_get_error_pos(&e->parser) != p + n || e->next_piece < e->n_pieces)
+        if (llhttp_get_error_pos(&e->parser) != p + n || !exchange_is_sent(e))
             e->keep = false;
         exchange_end(e, EXCHANGE_DONE);
     } else if (rc != HPE_OK) {
@@ -348,11 +356,9 @@ enum errc exchange_start(struct exchange *e, struct origin *origin, const struct
 {
     ASSERT(e->state == EXCHANGE_IDLE && !e->conn);
     e->status = 0;
-    e->reused = e->is_stream = e->is_encoded = false;
-    e->n_headers = 0;
-    e->content_type = (struct str){0};
+    e->reused = false;
+    exchange_forget_head(e);
     e->content_length = UINT64_MAX;
-    e->retry_after_ms = 0;
     e->body_bytes = 0;
     e->sent_ns = e->first_ns = e->end_ns = 0;
     e->origin = origin;

@@ -239,6 +239,7 @@ static void worker_trim(struct worker *w)
     if (w->idle_trims == IDLE_TRIMS)
         return;
     w->idle_trims++;
+    buf_free(&w->cx.bufs, &w->cx.out);
     arena_pool_deinit(&w->cx.arenas);
     meter_trim(&w->cx);
     pages_forget(w->cx.read, sizeof w->cx.read);
