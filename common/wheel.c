@@ -28,8 +28,9 @@ void wheel_run(struct wheel *w, uint64_t now_ns)
 
     if (last - w->tick >= WHEEL_SLOTS && last > w->tick)
         w->tick = last - WHEEL_SLOTS + 1;
-    for (; w->tick <= last; w->tick++) {
-        struct list *slot = &w->slot[w->tick % WHEEL_SLOTS];
+    while (w->tick <= last) {
+        /* A callback that arms what is overdue must find a slot not looked at yet. */
+        struct list *slot = &w->slot[w->tick++ % WHEEL_SLOTS];
         struct list due;
         /* What is due leaves the slot first: callbacks may arm into it. */
         list_init(&due);
