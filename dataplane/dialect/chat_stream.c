@@ -79,7 +79,8 @@ static void put_delta(struct jw *w, yyjson_val *message)
 }
 
 /* One event of one choice: its message, or its end. */
-static struct str choice_event(struct arena *a, yyjson_val *root, yyjson_val *choice, bool end)
+static struct str choice_event(struct arena *a, yyjson_val *root, yyjson_val *choice, uint64_t i,
+                               bool end)
 {
     struct jw w = jw_init(a);
 
@@ -88,7 +89,10 @@ static struct str choice_event(struct arena *a, yyjson_val *root, yyjson_val *ch
     jw_arr(&w);
     jw_obj(&w);
     jw_key(&w, STR("index"));
-    put_value(&w, yyjson_obj_get(choice, "index"));
+    if (yyjson_is_raw(yyjson_obj_get(choice, "index")))
+        put_value(&w, yyjson_obj_get(choice, "index"));
+    else
+        jw_put_u64(&w, i); /* readers sort deltas by it */
     jw_key(&w, STR("delta"));
     put_delta(&w, end ? NULL : yyjson_obj_get(choice, "message"));
     jw_key(&w, STR("finish_reason"));
@@ -119,16 +123,17 @@ static struct str usage_event(struct arena *a, yyjson_val *root)
 
 struct str chat_stream_of(struct arena *a, struct str reply, bool include_usage)
 {
-    yyjson_doc *doc = yyjson_read(reply.p, reply.n, 0);
+    /* F.17: numbers stay as they are written */
+    yyjson_doc *doc = yyjson_read(reply.p, reply.n, YYJSON_READ_NUMBER_AS_RAW);
     yyjson_val *root = yyjson_doc_get_root(doc), *choice;
     yyjson_arr_iter it = yyjson_arr_iter_with(yyjson_obj_get(root, "choices"));
     struct str out = {0};
 
     if (yyjson_is_arr(yyjson_obj_get(root, "choices"))) {
-        while ((choice = yyjson_arr_iter_next(&it)))
+        for (uint64_t i = 0; (choice = yyjson_arr_iter_next(&it)); i++)
             out = arena_printf(a, STR_FMT "data: " STR_FMT "\n\ndata: " STR_FMT "\n\n",
-                               STR_ARG(out), STR_ARG(choice_event(a, root, choice, false)),
-                               STR_ARG(choice_event(a, root, choice, true)));
+                               STR_ARG(out), STR_ARG(choice_event(a, root, choice, i, false)),
+                               STR_ARG(choice_event(a, root, choice, i, true)));
         if (include_usage && yyjson_obj_get(root, "usage"))
             out = arena_printf(a, STR_FMT "data: " STR_FMT "\n\n", STR_ARG(out),
                                STR_ARG(usage_event(a, root)));

@@ -155,18 +155,24 @@ static struct str text_of(yyjson_val *v)
     return yyjson_is_str(v) ? (struct str){yyjson_get_str(v), yyjson_get_len(v)} : (struct str){0};
 }
 
+/* Some put the object into a list of one. */
+static yyjson_val *error_root(yyjson_doc *doc)
+{
+    yyjson_val *root = yyjson_doc_get_root(doc);
+
+    return yyjson_is_arr(root) ? yyjson_arr_get_first(root) : root;
+}
+
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret)
 {
     /* Where the sentence may stand, first match wins. */
     static const char *const places[] = {"message", "detail", "msg", "error", "title"};
     yyjson_doc *doc = yyjson_read(body.p, body.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_val *root = error_root(doc);
     yyjson_val *error = yyjson_obj_get(root, "error");
     yyjson_val *at = yyjson_is_obj(error) ? error : root;
     struct str message = {0};
 
-    if (yyjson_is_arr(at))
-        at = yyjson_arr_get_first(at);
     for (size_t i = 0; i < ARRAY_LEN(places) && !message.n; i++) {
         yyjson_val *v = yyjson_obj_get(at, places[i]);
         if (yyjson_is_arr(v))
@@ -197,10 +203,10 @@ uint16_t envelope_error_status(struct str body)
         {504, 504, STR_INIT("timeout_error")},         {529, 529, STR_INIT("overloaded_error")},
     };
     yyjson_doc *doc = yyjson_read(body.p, body.n, YYJSON_READ_STOP_WHEN_DONE);
-    yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(doc), "error");
+    yyjson_val *error = yyjson_obj_get(error_root(doc), "error");
     yyjson_val *code = yyjson_obj_get(error, "code");
     struct str type = text_of(yyjson_obj_get(error, "type"));
-    uint32_t status = yyjson_is_int(code) ? (uint32_t)yyjson_get_int(code) : 0;
+    uint32_t status = (uint32_t)MIN(yyjson_get_uint(code), (uint64_t)UINT32_MAX);
 
     if (!status && !num_u32(text_of(code), &status))
         status = 0;

@@ -2,7 +2,7 @@
 
 /*
  * Response ids as clients of the gateway see them: LiteLLM's form, "resp_" +
- * base64("litellm:custom_llm_provider:P; model_id:D;response_id:ID"), so that a later GET, DELETE
+ * base64("litellm:custom_llm_provider:P;model_id:D;response_id:ID"), so that a later GET, DELETE
  * or previous_response_id finds the deployment that made the response (litellm-dataplane.md 2.2).
  * Pure.
  */
