@@ -48,7 +48,7 @@ static enum errc map_file(struct shared *s, int fd, size_t size, struct err *e)
 static enum errc open_old(int *ret_fd, const char *path, unsigned capacity, struct err *e)
 {
     const size_t fixed = offsetof(struct shared_header, n_regions); /* set by the maker alone */
-    struct shared_header h;
+    static struct shared_header h; /* AddressSanitizer's stack does not keep its alignment */
     struct stat st;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 

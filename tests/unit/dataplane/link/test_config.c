@@ -160,5 +160,6 @@ int main(void)
         cmocka_unit_test(test_check_tells_verdict_models_and_memory),
     };
 
+    cmocka_set_message_output(CM_OUTPUT_TAP); /* the tests clear the variable that says so */
     return cmocka_run_group_tests(tests, make_work_dir, remove_work_dir);
 }
