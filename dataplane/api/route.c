@@ -68,8 +68,9 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
     (void)str_cut(target, '?', &path, &ret->query); /* without one the query is empty */
     if (!path_is_plain(path))
         return ROUTE_BAD_PATH;
-    if (root_path.n && str_starts(path, root_path))
-        path = str_from(path, root_path.n);
+    struct str below_root = str_from(path, root_path.n);
+    if (str_starts(path, root_path) && str_starts(below_root, STR("/")))
+        path = below_root; /* whole segments: /api is no root of /apis */
     for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
         if (!str_starts(path, forms[f].prefix))
             continue;

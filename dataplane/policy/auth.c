@@ -20,7 +20,7 @@ static bool same_secret(struct str a, struct str b)
     unsigned char diff = a.n != b.n;
 
     for (size_t i = 0; i < a.n; i++)
-        diff |= (unsigned char)(a.p[i] ^ b.p[b.n ? i % b.n : 0]);
+        diff |= (unsigned char)(a.p[i] ^ (b.n ? b.p[i % b.n] : 0));
     return diff == 0;
 }
 
