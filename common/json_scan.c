@@ -519,6 +519,8 @@ static inline const char *skip_comma(struct json_scan *s, const char *p, const c
 
 enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_t n)
 {
+    if (!n)
+        base = ""; /* no arithmetic on NULL */
     const char *p = base, *end = base + n;
     const char *token = base; /* start of the key or scalar being read, or of this feed within it */
     struct str text;

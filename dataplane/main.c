@@ -28,16 +28,19 @@ static const char help[] =
     "      --version       print the version\n"
     "  -h, --help          print this text\n"
     "\n"
-    "Signals: TERM or INT drains and ends, a second one ends at once; HUP reads the configuration "
-    "again,\n"
-    "a bad one changes nothing; USR1 reopens log files.\n"
+    "Signals:\n"
+    "  TERM  stop: not ready at once, new connections for 5 s more, running requests may finish\n"
+    "  INT   the same without those 5 s; a second TERM or INT ends at once\n"
+    "  HUP   read the configuration again; a bad one changes nothing\n"
+    "  USR1  reopen the access log\n"
     "\n"
-    "Directories: state (spool of usage records) in $WEIR_STATE_DIR, $STATE_DIRECTORY, "
-    "/var/lib/weir or\n"
-    "~/.local/state/weir; sockets and shared memory in $WEIR_RUN_DIR, $RUNTIME_DIRECTORY, "
-    "/run/weir or\n"
-    "below the state directory. WEIR_CORES=1 allows core files and debuggers, which see "
-    "credentials.\n";
+    "Directories:\n"
+    "  usage records         $WEIR_STATE_DIR, else $STATE_DIRECTORY, /var/lib/weir or\n"
+    "                        ~/.local/state/weir\n"
+    "  sockets, shared data  $WEIR_RUN_DIR, else $RUNTIME_DIRECTORY, /run/weir or below the "
+    "former\n"
+    "\n"
+    "WEIR_CORES=1 allows core files and debuggers, which see credentials.\n";
 
 NORETURN static void die(const char *what, const char *value)
 {

@@ -357,8 +357,8 @@ enum errc config_load(struct config **ret_c, const char *path, target_env_fn env
         if (n->severity == CONF_WARNING)
             log_warn("config", "what=\"" STR_FMT "\"", STR_ARG(n->text));
         else if (c->log.n_errors > 1)
-            return err_set(e, ERRC_INVALID, 0, STR_FMT " (and %u more)", STR_ARG(n->text),
-                           c->log.n_errors - 1);
+            return err_set(e, ERRC_INVALID, 0, STR_FMT " (and %u more: see --check)",
+                           STR_ARG(n->text), c->log.n_errors - 1);
         else
             return err_set(e, ERRC_INVALID, 0, STR_FMT, STR_ARG(n->text));
     }

@@ -1,5 +1,7 @@
 /* `--check`: the verdict on a file, the models it makes, and what memory they may take. */
 
+#include "common/proc.h"
+
 #include "link/config.h"
 
 static void print_notes(const struct config *c, FILE *out)
@@ -27,10 +29,10 @@ static void print_deployment(const struct config_deployment *d, FILE *out)
 
 static void print_memory(const struct config *c, FILE *out)
 {
-    uint32_t workers = MAX(config_workers(c), 1);
+    uint32_t workers = config_workers(c) ? config_workers(c) : proc_cpus();
     uint64_t each = config_worker_memory(c) >> 20;
 
-    (void)fprintf(out, "memory: at most %llu MiB a worker, %llu MiB with %u\n",
+    (void)fprintf(out, "memory: at most %llu MiB a worker, %llu MiB with %u of them\n",
                   (unsigned long long)each, (unsigned long long)each * workers, workers);
 }
 
