@@ -137,7 +137,8 @@ void meter_count(struct context *cx, uint32_t deployment_slot, const struct reco
     counter_add(&d->output_tokens, usage_completion(&rec->usage));
     if (rec->cost_nusd > 0)
         counter_add(&d->spend_nusd, (uint64_t)rec->cost_nusd);
-    counter_add(&d->latency_ns_sum, rec->upstream_ns);
+    if (success)
+        counter_add(&d->latency_ns_sum, rec->upstream_ns);
     if (rec->flags & RECORD_STREAM && rec->first_byte_ns) {
         counter_add(&d->first_token_ns_sum, rec->first_byte_ns);
         counter_add(&d->first_token_count, 1);
