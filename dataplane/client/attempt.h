@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * One attempt of an inference request: the upstream's request is built and sent, its reply relayed,
- * its record written; or it failed, and another follows or the client is told.
+ * The attempts of an inference request: one after the other until a reply is on its way to the
+ * client, or the client is told why there is none.
  */
 
 #include "client/request.h"
@@ -10,10 +10,15 @@
 /* Starts the first attempt. The request is decided: r->plan, r->scan, r->model. */
 void attempt_first(struct request *r);
 
+/* The attempt failed for a reason of ours or of the network: another one, the error, or the end of
+ * what the client sees already. */
+void attempt_broken(struct request *r, enum client_error error, bool may_retry);
+
+/* The upstream answered with an error: its words in the client's envelope, or another attempt. */
+void attempt_refused(struct request *r, unsigned status, struct str body);
+
 /* Ends what runs without a reply: the client is gone. The record says so. */
 void attempt_abandon(struct request *r);
 
 /* Frees what an attempt holds. */
 void attempt_reset(struct request *r);
-
-extern const struct exchange_events attempt_events;

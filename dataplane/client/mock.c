@@ -5,10 +5,10 @@
 
 #include "common/jw.h"
 
+#include "client/books.h"
 #include "client/conn.h"
 #include "client/reply.h"
 #include "meter/meter.h"
-#include "policy/auth.h"
 
 enum { MOCK_PROMPT_TOKENS = 10, MOCK_COMPLETION_TOKENS = 20 };
 
@@ -186,32 +186,17 @@ static void mock_stream(const struct mock *m, const struct mock_shape *shape)
     out_add(m->r, shape->last(m));
 }
 
-static bool mock_meter(struct request *r)
+static bool mock_books(struct request *r)
 {
-    struct inflight *slot = meter_open(r->cx, r->body_ns);
+    const struct snap_deployment *d = r->deployment;
     const struct usage u = {
         .input = MOCK_PROMPT_TOKENS, .output = MOCK_COMPLETION_TOKENS, .seen = 1};
 
-    if (!slot)
+    if (!books_open(r))
         return false;
-    struct record *rec = &slot->record;
-    rec->flags = (uint16_t)(RECORD_SPOOL | (r->is_stream ? RECORD_STREAM : 0));
-    record_set(rec, RS_REQUEST_ID, (struct str){r->id, REQUEST_ID});
-    record_set(rec, RS_MODEL, r->model);
-    record_set(rec, RS_KEY, r->authorised ? auth_master_name : (struct str){0});
-    record_set(rec, RS_CLIENT_IP, str_of(r->conn->ip));
-    if (r->deployment) {
-        record_set(rec, RS_GROUP, snap_str(r->snapshot, r->deployment->group));
-        record_set(rec, RS_DEPLOYMENT, snap_str(r->snapshot, r->deployment->id));
-        record_set(rec, RS_UPSTREAM_MODEL, r->upstream_model);
-        record_set(rec, RS_PROVIDER, snap_str(r->snapshot, r->deployment->provider));
-        meter_price(rec, &u, r->deployment->flags & SNAP_PRICED ? &r->deployment->price : NULL);
-        meter_count(r->cx, r->deployment->slot, rec, true);
-    } else {
-        meter_price(rec, &u, NULL);
-    }
-    r->meter = slot;
-    meter_start(r->cx, slot);
+    meter_price(&r->meter->record, &u, d && d->flags & SNAP_PRICED ? &d->price : NULL);
+    if (d)
+        meter_count(r->cx, d->slot, &r->meter->record, true);
     return true;
 }
 
@@ -221,9 +206,8 @@ void mock_reply(struct request *r, struct str json)
     struct jw model = jw_init(&r->arena), text = jw_init(&r->arena);
 
     if (!shape->whole) {
-        struct error_facts f =
-            reply_facts(r, ERROR_NOT_SERVED, STR("A mock answers chat, completions and messages."));
-        reply_error(r, &f, error_rows[ERROR_NOT_SERVED].code, 0);
+        request_refuse(r, ERROR_NOT_SERVED, STR("A mock answers chat, completions and messages."),
+                       false);
         return;
     }
     if (!json.n) {
@@ -241,9 +225,8 @@ void mock_reply(struct request *r, struct str json)
         .text = json_text_inner(json),
     };
     struct str body = r->is_stream ? (struct str){0} : shape->whole(&m);
-    if (!arena_ok(&r->arena) || !mock_meter(r)) {
-        struct error_facts f = reply_facts(r, ERROR_OVERLOADED, (struct str){0});
-        reply_error(r, &f, error_rows[ERROR_OVERLOADED].code, 1);
+    if (!arena_ok(&r->arena) || !mock_books(r)) {
+        request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
         return;
     }
     reply_head(r, 200,
@@ -265,7 +248,7 @@ void mock_reply(struct request *r, struct str json)
     }
     if (!arena_ok(&r->arena))
         r->out_failed = true;
-    reply_account(r, 200, (struct str){0});
+    books_close(r, 200, (struct str){0});
     if (reply_flush(r))
         conn_finish(r->conn);
 }

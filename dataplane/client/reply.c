@@ -5,8 +5,8 @@
 #include "common/clock.h"
 #include "common/num.h"
 
+#include "client/books.h"
 #include "client/conn.h"
-#include "meter/meter.h"
 
 const struct error_row error_rows[CLIENT_ERRORS] = {
 #define ERROR(id, status_, type_, code_, message_)                                                 \
@@ -182,7 +182,7 @@ void reply_text(struct request *r, unsigned status, struct str content_type, str
     reply_head_end(r, text.n);
     out_add(r, text);
     r->bytes_out = text.n;
-    reply_account(r, status, (struct str){0});
+    books_close(r, status, (struct str){0});
     if (reply_flush(r))
         conn_finish(r->conn);
 }
@@ -228,59 +228,7 @@ void reply_error(struct request *r, const struct error_facts *f, struct str code
     reply_head_end(r, body.n);
     out_add(r, body);
     r->bytes_out = body.n;
-    reply_account(r, f->status, code);
+    books_close(r, f->status, code);
     if (reply_flush(r))
         conn_finish(r->conn);
-}
-
-/* A refused request has no exchange: its record holds only the access line. */
-static void account_refused(struct request *r, struct str code)
-{
-    struct inflight *slot = meter_open(r->cx, r->conn->progress_ns);
-
-    if (!slot)
-        return; /* counted by meter_open() */
-    struct record *rec = &slot->record;
-    rec->flags = RECORD_ACCESS;
-    record_set(rec, RS_REQUEST_ID, (struct str){r->id, REQUEST_ID});
-    record_set(rec, RS_MODEL, r->model);
-    record_set(rec, RS_CLIENT_IP, str_of(r->conn->ip));
-    record_set(rec, RS_ERROR, code);
-    r->meter = slot;
-}
-
-void reply_account(struct request *r, unsigned status, struct str code)
-{
-    struct context *cx = r->cx;
-    uint64_t now = r->replied_ns ? r->replied_ns : clock_mono_ns();
-
-    if (r->accounted)
-        return;
-    r->accounted = true;
-    timer_disarm(&r->retry); /* no more pings */
-    bool probe = r->routed && route_rows[r->route].policy == POLICY_PUBLIC && status == 200;
-    if (!r->meter && !probe) /* a healthy answer to a prober is no news */
-        account_refused(r, code);
-    counter_add(&cx->region->requests[r->routed ? (unsigned)r->route : REGION_ROUTES - 1]
-                                     [MIN(status / 100, (unsigned)STATUS_CLASSES - 1)],
-                1);
-    metric_add(cx->region, METRIC_BYTES_IN, r->bytes_in);
-    metric_add(cx->region, METRIC_BYTES_OUT, r->bytes_out);
-    if (!r->meter)
-        return;
-    struct record *rec = &r->meter->record;
-    rec->flags |= RECORD_ACCESS;
-    rec->status = (uint16_t)status;
-    rec->api = (uint8_t)(r->routed ? route_rows[r->route].api : API_COUNT);
-    rec->route = (uint8_t)(r->routed ? (unsigned)r->route : REGION_ROUTES - 1);
-    rec->bytes_in = r->bytes_in;
-    rec->bytes_out = r->bytes_out;
-    rec->total_ns = now - (r->body_ns ? r->body_ns : r->conn->begun_ns);
-    uint64_t theirs = r->upstream_ns + r->connect_ns + r->waited_ns;
-    rec->overhead_ns = rec->total_ns > theirs ? rec->total_ns - theirs : 0;
-    if (rec->flags & RECORD_SPOOL)
-        metric_observe(cx->region, HISTOGRAM_OVERHEAD, rec->overhead_ns);
-    rec->end_us = context_wall_us(cx, now);
-    meter_close(cx, TAKE(r->meter));
-    metric_observe(cx->region, HISTOGRAM_SETTLE, clock_mono_ns() - now);
 }

@@ -42,7 +42,3 @@ void reply_error(struct request *r, const struct error_facts *f, struct str code
 
 /* Facts of a row, completed by `detail` (may be empty). */
 struct error_facts reply_facts(struct request *r, enum client_error error, struct str detail);
-
-/* Closes the request's books: record with the access line, counters, connection. `status` was sent
- * (499: nobody was there). */
-void reply_account(struct request *r, unsigned status, struct str code);

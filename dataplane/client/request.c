@@ -11,7 +11,9 @@
 #include "client/conn.h"
 #include "client/mock.h"
 #include "client/probe.h"
+#include "client/relaying.h"
 #include "client/reply.h"
+#include "client/upstream_request.h"
 #include "policy/auth.h"
 
 enum { REQUEST_ARENA_MAX = 4 << 20 };
@@ -42,7 +44,7 @@ void request_begin(struct request *r, struct conn *c, struct context *cx)
     r->active = true;
     r->snapshot = snapshot_ref(cx->snapshot);
     arena_init(&r->arena, &cx->arenas, REQUEST_ARENA_MAX);
-    exchange_init(&r->exchange, cx, &r->arena, &attempt_events);
+    exchange_init(&r->exchange, cx, &r->arena, &relaying_events);
     timer_init(&r->retry, NULL);
     cx->open_requests++;
     metric_add(cx->region, METRIC_IN_FLIGHT, 1);
@@ -322,12 +324,6 @@ static void infer(struct request *r)
         attempt_first(r);
 }
 
-/* A path segment that would name another path. */
-static bool segment_is_dots(struct str segment)
-{
-    return str_eq(segment, STR(".")) || str_eq(segment, STR(".."));
-}
-
 /* GET, DELETE, cancel and input_items of a response: to the deployment its id names. */
 static void response_item(struct request *r)
 {
@@ -335,8 +331,7 @@ static void response_item(struct request *r)
 
     if (!id || !response_id_read(id, r->placeholder) || segment_is_dots(id->upstream) ||
         !snap_find(r->snapshot, id->deployment, &r->found)) {
-        struct error_facts f = reply_facts(r, ERROR_NO_SUCH_RESPONSE, (struct str){0});
-        reply_error(r, &f, error_rows[ERROR_NO_SUCH_RESPONSE].code, 0);
+        request_refuse(r, ERROR_NO_SUCH_RESPONSE, (struct str){0}, false);
         return;
     }
     r->previous_id = id->upstream;

@@ -69,6 +69,17 @@ struct request {
     struct relay relay;
 };
 
+static inline enum api request_api(const struct request *r)
+{
+    return (enum api)route_rows[r->route].api;
+}
+
+/* It asks about a response made before: it reads no model and costs nothing. */
+static inline bool request_is_item(const struct request *r)
+{
+    return route_rows[r->route].handler == HANDLER_RESPONSE_ITEM;
+}
+
 /* A first byte came. */
 void request_begin(struct request *r, struct conn *c, struct context *cx);
 

@@ -149,3 +149,23 @@ def test_a_response_id_is_no_path(weir, mock, upstream):
     reply = weir.get(f"/v1/responses/{response_id(upstream)}".replace("=", "%3D"))
     assert reply.status == 404
     assert not mock.requests
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_model_is_no_path(start, mock, name):
+    """Where the model stands in the upstream's path and the client chooses it."""
+    weir = start({"model_list": [standard.azure("az/*", "*", mock.url)]})
+    body = {"model": f"az/{name}", "messages": SAY}
+    assert weir.post("/v1/chat/completions", body).status == 400
+    assert not mock.requests
+    assert weir.post("/v1/chat/completions", {**body, "model": "az/..a"}).status == 200
+    assert "/deployments/..a/" in mock.request.path
+
+
+def test_a_long_model_name_hides_nobody(start, mock):
+    """What a client chooses never takes the place of who pays in the record."""
+    weir = start({"model_list": [standard.openai("wild/*", "*", mock.url)]})
+    assert weir.post("/v1/chat/completions", {"model": "wild/" + "m" * 500, "messages": SAY}).status == 200
+    (record,) = weir.records(1)
+    assert record["key"] and record["client_ip"] and record["response_id"]
+    assert record["upstream_model"].startswith("mmmm")

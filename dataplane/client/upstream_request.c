@@ -1,0 +1,222 @@
+/* Texts of the head are copied into one buffer, and a small body behind them; a large body is lent.
+ */
+
+#include "client/upstream_request.h"
+
+#include "common/num.h"
+
+#include "client/conn.h"
+
+enum { COPY_MAX = 64 * 1024 }; /* a request up to this size goes out in one piece */
+
+struct str upstream_request_model(struct request *r, const struct snap_deployment *d)
+{
+    struct str model = snap_str(r->snapshot, d->model), part, rest = model, out = {0};
+    unsigned star = 0;
+
+    if (!(d->flags & SNAP_WILDCARD))
+        return model;
+    while (str_cut(rest, '*', &part, &rest)) {
+        struct str captured = star < r->found.n_captured ? r->found.captured[star]
+                              : r->found.n_captured      ? (struct str){0}
+                                                         : r->model;
+        star++;
+        out = arena_printf(&r->arena, STR_FMT STR_FMT STR_FMT, STR_ARG(out), STR_ARG(part),
+                           STR_ARG(captured));
+    }
+    return arena_printf(&r->arena, STR_FMT STR_FMT, STR_ARG(out), STR_ARG(part));
+}
+
+enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b)
+{
+    const struct snap_deployment *d = r->deployment;
+    const struct snap_settings *s = &r->snapshot->h->settings;
+    enum api api = request_api(r);
+    const struct member *drop = request_member(&r->scan, FIELD_DROP_PARAMS);
+    struct body_edit_options o = {
+        .api = api,
+        .model = r->upstream_model,
+        .response_id = r->previous_id,
+        .model_in_path = d->flags & SNAP_MODEL_IN_PATH && api != API_RESPONSES,
+        .inject_usage = r->is_stream && (api == API_CHAT || api == API_COMPLETIONS) &&
+                        d->flags & SNAP_STREAM_USAGE && !(s->flags & SNAP_NEVER_STREAM_USAGE) &&
+                        !r->scan.include_usage,
+        .drop_params = drop ? drop->type == JSON_TRUE : d->flags & SNAP_DROP_PARAMS,
+    };
+
+    return body_edit_make(b, &r->scan, r->conn->body.p, r->conn->body.n, r->snapshot, d, &o,
+                          &r->arena);
+}
+
+static void head_add(struct request *r, struct str s)
+{
+    if (!buf_add(&r->cx->bufs, &r->head, s.p, s.n))
+        r->out_failed = true;
+}
+
+static void head_header(struct request *r, struct str name, struct str value)
+{
+    if (!value.n)
+        return;
+    head_add(r, name);
+    head_add(r, STR(": "));
+    head_add(r, value);
+    head_add(r, STR("\r\n"));
+}
+
+/* What of the client's headers goes on, by dialect: an allow-list (threats H-13). */
+static const struct {
+    enum dialect dialect;
+    struct str name, otherwise;
+} passed_headers[] = {
+    {DIALECT_ANTHROPIC, STR_INIT("anthropic-version"), STR_INIT("2023-06-01")},
+    {DIALECT_ANTHROPIC, STR_INIT("anthropic-beta"), STR_INIT("")},
+    {DIALECT_OPENAI, STR_INIT("openai-beta"), STR_INIT("")},
+};
+
+static void head_passed(struct request *r)
+{
+    const struct conn *c = r->conn;
+    uint32_t flags = r->snapshot->h->settings.flags;
+
+    for (size_t i = 0; i < ARRAY_LEN(passed_headers); i++) {
+        if (passed_headers[i].dialect != r->deployment->dialect)
+            continue;
+        struct str value = conn_header(c, passed_headers[i].name, NULL);
+        head_header(r, passed_headers[i].name, value.n ? value : passed_headers[i].otherwise);
+    }
+    if (flags & SNAP_FORWARD_OPENAI_ORG)
+        head_header(r, STR("openai-organization"),
+                    conn_header(c, STR("openai-organization"), NULL));
+    if (!(flags & SNAP_FORWARD_CLIENT_HEADERS))
+        return;
+    for (uint32_t i = 0; i < c->n_headers; i++) { /* litellm-dataplane.md 8.3 */
+        const struct conn_header *h = &c->header[i];
+        struct str name = {c->head.p + h->name_at, h->name_n};
+        struct str prefix = {name.p, MIN(name.n, (size_t)12)};
+        if (name.n > 2 && char_lower(name.p[0]) == 'x' && name.p[1] == '-' &&
+            !str_ieq(prefix, STR("x-stainless-")) && !str_ieq(prefix, STR("x-forwarded-")) &&
+            !str_ieq((struct str){name.p, MIN(name.n, (size_t)10)}, STR("x-litellm-")) &&
+            !str_ieq(name, STR("x-api-key")) && !str_ieq(name, STR("x-goog-api-key")) &&
+            !str_ieq(name, STR("x-real-ip")))
+            head_header(r, name, (struct str){c->head.p + h->value_at, h->value_n});
+    }
+}
+
+/* The model as it stands in a URL: everything but unreserved characters encoded. */
+static struct str path_encoded(struct request *r, struct str model)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *out = arena_alloc(&r->arena, model.n * 3 + 1);
+    size_t n = 0;
+
+    if (!out)
+        return (struct str){0};
+    for (size_t i = 0; i < model.n; i++) {
+        unsigned char ch = (unsigned char)model.p[i];
+        char lower = char_lower((char)ch);
+        if ((lower >= 'a' && lower <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.' ||
+            ch == '_' || ch == '~') {
+            out[n++] = (char)ch;
+        } else {
+            out[n++] = '%';
+            out[n++] = hex[ch >> 4];
+            out[n++] = hex[ch & 15];
+        }
+    }
+    return (struct str){out, n};
+}
+
+static void head_request_line(struct request *r)
+{
+    static const struct str methods[] = {
+        [METHOD_GET] = STR_INIT("GET "),
+        [METHOD_POST] = STR_INIT("POST "),
+        [METHOD_DELETE] = STR_INIT("DELETE "),
+    };
+    const struct route_row *row = &route_rows[r->route];
+    const struct snap_path *path = &r->deployment->path[row->api];
+    struct str after = snap_str(r->snapshot, path->after);
+
+    head_add(r, methods[row->method]);
+    head_add(r, snap_str(r->snapshot, path->before));
+    if (request_is_item(r)) {
+        head_add(r, STR("/"));
+        head_add(r, path_encoded(r, r->previous_id));
+        if (r->route == ROUTE_RESPONSE_CANCEL)
+            head_add(r, STR("/cancel"));
+        else if (r->route == ROUTE_RESPONSE_ITEMS)
+            head_add(r, STR("/input_items"));
+    } else if (r->deployment->flags & SNAP_MODEL_IN_PATH && request_api(r) != API_RESPONSES) {
+        head_add(r, path_encoded(r, r->upstream_model));
+    }
+    head_add(r, after);
+    if (request_is_item(r) && r->query.n) {
+        head_add(r, after.n ? STR("&") : STR("?"));
+        head_add(r, r->query);
+    }
+    head_add(r, STR(" HTTP/1.1\r\n"));
+}
+
+struct pieces {
+    struct request *r;
+    struct upconn_buf *piece;
+    unsigned n;
+};
+
+static void piece_copy(void *ctx, const char *p, size_t n)
+{
+    struct pieces *ps = ctx;
+
+    head_add(ps->r, (struct str){p, n});
+}
+
+/* Large pieces are lent from the client's body; small ones are texts in the arena, which last as
+ * long. */
+static void piece_lend(void *ctx, const char *p, size_t n)
+{
+    struct pieces *ps = ctx;
+
+    ps->piece[ps->n++] = (struct upconn_buf){p, n};
+}
+
+bool upstream_request_build(struct request *r, const struct body_edit *b,
+                            struct upconn_buf **ret_piece, unsigned *ret_n)
+{
+    char digits[20];
+    size_t body_n = r->conn->body.n;
+
+    r->head.n = 0;
+    r->out_failed = false;
+    head_request_line(r);
+    head_add(r, snap_str(r->snapshot, r->deployment->headers));
+    head_passed(r);
+    head_add(r, r->is_stream ? STR("accept: text/event-stream\r\n")
+                             : STR("accept: application/json\r\n"));
+    if (!request_is_item(r) || r->route == ROUTE_RESPONSE_CANCEL) {
+        head_add(r, STR("content-length: "));
+        head_add(r, (struct str){digits, num_put_u64(digits, request_is_item(r) ? 0 : b->length)});
+        head_add(r, STR("\r\n"));
+    }
+    head_add(r, STR("\r\n"));
+    struct pieces ps = {.r = r};
+    if (request_is_item(r) || b->length <= COPY_MAX) {
+        if (!request_is_item(r))
+            body_edit_emit(b, body_n, piece_copy, &ps);
+        ps.piece = arena_alloc(&r->arena, sizeof *ps.piece);
+        if (ps.piece)
+            ps.n = 1;
+    } else {
+        ps.piece = arena_alloc(&r->arena, (2 * b->n + 2) * sizeof *ps.piece);
+        if (ps.piece) {
+            ps.n = 1;
+            body_edit_emit(b, body_n, piece_lend, &ps);
+        }
+    }
+    if (!ps.piece || r->out_failed)
+        return false;
+    ps.piece[0] = (struct upconn_buf){r->head.p, r->head.n};
+    *ret_piece = ps.piece;
+    *ret_n = ps.n;
+    return true;
+}

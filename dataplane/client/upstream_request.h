@@ -1,0 +1,27 @@
+#pragma once
+
+/*
+ * What one upstream is sent: request line, headers, and the client's body with the edits its
+ * deployment wants.
+ */
+
+#include "client/request.h"
+
+/* The deployment's model with what a wildcard captured put in; in the arena. */
+struct str upstream_request_model(struct request *r, const struct snap_deployment *d);
+
+/* "." and "..": part of a path they would name another path. */
+static inline bool segment_is_dots(struct str segment)
+{
+    return str_eq(segment, STR(".")) || str_eq(segment, STR(".."));
+}
+
+/* The edits of the client's body for r->deployment. */
+enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b);
+
+/*
+ * Builds head and body; false when memory ended. *ret_piece lies in the arena, and what it points
+ * to in r->head, the client's body and the arena, until the attempt ends.
+ */
+MUST_CHECK bool upstream_request_build(struct request *r, const struct body_edit *b,
+                                       struct upconn_buf **ret_piece, unsigned *ret_n);
