@@ -22,17 +22,22 @@ void bufpool_deinit(struct bufpool *pool)
     memset(pool->n_spare, 0, sizeof pool->n_spare);
 }
 
-void bufpool_trim(struct bufpool *pool)
+size_t bufpool_trim(struct bufpool *pool, size_t keep)
 {
+    size_t freed = 0;
+
     for (unsigned c = 0; c < BUF_CLASSES; c++) {
-        for (unsigned i = MIN(pool->low[c], pool->n_spare[c]); i; i--) {
+        size_t size = (size_t)BUF_MIN << c, kept = keep / size;
+        for (unsigned i = MIN(pool->low[c], pool->n_spare[c]); i && pool->n_spare[c] > kept; i--) {
             struct buf_spare *s = pool->spare[c];
             pool->spare[c] = s->next;
             pool->n_spare[c]--;
             free(s);
+            freed += size;
         }
         pool->low[c] = pool->n_spare[c];
     }
+    return freed;
 }
 
 static void *pool_take(struct bufpool *pool, unsigned c)

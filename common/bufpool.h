@@ -28,8 +28,9 @@ struct buf {
 /* Frees every spare buffer. Lent ones must be back. */
 void bufpool_deinit(struct bufpool *pool);
 
-/* Gives back to the system what was not needed since the last call. */
-void bufpool_trim(struct bufpool *pool);
+/* Frees what was not needed since the last call, but for `keep` bytes in each class. Returns the
+ * bytes freed. */
+size_t bufpool_trim(struct bufpool *pool, size_t keep);
 
 /* Room for `want` bytes in all; false when the pool's ceiling or memory ends (the buffer stays as
  * it was). */

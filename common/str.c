@@ -35,6 +35,14 @@ bool str_cut(struct str s, char sep, struct str *ret_head, struct str *ret_tail)
     return true;
 }
 
+bool str_is_printable(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] > 0x7e)
+            return false;
+    return true;
+}
+
 size_t str_find(struct str s, struct str needle)
 {
     const char *at = s.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;

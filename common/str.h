@@ -62,5 +62,8 @@ struct str str_trim(struct str s);
  */
 bool str_cut(struct str s, char sep, struct str *ret_head, struct str *ret_tail);
 
+/* Nothing but printable ASCII: safe in a log line, a JSON text, a database. */
+bool str_is_printable(struct str s);
+
 /* Offset of the first `needle` in `s`, or SIZE_MAX. */
 size_t str_find(struct str s, struct str needle);

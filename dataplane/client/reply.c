@@ -209,7 +209,8 @@ void reply_error(struct request *r, const struct error_facts *f, struct str code
     enum api api = r->routed ? route_rows[r->route].api : API_COUNT;
     struct error_facts facts = *f;
 
-    facts.request_id = conn_header(r->conn, STR("x-request-id"), NULL);
+    struct str id = conn_header(r->conn, STR("x-request-id"), NULL);
+    facts.request_id = str_is_printable(id) ? id : (struct str){0};
     struct str body = envelope_body(&r->arena, api, &facts);
     if (!body.n)
         body = STR("{}");

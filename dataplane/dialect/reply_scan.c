@@ -165,7 +165,8 @@ static void reply_on_member(void *ctx, const struct json_member *m)
         if (m->type != JSON_STRING || r->id.at != r->id.end)
             break;
         r->id = (struct span){m->at, m->end};
-        if (!r->response_id_n && m->text.n > 2 && m->text.n - 2 <= REPLY_ID_MAX) {
+        if (!r->response_id_n && m->text.n > 2 && m->text.n - 2 <= REPLY_ID_MAX &&
+            str_is_printable(m->text)) {
             r->response_id_n = (uint16_t)(m->text.n - 2);
             memcpy(r->response_id, m->text.p + 1, r->response_id_n);
         }

@@ -22,7 +22,9 @@ enum {
     SHARED_ORIGINS = 1024,     /* slots of upstream origins */
     SHARED_DEPLOYMENTS = 2048, /* slots of deployments; the last one collects what has none */
     REGION_INFLIGHT = 16384,   /* exchanges in flight per worker */
-    REGION_RING = 4 << 20,     /* bytes, a power of two */
+    REGION_RING =
+        16
+        << 20, /* bytes, a power of two: half a second of a busy worker, for a disk that stalls */
     CACHE_LINE = 64,
     SHARED_HEADER = 4096,   /* bytes before the first region */
     RING_REWIND = 64 << 10, /* an empty ring starts again at its beginning beyond this */

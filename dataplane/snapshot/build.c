@@ -568,8 +568,6 @@ static uint32_t setting_flags(const struct config *c)
     if (c->value[SETTING_GENERAL_always_include_stream_usage] &&
         !(flags & SNAP_ALWAYS_STREAM_USAGE))
         flags |= SNAP_NEVER_STREAM_USAGE;
-    if (str_eq(config_text(c, SETTING_WEIR_client_gone), STR("drain")))
-        flags |= SNAP_DRAIN_ON_CLIENT_GONE;
     return flags;
 }
 

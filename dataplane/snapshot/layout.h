@@ -154,8 +154,7 @@ enum snap_setting_flags {
     SNAP_RAW_MODEL_NAME = BIT(9),           /* return_raw_model_name */
     SNAP_RETURN_UPSTREAM_HEADERS = BIT(10), /* return_response_headers */
     SNAP_HEALTH_DETAILS = BIT(11),
-    SNAP_DISABLE_LLM_ROUTES = BIT(12),   /* DISABLE_LLM_API_ENDPOINTS */
-    SNAP_DRAIN_ON_CLIENT_GONE = BIT(13), /* weir.client_gone: drain */
+    SNAP_DISABLE_LLM_ROUTES = BIT(12), /* DISABLE_LLM_API_ENDPOINTS */
 };
 
 struct snap_settings {

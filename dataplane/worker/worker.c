@@ -28,8 +28,10 @@ enum {
     LISTENERS_MAX = 8,
     ACCEPT_PER_TURN = 64, /* threats section 1 */
     HEARTBEAT_MS = 100,
-    TRIM_MS = 10000,
-    IDLE_TRIMS = 3, /* pools give back what lay idle since the trim before */
+    TRIM_MS = 1000,
+    SPARE_BYTES = 1 << 20, /* of a size class, kept for the next burst */
+    QUIET_S = 10,
+    QUIET_TRIMS = 3, /* pools give back what lay idle since the trim before */
     ACCEPT_PAUSE_MS = 100,
     ORPHAN_MS = 60000, /* without a manager: serve on this long, then drain */
     DESCRIPTORS_RESERVED = 64,
@@ -48,7 +50,7 @@ struct worker {
     time_t date_of;
     bool accepting, control_open, finished;
     uint64_t records_trimmed; /* when memory was last given back */
-    unsigned idle_trims;
+    unsigned quiet_s;         /* seconds without a request */
 };
 
 static void worker_accept_start(struct worker *w);
@@ -224,26 +226,24 @@ static void worker_drain_step(struct worker *w, uint64_t now)
         worker_finish(w);
 }
 
-/* Gives memory back: what lay idle since the last time, and in the quiet after a busy time all of
- * it. */
+/* Gives memory back, each second: the surplus of a burst at once, everything after some quiet. */
 static void worker_trim(struct worker *w)
 {
     uint64_t records = w->cx.region->metric[METRIC_RECORDS];
+    bool quiet = records == w->records_trimmed && !w->cx.open_requests;
 
-    bufpool_trim(&w->cx.bufs);
-    if (records != w->records_trimmed || w->cx.open_requests) {
-        w->records_trimmed = records;
-        w->idle_trims = 0;
-        return;
+    w->records_trimmed = records;
+    w->quiet_s = quiet ? w->quiet_s + 1 : 0;
+    bool all = w->quiet_s >= QUIET_S && w->quiet_s < QUIET_S + QUIET_TRIMS;
+    size_t freed = bufpool_trim(&w->cx.bufs, all ? 0 : SPARE_BYTES);
+    if (all) {
+        buf_free(&w->cx.bufs, &w->cx.out);
+        arena_pool_deinit(&w->cx.arenas);
+        meter_trim(&w->cx);
+        pages_forget(w->cx.read, sizeof w->cx.read);
     }
-    if (w->idle_trims == IDLE_TRIMS)
-        return;
-    w->idle_trims++;
-    buf_free(&w->cx.bufs, &w->cx.out);
-    arena_pool_deinit(&w->cx.arenas);
-    meter_trim(&w->cx);
-    pages_forget(w->cx.read, sizeof w->cx.read);
-    (void)malloc_trim(0); /* whether it found something does not matter */
+    if (all || freed >= SPARE_BYTES)
+        (void)malloc_trim(0); /* whether it found something does not matter */
 }
 
 static void worker_on_tick(uv_timer_t *t)

@@ -299,11 +299,11 @@ static void test_settings_and_their_defaults(void **state)
          "general_settings: {max_request_size_mb: 4, always_include_stream_usage: false,\n"
          "  litellm_key_header_name: X-My-Key, completion_model: gpt}\n"
          "litellm_settings: {num_retries: 4, require_auth_for_metrics_endpoint: yes}\n"
-         "weir: {client_gone: drain, nameservers: [1.1.1.1, 9.9.9.9], connect_timeout: 1.5}\n",
+         "weir: {client_gone: abort, nameservers: [1.1.1.1, 9.9.9.9], connect_timeout: 1.5}\n",
          variables);
     s = &m.s->h->settings;
     assert_int_equal(s->flags, SNAP_HAS_MASTER_KEY | SNAP_NEVER_STREAM_USAGE | SNAP_METRICS_AUTH |
-                                   SNAP_HEALTH_DETAILS | SNAP_DRAIN_ON_CLIENT_GONE);
+                                   SNAP_HEALTH_DETAILS);
     assert_str(snap_str(m.s, s->master_key), "sk-env");
     assert_str(snap_str(m.s, s->server_root_path), "/api");
     assert_str(snap_str(m.s, s->key_header), "x-my-key");
