@@ -31,7 +31,7 @@ enum {
     TRIM_MS = 1000,
     SPARE_BYTES = 1 << 20, /* of a size class, kept for the next burst */
     QUIET_S = 10,
-    QUIET_TRIMS = 3, /* pools give back what lay idle since the trim before */
+    QUIET_TRIMS = 6, /* one each QUIET_S: pools give back with a delay of their own */
     ACCEPT_PAUSE_MS = 100,
     ORPHAN_MS = 60000, /* without a manager: serve on this long, then drain */
     DESCRIPTORS_RESERVED = 64,
@@ -234,7 +234,7 @@ static void worker_trim(struct worker *w)
 
     w->records_trimmed = records;
     w->quiet_s = quiet ? w->quiet_s + 1 : 0;
-    bool all = w->quiet_s >= QUIET_S && w->quiet_s < QUIET_S + QUIET_TRIMS;
+    bool all = w->quiet_s && w->quiet_s % QUIET_S == 0 && w->quiet_s <= QUIET_S * QUIET_TRIMS;
     size_t freed = bufpool_trim(&w->cx.bufs, all ? 0 : SPARE_BYTES);
     if (all) {
         buf_free(&w->cx.bufs, &w->cx.out);
