@@ -46,7 +46,7 @@ struct request {
     uint32_t asked_timeout_ms, asked_stream_timeout_ms; /* SNAP_NONE: not asked */
     struct route_plan plan;                             /* candidates and what was tried */
     struct str upstream_model, quoted_model, id_tag;
-    bool is_stream, wants_usage;
+    bool is_stream;
     /* the attempt that runs */
     struct buf head; /* request head, with what of the body is small */
     bool relay_open, client_head_sent;

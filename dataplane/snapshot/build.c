@@ -548,14 +548,11 @@ static uint32_t setting_flags(const struct config *c)
         uint32_t flag;
     } rows[] = {
         {SETTING_LITELLM_require_auth_for_metrics_endpoint, SNAP_METRICS_AUTH},
-        {SETTING_GENERAL_allow_client_side_credentials, SNAP_ALLOW_CLIENT_CREDENTIALS},
         {SETTING_GENERAL_forward_client_headers_to_llm_api, SNAP_FORWARD_CLIENT_HEADERS},
         {SETTING_LITELLM_forward_client_headers_to_llm_api, SNAP_FORWARD_CLIENT_HEADERS},
         {SETTING_GENERAL_forward_openai_org_id, SNAP_FORWARD_OPENAI_ORG},
         {SETTING_LITELLM_force_ipv4, SNAP_FORCE_IPV4},
-        {SETTING_ENV_LITELLM_DETAILED_TIMING, SNAP_DETAILED_TIMING},
         {SETTING_LITELLM_return_raw_model_name, SNAP_RAW_MODEL_NAME},
-        {SETTING_LITELLM_return_response_headers, SNAP_RETURN_UPSTREAM_HEADERS},
         {SETTING_GENERAL_health_check_details, SNAP_HEALTH_DETAILS},
         {SETTING_ENV_DISABLE_LLM_API_ENDPOINTS, SNAP_DISABLE_LLM_ROUTES},
         {SETTING_GENERAL_always_include_stream_usage, SNAP_ALWAYS_STREAM_USAGE},

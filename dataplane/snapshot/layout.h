@@ -144,15 +144,12 @@ enum snap_setting_flags {
     SNAP_HAS_MASTER_KEY = BIT(0),
     SNAP_ALWAYS_STREAM_USAGE =
         BIT(1), /* always_include_stream_usage: true: the usage chunk reaches every client */
-    SNAP_NEVER_STREAM_USAGE = BIT(2), /* ... false: nothing is injected */
-    SNAP_METRICS_AUTH = BIT(3),       /* require_auth_for_metrics_endpoint */
-    SNAP_ALLOW_CLIENT_CREDENTIALS = BIT(4),
+    SNAP_NEVER_STREAM_USAGE = BIT(2),     /* ... false: nothing is injected */
+    SNAP_METRICS_AUTH = BIT(3),           /* require_auth_for_metrics_endpoint */
     SNAP_FORWARD_CLIENT_HEADERS = BIT(5), /* forward_client_headers_to_llm_api */
     SNAP_FORWARD_OPENAI_ORG = BIT(6),
     SNAP_FORCE_IPV4 = BIT(7),
-    SNAP_DETAILED_TIMING = BIT(8),
-    SNAP_RAW_MODEL_NAME = BIT(9),           /* return_raw_model_name */
-    SNAP_RETURN_UPSTREAM_HEADERS = BIT(10), /* return_response_headers */
+    SNAP_RAW_MODEL_NAME = BIT(9), /* return_raw_model_name */
     SNAP_HEALTH_DETAILS = BIT(11),
     SNAP_DISABLE_LLM_ROUTES = BIT(12), /* DISABLE_LLM_API_ENDPOINTS */
 };
