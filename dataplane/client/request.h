@@ -5,6 +5,8 @@
  * reply. The stages of design section 2, as functions called by the connection and by the exchange.
  */
 
+#include "proto/errors.h"
+
 #include "api/route.h"
 #include "dialect/body_edit.h"
 #include "dialect/envelope.h"
@@ -13,14 +15,6 @@
 #include "upstream/exchange.h"
 
 struct conn;
-
-/* Errors of the gateway: rows of proto/errors.def. */
-enum client_error {
-#define ERROR(id, status, type, code, message) ERROR_##id,
-#include "proto/errors.def"
-#undef ERROR
-    CLIENT_ERRORS,
-};
 
 enum request_reply { REPLY_NONE, REPLY_HELD, REPLY_STREAM, REPLY_PIECES, REPLY_ERROR };
 

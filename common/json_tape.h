@@ -1,0 +1,111 @@
+#pragma once
+
+/*
+ * A JSON document read into a flat list of its values in the order they are written: the tree
+ * without pointers. Values are spans of the text, which stays the caller's and must not move while
+ * they are used. Strict (RFC 8259), iterative, bounded: JSON_TAPE_DEPTH levels, JSON_TAPE_VALUES
+ * values. Resumable, so that a large document costs the loop a slice at a time.
+ */
+
+#include "common/bufpool.h"
+#include "common/json_scan.h"
+#include "common/jstr.h"
+
+enum { JSON_TAPE_DEPTH = 128, JSON_TAPE_VALUES = 256 * 1024 };
+
+struct json_val {
+    uint32_t at, n; /* in the text: of a string its inside, of anything else all of it */
+    uint32_t next;  /* index of the value behind this one and all that is in it */
+    uint8_t type;   /* enum json_type */
+    bool escaped;   /* a string with escapes */
+    uint16_t reserved;
+};
+
+enum json_tape_state {
+    JSON_TAPE_MORE,
+    JSON_TAPE_DONE,
+    JSON_TAPE_BAD,
+    JSON_TAPE_DEEP,
+    JSON_TAPE_LIMIT
+};
+
+struct json_tape {
+    const char *text;
+    struct json_val *v; /* v[0] is the document; an object's members are key, value, key, value */
+    uint32_t n;
+    size_t pos; /* bytes read */
+    /* private */
+    struct bufpool *pool;
+    struct buf mem;
+    size_t resume; /* where inside an unfinished string it goes on */
+    uint8_t state;
+    bool resume_escaped;
+    unsigned depth;
+    uint32_t open[JSON_TAPE_DEPTH];
+};
+
+/* `pool` is borrowed for the life of the tape; allocates nothing yet. Safe to deinit when zeroed.
+ */
+void json_tape_init(struct json_tape *t, struct bufpool *pool);
+void json_tape_deinit(struct json_tape *t);
+
+/* Begins another document; keeps the memory. */
+void json_tape_begin(struct json_tape *t);
+
+/*
+ * Reads on in the text (p, n), which begins with what earlier calls were given (it may have moved).
+ * `complete`: all of it is there. Reads about `budget` bytes at most and then says MORE, as when
+ * the text ends too early; the caller compares t->pos. BAD, DEEP and LIMIT (too many values, or no
+ * memory) are final.
+ */
+enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n, bool complete,
+                                    size_t budget);
+
+static inline const struct json_val *json_root(const struct json_tape *t)
+{
+    return t->v;
+}
+
+/* k: each key of object `obj`, v: its value. */
+#define JSON_MEMBERS(t, obj, k, val)                                                               \
+    for (const struct json_val *k = (obj) + 1, *val = k + 1; k < (t)->v + (obj)->next;             \
+         k = (t)->v + val->next, val = k + 1)
+#define JSON_ELEMENTS(t, arr, val)                                                                 \
+    for (const struct json_val *val = (arr) + 1; val < (t)->v + (arr)->next;                       \
+         val = (t)->v + val->next)
+
+/* A string's inside; empty for NULL and what is no string. */
+static inline struct jstr json_text(const struct json_tape *t, const struct json_val *v)
+{
+    return v && v->type == JSON_STRING ? (struct jstr){t->text + v->at, v->n} : JSTR_NONE;
+}
+
+/* Any value as written, a string with its quotes; empty for NULL. */
+static inline struct str json_raw(const struct json_tape *t, const struct json_val *v)
+{
+    bool quoted = v && v->type == JSON_STRING;
+
+    return v ? (struct str){t->text + v->at - quoted, v->n + 2 * (size_t)quoted} : (struct str){0};
+}
+
+static inline bool json_has_type(const struct json_val *v, enum json_type type)
+{
+    return v && v->type == type;
+}
+
+/* The string means the literal. */
+#define json_is(t, v, lit) (json_has_type(v, JSON_STRING) && jstr_is(json_text(t, v), STR(lit)))
+
+/* The value of a member, or NULL: not there, null, or `obj` is no object. The last one of that
+ * name. */
+const struct json_val *json_get(const struct json_tape *t, const struct json_val *obj,
+                                struct str key);
+#define JSON_GET(t, obj, lit) json_get(t, obj, STR(lit))
+
+/* A whole number of at least 0, "7" and 7.0 not included; false otherwise. */
+bool json_u64(const struct json_tape *t, const struct json_val *v, uint64_t *ret);
+
+static inline bool json_true(const struct json_val *v)
+{
+    return v && v->type == JSON_TRUE;
+}

@@ -1,0 +1,48 @@
+#pragma once
+
+/*
+ * Text as it stands inside a JSON string literal: escapes as written, quotes not included. What
+ * passes from one JSON text to another is never decoded and encoded again; what the program itself
+ * decides by is compared by meaning. A type of its own, so that the two cannot be mixed up.
+ */
+
+#include "common/arena.h"
+
+struct jstr {
+    const char *p;
+    size_t n;
+};
+
+/* A literal without anything to escape. */
+#define JSTR(lit) ((struct jstr){(lit), sizeof(lit) - 1})
+#define JSTR_NONE ((struct jstr){0})
+
+/* Written alike; for texts that come from one place. */
+static inline bool jstr_same(struct jstr a, struct jstr b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool jstr_has_escapes(struct jstr j)
+{
+    return j.n && memchr(j.p, '\\', j.n) != NULL;
+}
+
+/* Means `s`, whatever of it is escaped. */
+bool jstr_is(struct jstr j, struct str s);
+
+/* What it means: borrowed from `j` when nothing is escaped, else in the arena. Lone surrogates
+ * become U+FFFD. Empty when the arena failed. */
+struct str jstr_decode(struct jstr j, struct arena *a);
+
+/* `s` as the inside of a literal: borrowed when nothing must be escaped, else in the arena. */
+struct jstr jstr_encode(struct str s, struct arena *a);
+
+/* Nothing but blanks (or nothing at all), by meaning. */
+bool jstr_is_blank(struct jstr j);
+
+/* Without the blanks at its end, by meaning (" ", \n, \r, \t in either form). */
+struct jstr jstr_trim_end(struct jstr j);
+
+/* One text behind the other; in the arena unless one is empty. */
+struct jstr jstr_join(struct jstr a, struct jstr b, struct arena *arena);
