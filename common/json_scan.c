@@ -80,7 +80,6 @@ static __m128i is_stop16(__m128i v)
 }
 #endif
 
-/* The first byte in [p, end) that ends or escapes a string or may not stand in one, or `end`. */
 static inline const char *string_stop(const char *p, const char *end)
 {
 #ifdef __SSE2__
@@ -102,6 +101,11 @@ static inline const char *string_stop(const char *p, const char *end)
     while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
         p++;
     return p;
+}
+
+const char *json_string_stop(const char *p, const char *end)
+{
+    return string_stop(p, end);
 }
 
 const char *json_string_end(const char *p, const char *end)
@@ -163,8 +167,7 @@ static struct str text_take(struct json_scan *s, const char *p, size_t n)
     return whole.n <= sizeof s->text ? whole : (struct str){0};
 }
 
-/* RFC 8259 section 6. */
-static bool is_number(struct str s)
+bool json_is_number(struct str s)
 {
     const char *p = s.p, *end = s.p + s.n;
     const char *from;
@@ -569,7 +572,7 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
             if (p == end)
                 break;
             text = text_take(s, token, (size_t)(p - token));
-            if (text.n && !is_number(text)) {
+            if (text.n && !json_is_number(text)) {
                 s->state = S_BAD;
                 break;
             }

@@ -119,6 +119,12 @@ static inline struct str json_text_inner(struct str text)
     return text.n >= 2 && text.p[0] == '"' ? (struct str){text.p + 1, text.n - 2} : (struct str){0};
 }
 
+/* The first byte in [p, end) that ends or escapes a string or may not stand in one, or `end`. */
+const char *json_string_stop(const char *p, const char *end);
+
+/* RFC 8259 section 6. */
+bool json_is_number(struct str s);
+
 /* Behind the closing quote of the string literal whose inside begins at p, or NULL. */
 const char *json_string_end(const char *p, const char *end);
 

@@ -46,3 +46,9 @@ struct jstr jstr_trim_end(struct jstr j);
 
 /* One text behind the other; in the arena unless one is empty. */
 struct jstr jstr_join(struct jstr a, struct jstr b, struct arena *arena);
+
+/* With lone surrogates as \ufffd, which any reader takes: borrowed when there are none (F.16). */
+struct jstr jstr_repair(struct jstr j, struct arena *a);
+
+/* Bytes at its end that are the escape of the first half of a surrogate pair: 6 or 0. */
+size_t jstr_half_pair(struct jstr j);

@@ -55,6 +55,7 @@ struct block {
     struct str logprobs;    /* raw */
     struct str raw;         /* opaque: the whole block */
     struct block *inner;    /* tool result: its blocks; reasoning: further summary parts (texts) */
+    struct block *last_inner; /* private */
 };
 
 struct turn {
@@ -128,7 +129,7 @@ struct extra { /* a member no dialect knows */
 /* A tool name that had to be shortened for the upstream, and what the client called it. */
 struct renamed {
     struct renamed *next;
-    struct str sent;      /* plain: the target alphabet needs no escapes */
+    struct jstr sent;     /* the target's alphabet needs no escapes */
     struct jstr original; /* in the arena */
 };
 
@@ -216,4 +217,4 @@ enum effort effort_of_budget(uint64_t tokens);
  */
 struct jstr reasoning_seal(struct arena *a, enum api origin, struct jstr id, struct jstr signature,
                            bool is_redacted);
-bool reasoning_open(struct arena *a, struct block *b, struct jstr sealed);
+bool reasoning_open(struct block *b, struct jstr sealed);

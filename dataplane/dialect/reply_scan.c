@@ -71,6 +71,9 @@ static const struct json_watch usage[] = {
         .key = STR_INIT("usage"), .id = RF_USAGE, JSON_WATCH_CHILDREN(usage)                       \
     }
 
+/* The value of "usage" by itself. */
+static const struct json_watch usage_root = {JSON_WATCH_CHILDREN(usage)};
+
 static const struct json_watch function_members[] = {TEXT("arguments")};
 static const struct json_watch tool_call_members[] = {
     {.key = STR_INIT("function"), JSON_WATCH_CHILDREN(function_members)},
@@ -136,6 +139,28 @@ static const struct {
     {STR_INIT("error"), true, true},
 };
 
+static enum usage_tier tier_of(struct jstr name)
+{
+    return jstr_is(name, STR("priority")) ? TIER_PRIORITY
+           : jstr_is(name, STR("flex"))   ? TIER_FLEX
+           : jstr_is(name, STR("batch"))  ? TIER_BATCH
+                                          : TIER_DEFAULT;
+}
+
+void reply_scan_tier(struct reply_scan *r, struct jstr name)
+{
+    r->tier = (uint8_t)tier_of(name);
+}
+
+void reply_scan_id(struct reply_scan *r, struct jstr id)
+{
+    if (r->response_id_n || !id.n || id.n > REPLY_ID_MAX ||
+        !str_is_printable((struct str){id.p, id.n}))
+        return;
+    r->response_id_n = (uint16_t)id.n;
+    memcpy(r->response_id, id.p, id.n);
+}
+
 static void reply_on_count(struct reply_scan *r, enum usage_count c, const struct json_member *m)
 {
     uint64_t v;
@@ -165,11 +190,8 @@ static void reply_on_member(void *ctx, const struct json_member *m)
         if (m->type != JSON_STRING || r->id.at != r->id.end)
             break;
         r->id = (struct span){m->at, m->end};
-        if (!r->response_id_n && m->text.n > 2 && m->text.n - 2 <= REPLY_ID_MAX &&
-            str_is_printable(m->text)) {
-            r->response_id_n = (uint16_t)(m->text.n - 2);
-            memcpy(r->response_id, m->text.p + 1, r->response_id_n);
-        }
+        if (!r->response_id_n)
+            reply_scan_id(r, (struct jstr){json_text_inner(m->text).p, json_text_inner(m->text).n});
         break;
     case RF_ERROR:
         if (m->type != JSON_NULL && m->type != JSON_FALSE && !str_eq(m->text, STR("\"\"")) &&
@@ -205,10 +227,8 @@ static void reply_on_member(void *ctx, const struct json_member *m)
     case RF_TIER:
         if (m->type != JSON_STRING)
             break; /* null means unchanged */
-        r->tier = json_text_is(m->text, STR("priority")) ? TIER_PRIORITY
-                  : json_text_is(m->text, STR("flex"))   ? TIER_FLEX
-                  : json_text_is(m->text, STR("batch"))  ? TIER_BATCH
-                                                         : TIER_DEFAULT;
+        struct str name = json_text_inner(m->text);
+        reply_scan_tier(r, (struct jstr){name.p, name.n});
         break;
     case RF_SEQUENCE:
         if (num_u64(m->text, &sequence) && sequence < UINT32_MAX)
@@ -236,6 +256,13 @@ void reply_scan_begin(struct reply_scan *r)
     json_scan_init(&r->json, &root, reply_on_member, r);
     r->model = r->id = r->error = (struct span){0};
     r->usage_object = r->choice_seen = r->choices_empty = r->terminal = r->failed = false;
+}
+
+void reply_scan_usage(struct reply_scan *r, struct str usage_json)
+{
+    json_scan_init(&r->json, &usage_root, reply_on_member, r);
+    (void)json_scan_feed(&r->json, usage_json.p,
+                         usage_json.n); /* what cannot be read counts nothing */
 }
 
 enum json_scan_state reply_scan_feed(struct reply_scan *r, const char *p, size_t n)

@@ -11,6 +11,7 @@
 #include "common/gateway/api.h"
 #include "common/gateway/usage.h"
 #include "common/json_scan.h"
+#include "common/jstr.h"
 
 /* Counters as the providers spell them, before they are made disjoint. */
 enum usage_count {
@@ -66,6 +67,15 @@ void reply_scan_begin(struct reply_scan *r);
 
 /* Reads more of the document; JSON_SCAN_BAD is no reason to stop a relay. */
 enum json_scan_state reply_scan_feed(struct reply_scan *r, const char *p, size_t n);
+
+/*
+ * For those who read replies themselves and keep here what the meter wants: the value of a "usage"
+ * member (counters overwrite), the tier that served it, the id of the response (the first one
+ * holds).
+ */
+void reply_scan_usage(struct reply_scan *r, struct str usage_json);
+void reply_scan_tier(struct reply_scan *r, struct jstr name);
+void reply_scan_id(struct reply_scan *r, struct jstr id);
 
 /* Offset of the model name or id being read, of which the bytes fed so far hold the beginning;
  * UINT64_MAX: none. */

@@ -1,0 +1,79 @@
+#include "common/jout.h"
+
+#include "common/json_scan.h"
+
+void jout_lend(struct jout *o, struct str text)
+{
+    struct jout_hole hole = {o->buf->n, text};
+
+    if (o->holes.n / sizeof hole >= JOUT_HOLES) { /* rather a copy than too many pieces */
+        jout_raw(o, text);
+        return;
+    }
+    if (!buf_add(o->pool, &o->holes, (const char *)&hole, sizeof hole)) {
+        o->failed = true;
+        return;
+    }
+    o->lent += text.n;
+}
+
+void jout_escaped(struct jout *o, struct str s)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char *p = s.p, *end = s.p + s.n;
+
+    while (p < end) {
+        const char *stop = json_string_stop(p, end);
+        jout_raw(o, (struct str){p, (size_t)(stop - p)});
+        if (stop == end)
+            break;
+        unsigned char c = (unsigned char)*stop;
+        char esc[6] = {'\\', (char)c, '0', '0', hex[c >> 4], hex[c & 15]};
+        size_t n = 2;
+        if (c == '\n')
+            esc[1] = 'n';
+        else if (c == '\r')
+            esc[1] = 'r';
+        else if (c == '\t')
+            esc[1] = 't';
+        else if (c < 0x20) {
+            esc[1] = 'u';
+            n = 6;
+        }
+        jout_raw(o, (struct str){esc, n});
+        p = stop + 1;
+    }
+}
+
+void jout_quote(struct jout *o, struct str s)
+{
+    jout_lit(o, "\"");
+    jout_escaped(o, s);
+    jout_lit(o, "\"");
+}
+
+void jout_unescaped(struct jout *o, struct jstr j)
+{
+    size_t want;
+
+    if (!jstr_has_escapes(j)) {
+        jout_raw(o, (struct str){j.p, j.n});
+        return;
+    }
+    if (!size_add(o->buf->n, j.n, &want) || !buf_reserve(o->pool, o->buf, want)) {
+        o->failed = true;
+        return;
+    }
+    size_t n = json_unescape(o->buf->p + o->buf->n, (struct str){j.p, j.n});
+    if (n == SIZE_MAX)
+        o->failed = true;
+    else
+        o->buf->n += n;
+}
+
+void jout_u64(struct jout *o, uint64_t v)
+{
+    char digits[20];
+
+    jout_raw(o, (struct str){digits, num_put_u64(digits, v)});
+}

@@ -1,0 +1,361 @@
+/* Building the neutral form, and the rules every dialect shares. */
+
+#include "dialect/neutral.h"
+
+#include "common/num.h"
+
+bool fault_set(struct fault *f, struct arena *a, enum client_error error, const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    f->error = error;
+    f->detail = arena_str(a, (struct str){text, MIN((size_t)MAX(n, 0), sizeof text - 1)});
+    return false;
+}
+
+struct turn *neutral_turn(struct neutral *n, enum role role)
+{
+    struct turn *t = arena_zalloc(n->arena, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->role = (uint8_t)role;
+    if (n->last)
+        n->last->next = t;
+    else
+        n->first = t;
+    n->last = t;
+    return t;
+}
+
+static struct block *block_new(struct neutral *n, enum block_kind kind)
+{
+    struct block *b = arena_zalloc(n->arena, sizeof *b);
+
+    if (b) {
+        b->kind = (uint8_t)kind;
+        b->origin = (uint8_t)n->from;
+    }
+    return b;
+}
+
+struct block *neutral_block(struct neutral *n, struct turn *t, enum block_kind kind)
+{
+    struct block *b = t ? block_new(n, kind) : NULL;
+
+    if (!b)
+        return NULL;
+    if (t->last)
+        t->last->next = b;
+    else
+        t->first = b;
+    t->last = b;
+    return b;
+}
+
+struct block *neutral_inner(struct neutral *n, struct block *of, enum block_kind kind)
+{
+    struct block *b = of ? block_new(n, kind) : NULL;
+
+    if (!b)
+        return NULL;
+    if (of->last_inner)
+        of->last_inner->next = b;
+    else
+        of->inner = b;
+    of->last_inner = b;
+    return b;
+}
+
+struct tool *neutral_tool(struct neutral *n, enum tool_kind kind)
+{
+    struct tool *t = arena_zalloc(n->arena, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->kind = (uint8_t)kind;
+    t->origin = (uint8_t)n->from;
+    if (n->last_tool)
+        n->last_tool->next = t;
+    else
+        n->tools = t;
+    n->last_tool = t;
+    return t;
+}
+
+void neutral_extra(struct neutral *n, struct jstr key, struct str value)
+{
+    struct extra *e = arena_zalloc(n->arena, sizeof *e);
+
+    if (!e)
+        return;
+    e->key = key;
+    e->value = value;
+    e->next = n->extras;
+    n->extras = e;
+}
+
+/* --- ids and names ------------------------------------------------------------------------------
+ */
+
+static bool is_word_byte(char c)
+{
+    char lower = char_lower(c);
+
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+static bool is_word(struct jstr j, size_t max)
+{
+    if (!j.n || j.n > max)
+        return false;
+    for (size_t i = 0; i < j.n; i++)
+        if (!is_word_byte(j.p[i]))
+            return false;
+    return true;
+}
+
+/* FNV-1a, finished as splitmix64 does: the same at every gateway, not meant against malice. */
+static uint64_t hash64(struct jstr j)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < j.n; i++)
+        h = (h ^ (unsigned char)j.p[i]) * UINT64_C(0x100000001b3);
+    h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return h ^ (h >> 31);
+}
+
+/* What of it is legal, cut to make room, and a hash of all of it. */
+static struct jstr word_of(struct neutral *n, struct jstr j, size_t max)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint64_t h = hash64(j);
+    char *out = arena_alloc(n->arena, max);
+    size_t at = 0;
+
+    if (!out)
+        return JSTR_NONE;
+    for (size_t i = 0; i < j.n && at < max - 17; i++)
+        if (is_word_byte(j.p[i]))
+            out[at++] = j.p[i];
+    out[at++] = '_';
+    for (unsigned i = 0; i < 16; i++, h <<= 4)
+        out[at++] = hex[h >> 60];
+    return (struct jstr){out, at};
+}
+
+struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max)
+{
+    return is_word(id, max) ? id : word_of(n, id, max);
+}
+
+struct jstr neutral_tool_name(struct neutral *n, struct jstr name, size_t max)
+{
+    if (is_word(name, max))
+        return name;
+    struct jstr sent = word_of(n, name, max);
+    for (struct renamed *r = n->renamed; r; r = r->next)
+        if (jstr_same(r->sent, sent))
+            return r->sent;
+    struct renamed *r = arena_zalloc(n->arena, sizeof *r);
+    char *copy = arena_alloc(n->arena, name.n);
+    if (!r || !copy)
+        return JSTR_NONE;
+    memcpy(copy, name.p, name.n);
+    r->sent = sent;
+    r->original = (struct jstr){copy, name.n};
+    r->next = n->renamed;
+    n->renamed = r;
+    return sent;
+}
+
+struct jstr neutral_original_name(const struct neutral *n, struct jstr name)
+{
+    for (const struct renamed *r = n->renamed; r; r = r->next)
+        if (jstr_same(r->sent, name))
+            return r->original;
+    return name;
+}
+
+/* --- media ---------------------------------------------------------------------------------------
+ */
+
+enum { REWRITE_MAX = 1024 * 1024 }; /* of base64 that is mended byte by byte */
+
+struct jstr media_sniff(struct jstr base64)
+{
+    static const struct {
+        struct jstr begins, type;
+    } magic[] = {
+        {{"/9j/", 4}, {"image/jpeg", 10}},   {{"iVBORw0KGgo", 11}, {"image/png", 9}},
+        {{"R0lGODdh", 8}, {"image/gif", 9}}, {{"R0lGODlh", 8}, {"image/gif", 9}},
+        {{"UklGR", 5}, {"image/webp", 10}},  {{"JVBERi", 6}, {"application/pdf", 15}},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(magic); i++)
+        if (base64.n >= magic[i].begins.n &&
+            memcmp(base64.p, magic[i].begins.p, magic[i].begins.n) == 0)
+            return magic[i].type;
+    return JSTR_NONE;
+}
+
+static bool has_byte(struct jstr j, char c)
+{
+    return j.n && memchr(j.p, c, j.n);
+}
+
+/*
+ * Base64 as every provider takes it: the URL alphabet and line breaks mended, padding added. "\/"
+ * of some writers stays: it is the same in any JSON text. False: something else, or too much to
+ * mend.
+ */
+static bool base64_mend(struct neutral *n, struct jstr *data)
+{
+    bool url = has_byte(*data, '-') || has_byte(*data, '_');
+    bool escapes = has_byte(*data, '\\'), blanks = has_byte(*data, ' ');
+    size_t at = 0;
+
+    if (!url && !escapes && !blanks && data->n % 4 == 0)
+        return data->n != 0;
+    if (data->n > REWRITE_MAX)
+        return !url && !blanks;
+    struct str plain = jstr_decode(*data, n->arena);
+    char *out = arena_alloc(n->arena, plain.n + 3);
+    if (!out)
+        return true; /* the arena says so */
+    for (size_t i = 0; i < plain.n; i++) {
+        char c = plain.p[i];
+        if (c == '\n' || c == '\r' || c == ' ' || c == '\t')
+            continue;
+        c = c == '-' ? '+' : c == '_' ? '/' : c;
+        if ((!is_word_byte(c) && c != '+' && c != '/' && c != '='))
+            return false;
+        out[at++] = c;
+    }
+    while (at % 4)
+        out[at++] = '=';
+    *data = (struct jstr){out, at};
+    return at != 0;
+}
+
+static bool starts_plain(struct jstr j, struct str s)
+{
+    return j.n >= s.n && str_ieq((struct str){j.p, s.n}, s);
+}
+
+bool neutral_data_url(struct neutral *n, struct block *b, struct jstr url)
+{
+    enum { HEAD_MAX = 256 };
+    struct str head, params, type;
+    size_t comma;
+
+    b->source = MEDIA_URL;
+    b->text = url;
+    if (!starts_plain(url, STR("data:")))
+        return true;
+    head = (struct str){url.p + 5, MIN(url.n - 5, (size_t)HEAD_MAX)};
+    comma = str_find(head, STR(","));
+    if (comma == SIZE_MAX)
+        return false;
+    head.n = comma;
+    /* "image\/png" of some writers */
+    struct str plain = jstr_decode((struct jstr){head.p, head.n}, n->arena);
+    str_cut(plain, ';', &type, &params);
+    if (!str_ends(params, STR("base64")))
+        return false;
+    b->source = MEDIA_BASE64;
+    b->text = (struct jstr){url.p + 5 + comma + 1, url.n - 5 - comma - 1};
+    if (!base64_mend(n, &b->text))
+        return false;
+    struct jstr sniffed = media_sniff(b->text);
+    if (str_ieq(type, STR("image/jpg")))
+        type = STR("image/jpeg");
+    b->media_type = (struct jstr){type.p, type.n};
+    /* what the bytes say counts, where the type is missing or is another image's */
+    if (sniffed.n && (!type.n || (str_starts(type, STR("image/")) && sniffed.p[0] == 'i')))
+        b->media_type = sniffed;
+    return true;
+}
+
+/* --- effort
+ * ---------------------------------------------------------------------------------------- */
+
+static const struct {
+    struct str name;
+    uint64_t budget;
+} efforts[] = {
+    [EFFORT_UNSET] = {STR_INIT(""), 0},
+    [EFFORT_NONE] = {STR_INIT("none"), 0},
+    [EFFORT_MINIMAL] = {STR_INIT("minimal"), 1024},
+    [EFFORT_LOW] = {STR_INIT("low"), 1024},
+    [EFFORT_MEDIUM] = {STR_INIT("medium"), 2048},
+    [EFFORT_HIGH] = {STR_INIT("high"), 4096},
+    [EFFORT_XHIGH] = {STR_INIT("xhigh"), 8192},
+    [EFFORT_MAX] = {STR_INIT("max"), 16384},
+};
+
+enum effort effort_of(struct jstr name)
+{
+    for (size_t i = 1; i < ARRAY_LEN(efforts); i++)
+        if (jstr_is(name, efforts[i].name))
+            return (enum effort)i;
+    return EFFORT_UNSET;
+}
+
+struct str effort_name(enum effort e)
+{
+    return efforts[e].name;
+}
+
+uint64_t effort_budget(enum effort e)
+{
+    return efforts[e].budget;
+}
+
+enum effort effort_of_budget(uint64_t tokens)
+{
+    return tokens < 2000 ? EFFORT_LOW : tokens < 8000 ? EFFORT_MEDIUM : EFFORT_HIGH;
+}
+
+/* --- sealed reasoning
+ * ------------------------------------------------------------------------------ */
+
+/* weir1.<origin>.<1: redacted>.<bytes of id>.<id><signature>; nothing in it needs an escape that
+ * was not there. */
+static const struct str seal = STR_INIT("weir1.");
+
+struct jstr reasoning_seal(struct arena *a, enum api origin, struct jstr id, struct jstr signature,
+                           bool is_redacted)
+{
+    struct str s =
+        arena_printf(a, STR_FMT "%u.%u.%zu." STR_FMT STR_FMT, STR_ARG(seal), (unsigned)origin,
+                     (unsigned)is_redacted, id.n, STR_ARG(id), STR_ARG(signature));
+
+    return (struct jstr){s.p, s.n};
+}
+
+bool reasoning_open(struct block *b, struct jstr sealed)
+{
+    struct str s = {sealed.p, sealed.n}, part[3];
+    uint32_t v[3];
+
+    if (!str_starts(s, seal))
+        return false;
+    s = str_from(s, seal.n);
+    for (unsigned i = 0; i < 3; i++)
+        if (!str_cut(s, '.', &part[i], &s) || !num_u32(part[i], &v[i]))
+            return false;
+    if (v[0] >= API_COUNT || v[1] > 1 || v[2] > s.n)
+        return false;
+    b->origin = (uint8_t)v[0];
+    b->is_redacted = v[1];
+    b->id = (struct jstr){s.p, v[2]};
+    b->signature = (struct jstr){s.p + v[2], s.n - v[2]};
+    return true;
+}
