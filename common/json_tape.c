@@ -7,9 +7,6 @@
 
 enum tape_state { T_VALUE, T_VALUE_OR_END, T_KEY, T_KEY_OR_END, T_COLON, T_COMMA_OR_END, T_END };
 
-/* What a token came to. */
-enum token { TOKEN_OK, TOKEN_CUT, TOKEN_BAD, TOKEN_FULL };
-
 void json_tape_init(struct json_tape *t, struct bufpool *pool)
 {
     memset(t, 0, offsetof(struct json_tape, open));
@@ -22,13 +19,6 @@ void json_tape_deinit(struct json_tape *t)
         buf_free(t->pool, &t->mem);
     t->v = NULL;
     t->n = 0;
-}
-
-void json_tape_begin(struct json_tape *t)
-{
-    t->n = t->depth = 0;
-    t->pos = t->resume = 0;
-    t->state = T_VALUE;
 }
 
 static __attribute__((noinline)) bool tape_grow(struct json_tape *t)
@@ -60,55 +50,42 @@ static bool is_hex(char c)
     return (c >= '0' && c <= '9') || (char_lower(c) >= 'a' && char_lower(c) <= 'f');
 }
 
-/* Bytes of the escape at p (a backslash), 0 when it is none, SIZE_MAX when it is cut off. */
+/* Bytes of the escape at p (a backslash); 0: it is none. */
 static size_t escape_length(const char *p, const char *end)
 {
     if (end - p < 2)
-        return SIZE_MAX;
+        return 0;
     if (p[1] != 'u')
-        return strchr("\"\\/bfnrt", p[1]) && p[1] ? 2 : 0;
-    for (unsigned i = 2; i < 6; i++) {
-        if (p + i == end)
-            return SIZE_MAX;
+        return p[1] && strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
+    if (end - p < 6)
+        return 0;
+    for (unsigned i = 2; i < 6; i++)
         if (!is_hex(p[i]))
             return 0;
-    }
     return 6;
 }
 
 /* The string whose opening quote is at t->pos. */
-static enum token read_string(struct json_tape *t, const char *text, size_t n)
+static enum json_tape_state read_string(struct json_tape *t, size_t n)
 {
-    const char *end = text + n, *p = text + MAX(t->resume, t->pos + 1);
-    bool escaped = t->resume && t->resume_escaped;
+    const char *from = t->text + t->pos + 1, *end = t->text + n, *p = from;
+    bool escaped = false;
+    size_t length;
 
-    for (;;) {
-        p = json_string_stop(p, end);
-        if (p == end)
-            break;
-        if (*p == '"') {
-            struct json_val *v =
-                tape_add(t, JSON_STRING, t->pos + 1, (size_t)(p - text) - t->pos - 1);
-            if (!v)
-                return TOKEN_FULL;
-            v->escaped = escaped;
-            t->pos = (size_t)(p - text) + 1;
-            t->resume = 0;
-            return TOKEN_OK;
-        }
-        if (*p != '\\')
-            return TOKEN_BAD;
-        size_t length = escape_length(p, end);
-        if (!length)
-            return TOKEN_BAD;
-        if (length == SIZE_MAX)
-            break;
+    while ((p = json_string_stop(p, end)) < end && *p == '\\') {
+        if (!(length = escape_length(p, end)))
+            return JSON_TAPE_BAD;
         escaped = true;
         p += length;
     }
-    t->resume = (size_t)(p - text);
-    t->resume_escaped = escaped;
-    return TOKEN_CUT;
+    if (p == end || *p != '"')
+        return JSON_TAPE_BAD;
+    struct json_val *v = tape_add(t, JSON_STRING, t->pos + 1, (size_t)(p - from));
+    if (!v)
+        return JSON_TAPE_LIMIT;
+    v->escaped = escaped;
+    t->pos = (size_t)(p - t->text) + 1;
+    return JSON_TAPE_DONE;
 }
 
 static bool ends_scalar(char c)
@@ -116,33 +93,26 @@ static bool ends_scalar(char c)
     return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* A number or literal; at the end of an incomplete text it may go on. */
-static enum token read_scalar(struct json_tape *t, const char *text, size_t n, bool complete)
+static enum json_tape_state read_scalar(struct json_tape *t, size_t n)
 {
-    enum { SCALAR_MAX = 4096 };
-    size_t at = t->pos, end = at;
-    enum json_type type;
+    size_t end = t->pos;
+    enum json_type type = JSON_NUMBER;
 
-    while (end < n && !ends_scalar(text[end]))
-        if (++end - at > SCALAR_MAX)
-            return TOKEN_BAD;
-    if (end == n && !complete)
-        return TOKEN_CUT;
-    struct str s = {text + at, end - at};
+    while (end < n && !ends_scalar(t->text[end]))
+        end++;
+    struct str s = {t->text + t->pos, end - t->pos};
     if (str_eq(s, STR("true")))
         type = JSON_TRUE;
     else if (str_eq(s, STR("false")))
         type = JSON_FALSE;
     else if (str_eq(s, STR("null")))
         type = JSON_NULL;
-    else if (json_is_number(s))
-        type = JSON_NUMBER;
-    else
-        return TOKEN_BAD;
-    if (!tape_add(t, type, at, s.n))
-        return TOKEN_FULL;
+    else if (!json_is_number(s))
+        return JSON_TAPE_BAD;
+    if (!tape_add(t, type, t->pos, s.n))
+        return JSON_TAPE_LIMIT;
     t->pos = end;
-    return TOKEN_OK;
+    return JSON_TAPE_DONE;
 }
 
 static void value_done(struct json_tape *t)
@@ -165,10 +135,10 @@ static enum json_tape_state open_container(struct json_tape *t, bool object)
     t->depth++;
     t->pos++;
     t->state = object ? T_KEY_OR_END : T_VALUE_OR_END;
-    return JSON_TAPE_MORE;
+    return JSON_TAPE_DONE;
 }
 
-static void close_container(struct json_tape *t)
+static enum json_tape_state close_container(struct json_tape *t)
 {
     struct json_val *v = &t->v[t->open[--t->depth]];
 
@@ -176,98 +146,69 @@ static void close_container(struct json_tape *t)
     v->n = (uint32_t)(t->pos - v->at);
     v->next = t->n;
     value_done(t);
+    return JSON_TAPE_DONE;
 }
 
-static enum json_tape_state from_token(enum token token)
+static enum json_tape_state read_value(struct json_tape *t, char c, size_t n)
 {
-    return token == TOKEN_BAD    ? JSON_TAPE_BAD
-           : token == TOKEN_FULL ? JSON_TAPE_LIMIT
-                                 : JSON_TAPE_MORE;
+    if (c == '{' || c == '[')
+        return open_container(t, c == '{');
+    enum json_tape_state s = c == '"' ? read_string(t, n) : read_scalar(t, n);
+    value_done(t);
+    return s;
 }
 
-/* One token; MORE with t->pos unmoved when it is cut off. */
-static enum json_tape_state step(struct json_tape *t, const char *text, size_t n, bool complete)
+/* One token that begins with c. */
+static enum json_tape_state step(struct json_tape *t, char c, size_t n)
 {
-    char c = text[t->pos];
-    enum token token;
-
     switch ((enum tape_state)t->state) {
     case T_VALUE_OR_END:
-        if (c == ']') {
-            close_container(t);
-            return JSON_TAPE_MORE;
-        }
+        if (c == ']')
+            return close_container(t);
         FALLTHROUGH;
     case T_VALUE:
-        if (c == '{' || c == '[')
-            return open_container(t, c == '{');
-        token = c == '"' ? read_string(t, text, n) : read_scalar(t, text, n, complete);
-        if (token == TOKEN_OK)
-            value_done(t);
-        return from_token(token);
+        return read_value(t, c, n);
     case T_KEY_OR_END:
-        if (c == '}') {
-            close_container(t);
-            return JSON_TAPE_MORE;
-        }
+        if (c == '}')
+            return close_container(t);
         FALLTHROUGH;
     case T_KEY:
-        if (c != '"')
-            return JSON_TAPE_BAD;
-        token = read_string(t, text, n);
-        if (token == TOKEN_OK)
-            t->state = T_COLON;
-        return from_token(token);
+        t->state = T_COLON;
+        return c == '"' ? read_string(t, n) : JSON_TAPE_BAD;
     case T_COLON:
-        if (c != ':')
-            return JSON_TAPE_BAD;
         t->pos++;
         t->state = T_VALUE;
-        return JSON_TAPE_MORE;
+        return c == ':' ? JSON_TAPE_DONE : JSON_TAPE_BAD;
     case T_COMMA_OR_END:
-        if (c == ',') {
-            t->pos++;
-            t->state = in_object(t) ? T_KEY : T_VALUE;
-        } else if (c == (in_object(t) ? '}' : ']')) {
-            close_container(t);
-        } else {
-            return JSON_TAPE_BAD;
-        }
-        return JSON_TAPE_MORE;
+        if (c == (in_object(t) ? '}' : ']'))
+            return close_container(t);
+        t->pos++;
+        t->state = in_object(t) ? T_KEY : T_VALUE;
+        return c == ',' ? JSON_TAPE_DONE : JSON_TAPE_BAD;
     case T_END:
         break;
     }
     return JSON_TAPE_BAD;
 }
 
-enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n, bool complete,
-                                    size_t budget)
+enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n)
 {
-    size_t from = MAX(t->pos, t->resume);
-    size_t stop = n - MIN(from, n) > budget ? from + budget : n;
+    enum json_tape_state s = JSON_TAPE_DONE;
 
     t->text = p;
+    t->n = t->depth = 0;
+    t->pos = 0;
+    t->state = T_VALUE;
     if (n > UINT32_MAX)
         return JSON_TAPE_LIMIT;
-    while (t->pos < n) {
+    while (t->pos < n && s == JSON_TAPE_DONE) {
         char c = p[t->pos];
-        if (c == ' ' || c == '\n' || c == '\r' || c == '\t') {
+        if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
             t->pos++;
-            continue;
-        }
-        size_t at = t->pos;
-        if (UNLIKELY(at >= stop))
-            return JSON_TAPE_MORE;
-        /* a string is read up to `stop` at first and on from there, so that it costs a slice too */
-        enum json_tape_state s = step(t, p, t->resume || c == '"' ? stop : n, complete);
-        if (s != JSON_TAPE_MORE)
-            return s;
-        if (t->pos == at) /* cut off */
-            return stop < n || !complete ? JSON_TAPE_MORE : JSON_TAPE_BAD;
+        else
+            s = step(t, c, n);
     }
-    if (t->state == T_END)
-        return complete ? JSON_TAPE_DONE : JSON_TAPE_MORE;
-    return complete ? JSON_TAPE_BAD : JSON_TAPE_MORE;
+    return s == JSON_TAPE_DONE && t->state != T_END ? JSON_TAPE_BAD : s;
 }
 
 const struct json_val *json_get(const struct json_tape *t, const struct json_val *obj,

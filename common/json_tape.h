@@ -4,14 +4,14 @@
  * A JSON document read into a flat list of its values in the order they are written: the tree
  * without pointers. Values are spans of the text, which stays the caller's and must not move while
  * they are used. Strict (RFC 8259), iterative, bounded: JSON_TAPE_DEPTH levels, JSON_TAPE_VALUES
- * values. Resumable, so that a large document costs the loop a slice at a time.
+ * values, which also bounds how long a document keeps the loop.
  */
 
 #include "common/bufpool.h"
 #include "common/json_scan.h"
 #include "common/jstr.h"
 
-enum { JSON_TAPE_DEPTH = 128, JSON_TAPE_VALUES = 256 * 1024 };
+enum { JSON_TAPE_DEPTH = 128, JSON_TAPE_VALUES = 128 * 1024 };
 
 struct json_val {
     uint32_t at, n; /* in the text: of a string its inside, of anything else all of it */
@@ -21,25 +21,17 @@ struct json_val {
     uint16_t reserved;
 };
 
-enum json_tape_state {
-    JSON_TAPE_MORE,
-    JSON_TAPE_DONE,
-    JSON_TAPE_BAD,
-    JSON_TAPE_DEEP,
-    JSON_TAPE_LIMIT
-};
+enum json_tape_state { JSON_TAPE_DONE, JSON_TAPE_BAD, JSON_TAPE_DEEP, JSON_TAPE_LIMIT };
 
 struct json_tape {
     const char *text;
     struct json_val *v; /* v[0] is the document; an object's members are key, value, key, value */
     uint32_t n;
-    size_t pos; /* bytes read */
     /* private */
+    size_t pos;
     struct bufpool *pool;
     struct buf mem;
-    size_t resume; /* where inside an unfinished string it goes on */
     uint8_t state;
-    bool resume_escaped;
     unsigned depth;
     uint32_t open[JSON_TAPE_DEPTH];
 };
@@ -49,17 +41,8 @@ struct json_tape {
 void json_tape_init(struct json_tape *t, struct bufpool *pool);
 void json_tape_deinit(struct json_tape *t);
 
-/* Begins another document; keeps the memory. */
-void json_tape_begin(struct json_tape *t);
-
-/*
- * Reads on in the text (p, n), which begins with what earlier calls were given (it may have moved).
- * `complete`: all of it is there. Reads about `budget` bytes at most and then says MORE, as when
- * the text ends too early; the caller compares t->pos. BAD, DEEP and LIMIT (too many values, or no
- * memory) are final.
- */
-enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n, bool complete,
-                                    size_t budget);
+/* Reads a document; keeps the memory of the one before. LIMIT: too many values, or no memory. */
+enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n);
 
 static inline const struct json_val *json_root(const struct json_tape *t)
 {

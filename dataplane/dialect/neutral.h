@@ -45,16 +45,22 @@ struct block {
                          media (base64 without a data: prefix, alphabet checked) */
     struct jstr id;   /* of a call, and of the call a result answers; item id of reasoning */
     struct jstr name; /* of a called tool; file name or title of a document */
-    struct jstr signature;  /* reasoning: what its origin wants back unchanged */
-    struct jstr media_type; /* "image/png"; audio: "wav" */
-    struct jstr detail;     /* of an image */
-    struct jstr arguments;  /* tool call: JSON as text, as chat and Responses write it */
-    struct str input;       /* ... or as the object itself, as Messages does; one of the two */
-    struct str citations;   /* text, document: as its origin writes them */
-    struct str cache;       /* cache_control, raw; chat's prompt_cache_breakpoint is one */
-    struct str logprobs;    /* raw */
-    struct str raw;         /* opaque: the whole block */
-    struct block *inner;    /* tool result: its blocks; reasoning: further summary parts (texts) */
+    union {           /* by kind */
+        struct jstr signature;     /* reasoning: what its origin wants back unchanged */
+        struct {                   /* tool call: one of the two */
+            struct jstr arguments; /* JSON as text, as chat and Responses write it */
+            struct str input;      /* the object itself, as Messages does */
+        };
+        struct {                    /* image, document, audio */
+            struct jstr media_type; /* "image/png"; audio: "wav" */
+            struct jstr detail;     /* of an image */
+        };
+        struct str logprobs; /* text: raw */
+        struct str raw;      /* opaque: the whole block */
+    };
+    struct str citations; /* text, document: as its origin writes them */
+    struct str cache;     /* cache_control, raw; chat's prompt_cache_breakpoint is one */
+    struct block *inner;  /* tool result: its blocks; reasoning: further summary parts (texts) */
     struct block *last_inner; /* private */
 };
 

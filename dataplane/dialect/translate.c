@@ -1,0 +1,241 @@
+/* The way through: which dialect reads, which writes, and what memory each step may keep. */
+
+#include "dialect/translate.h"
+
+/* What reading a body may take: a block and its turn for the smallest message, many times over. */
+enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
+
+static const struct dialect_ops *const dialects[API_COUNT] = {
+    [API_CHAT] = &openai_chat,
+    [API_COMPLETIONS] = &openai_completions,
+    [API_MESSAGES] = &anthropic_messages,
+    [API_RESPONSES] = &openai_responses,
+};
+
+const struct dialect_ops *dialect_of(enum api api)
+{
+    return dialects[api];
+}
+
+void translate_init(struct translate *t, enum api client, enum api upstream, struct bufpool *pool,
+                    struct arena_pool *blocks, struct arena *arena)
+{
+    memset(t, 0, sizeof *t);
+    t->client = dialect_of(client);
+    t->upstream = dialect_of(upstream);
+    t->arena = arena;
+    t->request.from = client;
+    t->fault.error = CLIENT_ERRORS;
+    arena_init(&t->request_arena, blocks, 0);
+    t->request.arena = &t->request_arena;
+    json_tape_init(&t->tape, pool);
+    t->out = jout_init(pool, NULL);
+}
+
+static void reply_end(struct translate *t)
+{
+    if (!t->replying)
+        return;
+    t->replying = false;
+    t->upstream->reader_deinit(t->reader);
+    t->client->writer_deinit(t->writer);
+    sse_deinit(&t->sse);
+}
+
+void translate_deinit(struct translate *t)
+{
+    if (!t->client)
+        return;
+    reply_end(t);
+    json_tape_deinit(&t->tape);
+    jout_deinit(&t->out);
+    arena_reset(&t->request_arena);
+}
+
+/* The arena's failure is the reason nobody else gave. */
+static bool request_ok(struct translate *t, bool ok)
+{
+    if (!arena_ok(&t->request_arena) || (!ok && t->fault.error == CLIENT_ERRORS)) {
+        t->fault = (struct fault){.error = ERROR_OVERLOADED};
+        return false;
+    }
+    return ok;
+}
+
+bool translate_read(struct translate *t, struct str body)
+{
+    enum json_tape_state s = json_tape_read(&t->tape, body.p, body.n);
+
+    t->request_arena.ceiling = REQUEST_ARENA_FLOOR + REQUEST_ARENA_PER_BYTE * body.n;
+    if (s != JSON_TAPE_DONE || json_root(&t->tape)->type != JSON_OBJECT) {
+        t->fault.error = s == JSON_TAPE_DEEP    ? ERROR_DEEP_JSON
+                         : s == JSON_TAPE_LIMIT ? ERROR_TOO_MANY_FIELDS
+                                                : ERROR_BAD_JSON;
+        return false;
+    }
+    bool ok = request_ok(t, t->client->request_read(&t->request, &t->tape, &t->fault));
+    json_tape_deinit(&t->tape); /* a large one is not kept beside what is written from it */
+    return ok;
+}
+
+bool translate_write(struct translate *t, struct jout *o, const struct upstream_model *m)
+{
+    return request_ok(t, t->upstream->request_write(o, &t->request, m, &t->fault) && !o->failed);
+}
+
+/* --- the reply ----------------------------------------------------------------------------------
+ */
+
+/* The texts of an error outlive the event they came with. */
+static void keep_error(struct translate *t, const struct error_facts *f)
+{
+    t->error = *f;
+    t->error.message = arena_str(t->arena, f->message);
+    t->error.type = arena_str(t->arena, f->type);
+    t->error.param = arena_str(t->arena, f->param);
+    t->error.provider_code = arena_str(t->arena, f->provider_code);
+}
+
+static void on_event(void *ctx, const struct event *e)
+{
+    struct translate *t = ctx;
+    size_t from = t->out.buf->n;
+
+    if (t->done || t->failed)
+        return;
+    if (e->kind == EVENT_ERROR) {
+        t->failed = true;
+        t->first_failed = !t->written;
+        keep_error(t, e->error);
+        if (t->first_failed)
+            return;
+    }
+    t->done = e->kind == EVENT_END;
+    t->client->write(t->writer, e);
+    t->written |= t->out.buf->n != from;
+}
+
+static bool on_sse(void *ctx, struct str name, struct str data)
+{
+    struct translate *t = ctx;
+
+    t->events++;
+    if (t->read_done)
+        return true;
+    if (str_eq(data, STR("[DONE]"))) {
+        t->read_done = true;
+        (void)t->upstream->reader_end(t->reader, true); /* t->done says how it ended */
+        return true;
+    }
+    if (json_tape_read(&t->tape, data.p, data.n) != JSON_TAPE_DONE)
+        return false;
+    t->upstream->read_event(t->reader, name, &t->tape);
+    return true;
+}
+
+/* What the reply will ask of the request, beyond what its reader and writer copied themselves. */
+static void keep_names(struct translate *t)
+{
+    struct renamed *kept = NULL;
+
+    for (const struct renamed *r = t->request.renamed; r; r = r->next) {
+        struct renamed *copy = arena_zalloc(t->arena, sizeof *copy);
+        if (!copy)
+            return;
+        struct str sent = arena_str(t->arena, (struct str){r->sent.p, r->sent.n});
+        struct str original = arena_str(t->arena, (struct str){r->original.p, r->original.n});
+        *copy = (struct renamed){kept, {sent.p, sent.n}, {original.p, original.n}};
+        kept = copy;
+    }
+    t->request.renamed = kept;
+}
+
+bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
+{
+    struct reader_env re = {
+        .emit = on_event,
+        .ctx = t,
+        .pool = t->out.pool,
+        .arena = t->arena,
+        .scan = r->scan,
+        .request = &t->request,
+    };
+    struct writer_env we = {
+        .out = &t->out,
+        .arena = t->arena,
+        .request = &t->request,
+        .model = r->model,
+        .now_s = r->now_s,
+        .seed = {r->seed[0], r->seed[1]},
+        .response_id = r->response_id,
+        .stream = r->stream,
+    };
+
+    reply_end(t);
+    t->reader = arena_zalloc(t->arena, t->upstream->reader_size);
+    t->writer = arena_zalloc(t->arena, t->client->writer_size);
+    keep_names(t);
+    if (!arena_ok(t->arena))
+        return false;
+    t->events = 0;
+    t->done = t->failed = t->first_failed = t->read_done = t->written = false;
+    t->upstream->reader_init(t->reader, &re);
+    t->client->writer_init(t->writer, &we);
+    sse_init(&t->sse, t->out.pool, on_sse, t);
+    t->replying = true;
+    return arena_ok(t->arena);
+}
+
+void translate_forget(struct translate *t)
+{
+    arena_reset(&t->request_arena);
+    t->request = (struct neutral){
+        .arena = &t->request_arena,
+        .from = t->request.from,
+        .stream = t->request.stream,
+        .include_usage = t->request.include_usage,
+        .emulates_schema = t->request.emulates_schema,
+        .renamed = t->request.renamed,
+    };
+}
+
+static bool reply_ok(struct translate *t, bool ok)
+{
+    return ok && !t->out.failed && arena_ok(t->arena);
+}
+
+bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out)
+{
+    t->out.buf = out;
+    return reply_ok(t, sse_feed(&t->sse, p, n));
+}
+
+bool translate_events_end(struct translate *t, struct buf *out)
+{
+    t->out.buf = out;
+    bool ok = sse_end(&t->sse);
+    if (ok && !t->read_done) {
+        t->read_done = true;
+        (void)t->upstream->reader_end(t->reader, false);
+    }
+    return reply_ok(t, ok);
+}
+
+bool translate_whole(struct translate *t, struct str reply, struct buf *out)
+{
+    t->out.buf = out;
+    if (json_tape_read(&t->tape, reply.p, reply.n) != JSON_TAPE_DONE ||
+        json_root(&t->tape)->type != JSON_OBJECT)
+        return false;
+    t->upstream->read_reply(t->reader, &t->tape);
+    json_tape_deinit(&t->tape);
+    return reply_ok(t, true);
+}
+
+void translate_error(struct translate *t, const struct error_facts *f, struct buf *out)
+{
+    struct event e = {.kind = EVENT_ERROR, .error = f};
+
+    t->out.buf = out;
+    t->client->write(t->writer, &e);
+}
