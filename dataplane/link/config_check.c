@@ -27,6 +27,28 @@ static void print_deployment(const struct config_deployment *d, FILE *out)
         (void)fprintf(out, " @ " STR_FMT "  key found\n", STR_ARG(d->target.api_base));
 }
 
+/* "native: chat, embeddings; translated: messages as responses", of the APIs of clients. */
+static void print_apis(const struct config_deployment *d, FILE *out)
+{
+    static const char *const headings[] = {"    native:", "; translated:"};
+
+    if (d->flags & SNAP_MOCK || d->target.unsupported.n)
+        return;
+    for (unsigned translated = 0; translated < ARRAY_LEN(headings); translated++) {
+        const char *before = headings[translated];
+        for (enum api api = 0; api < API_COUNT; api++) {
+            enum api via = via_of(&d->via, d->kind, api);
+            if (via == API_COUNT || (via != api) != translated)
+                continue;
+            (void)fprintf(out, "%s " STR_FMT, before, STR_ARG(api_name(api)));
+            if (translated)
+                (void)fprintf(out, " as " STR_FMT, STR_ARG(api_name(via)));
+            before = ",";
+        }
+    }
+    (void)fprintf(out, "\n");
+}
+
 static void print_memory(const struct config *c, FILE *out)
 {
     uint32_t workers = config_workers(c) ? config_workers(c) : proc_cpus();
@@ -48,8 +70,10 @@ int config_check(const char *path, FILE *out)
     }
     print_notes(c, out);
     (void)fprintf(out, "models: %u\n", c->n_deployments);
-    for (uint32_t i = 0; i < c->n_deployments; i++)
+    for (uint32_t i = 0; i < c->n_deployments; i++) {
         print_deployment(&c->deployments[i], out);
+        print_apis(&c->deployments[i], out);
+    }
     for (uint32_t i = 0; i < c->n_aliases; i++)
         (void)fprintf(out, "  " STR_FMT "  ->  " STR_FMT "\n", STR_ARG(c->aliases[i].name),
                       STR_ARG(c->aliases[i].target));

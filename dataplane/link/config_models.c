@@ -259,6 +259,47 @@ static uint32_t mode_of(const struct config_deployment *d)
     return SNAP_MODE_OTHER;
 }
 
+/* ---- which API is spoken upstream ---- */
+
+/*
+ * What the model is: its name, model_info.mode and the price map say, in this order; but no setting
+ * makes a chat model of one that is for the Responses API alone.
+ */
+static enum via_kind kind_of(const struct config_deployment *d)
+{
+    enum via_kind priced = via_kind_of(d->priced.mode);
+    struct str mode = text_of(d->info, "mode");
+
+    if (d->target.asked == API_RESPONSES || str_eq(mode, STR("responses")))
+        return VIA_RESPONSES;
+    if (priced == VIA_UNKNOWN && str_eq(mode, STR("chat")))
+        return VIA_CHAT;
+    /* The name of an Azure deployment says nothing: few are for completions. */
+    if (priced == VIA_UNKNOWN && !mode.n && d->priced.mode == PRICE_MODE_UNKNOWN &&
+        str_eq(d->target.provider, STR("azure")))
+        return VIA_CHAT;
+    return priced;
+}
+
+static void vias_of(const struct config *c, struct config_deployment *d)
+{
+    bool is_openai = str_eq(d->target.provider, STR("openai"));
+    bool by_chat = config_bool(
+        c, CONFIG_FIRST(c, SETTING_LITELLM_use_chat_completions_url_for_anthropic_messages,
+                        SETTING_ENV_LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES));
+
+    for (unsigned i = 0; i < API_COUNT; i++)
+        if (d->target.path[i].before.n)
+            d->via.native |= BIT(i);
+    d->via.messages_by_responses = is_openai && !by_chat;
+    d->via.chat_by_responses =
+        is_openai && config_bool(c, SETTING_LITELLM_route_all_chat_openai_to_responses);
+    d->via.responses_by_chat =
+        d->target.asked == API_CHAT || bool_of(d->params, "use_chat_completions_api", false);
+    d->via.refuses_completions = is_openai || str_eq(d->target.provider, STR("azure"));
+    d->kind = kind_of(d);
+}
+
 /* ---- timeouts, weights ---- */
 
 static uint32_t param_ms(const struct config_deployment *d, const char *key)
@@ -362,7 +403,8 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
     body_edits(c, &d);
     price_of(c, &d, log);
     timeouts_of(c, &d);
-    d.mode = mode_of(&d);
+    vias_of(c, &d);
+    d.mode = d.kind == VIA_RESPONSES ? SNAP_MODE_RESPONSES : mode_of(&d);
     d.weight = param_scaled(&d, "weight", 3);
     d.rpm = param_scaled(&d, "rpm", 0);
     d.tpm = param_scaled(&d, "tpm", 0);

@@ -66,18 +66,6 @@ static const struct str cache_control_paths[] = {
     STR_INIT("tools.function.cache_control"),
 };
 
-static const struct {
-    struct str name;
-    enum api api;
-} api_names[] = {
-    {STR_INIT("chat"), API_CHAT},
-    {STR_INIT("completions"), API_COMPLETIONS},
-    {STR_INIT("embeddings"), API_EMBEDDINGS},
-    {STR_INIT("moderations"), API_MODERATIONS},
-    {STR_INIT("messages"), API_MESSAGES},
-    {STR_INIT("responses"), API_RESPONSES},
-};
-
 void edits_add(struct edits *l, struct edit edit)
 {
     if (l->n == l->cap) {
@@ -91,17 +79,6 @@ void edits_add(struct edits *l, struct edit edit)
         l->cap = cap;
     }
     l->v[l->n++] = edit;
-}
-
-/* True and the api when `name` is one. */
-static bool api_named(struct str name, enum api *ret)
-{
-    for (size_t i = 0; i < ARRAY_LEN(api_names); i++)
-        if (str_eq(name, api_names[i].name)) {
-            *ret = api_names[i].api;
-            return true;
-        }
-    return false;
 }
 
 static bool listed(struct str list, struct str name)
@@ -272,11 +249,10 @@ static bool verb_flatten_content(const struct clause *c)
 static bool verb_path(const struct clause *c)
 {
     struct str name, path;
-    enum api api;
 
-    if (!str_cut(c->args, '=', &name, &path) || !api_named(name, &api))
+    if (!str_cut(c->args, '=', &name, &path) || api_named(name) == API_COUNT)
         return false;
-    c->q->path[api] = path;
+    c->q->path[api_named(name)] = path;
     return str_starts(path, STR("/"));
 }
 
@@ -354,12 +330,12 @@ static struct str cut_condition(struct str *s, struct str word)
 static bool apis_read(struct str names, uint32_t *ret)
 {
     struct str one;
-    enum api api;
 
     *ret = 0;
     while (names.n) {
         str_cut(names, '|', &one, &names);
-        if (!api_named(one, &api))
+        enum api api = api_named(one);
+        if (api == API_COUNT)
             return false;
         *ret |= BIT(api);
     }

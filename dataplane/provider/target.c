@@ -38,6 +38,29 @@ static const struct provider *config_provider(const struct target_config *c, str
 }
 
 /*
+ * A name may begin with the API to speak, which is no part of what is sent: "responses/" anywhere,
+ * "chat_completions/" on openai.
+ */
+static enum api cut_api(const struct provider *row, struct str *name)
+{
+    static const struct {
+        struct str prefix, only;
+        enum api api;
+    } prefixes[] = {
+        {STR_INIT("responses/"), STR_INIT(""), API_RESPONSES},
+        {STR_INIT("chat_completions/"), STR_INIT("openai"), API_CHAT},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (str_starts(*name, prefixes[i].prefix) && name->n > prefixes[i].prefix.n &&
+            (!prefixes[i].only.n || str_eq(row->id, prefixes[i].only))) {
+            *name = str_from(*name, prefixes[i].prefix.n);
+            return prefixes[i].api;
+        }
+    return API_COUNT;
+}
+
+/*
  * The row whose variables and default base hold: that of the prefix as it is written, also where
  * the name behind it is another row's (azure/mistral-large is no reason to send OPENAI_API_KEY).
  */
@@ -443,7 +466,7 @@ enum errc target_make(struct target *t, const struct target_config *c, struct ar
     struct make m = {.t = t, .c = c, .a = a, .e = e, .q.edits.arena = a};
     enum errc rc;
 
-    *t = (struct target){.dialect = DIALECT_OTHER};
+    *t = (struct target){.dialect = DIALECT_OTHER, .asked = API_COUNT};
     *ret_missing_key = (struct str){0};
     m.row = config_provider(c, &m.name);
     if (!m.row && c->custom_llm_provider.n)
@@ -456,6 +479,7 @@ enum errc target_make(struct target *t, const struct target_config *c, struct ar
                        (int)MIN(c->model.n, 100), c->model.p, (int)MIN(c->model.n, 100),
                        c->model.p);
     m.vars = config_vars(c, m.row);
+    t->asked = cut_api(m.row, &m.name);
     t->provider = m.row->id;
     t->model = m.name;
     t->unsupported = unsupported(m.row, a);

@@ -46,6 +46,8 @@ struct target {
     enum dialect dialect;
     struct str
         model; /* name sent upstream, provider prefix removed; '*' where a wildcard is filled in */
+    enum api asked; /* "openai/responses/NAME", "openai/chat_completions/NAME": the API to speak;
+                       API_COUNT: not said */
     bool tls;
     struct str host; /* as in the URL, IPv6 without brackets */
     uint16_t port;

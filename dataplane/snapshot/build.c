@@ -428,7 +428,11 @@ static void put_deployment(struct build *b, struct snap_deployment *out,
         .stream_timeout_ms = d->stream_timeout_ms,
         .num_retries = d->num_retries,
         .mode = d->mode,
+        .kind = (uint8_t)d->kind,
     };
+    for (unsigned kind = 0; kind < VIA_KINDS; kind++)
+        for (unsigned i = 0; i < API_COUNT; i++)
+            out->via[kind][i] = (uint8_t)via_of(&d->via, (enum via_kind)kind, (enum api)i);
     for (unsigned i = 0; i < API_COUNT; i++)
         out->path[i] = (struct snap_path){.before = put(f, d->target.path[i].before),
                                           .after = put(f, d->target.path[i].after)};
@@ -501,7 +505,7 @@ static void put_prices(struct build *b, struct snap_header *h)
             hashes[n] = snap_hash(m.name.p, m.name.n);
             order[n] = n;
             out[n] = (struct snap_priced_model){
-                .name = put(&b->file, m.name), .hash = hashes[n], .price = m.price};
+                .name = put(&b->file, m.name), .hash = hashes[n], .mode = m.mode, .price = m.price};
             n++;
         }
     h->prices = put_array(&b->file, out, n, sizeof *out);

@@ -11,9 +11,10 @@
 #include "common/base.h"
 #include "common/gateway/api.h"
 #include "common/gateway/price.h"
+#include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 2, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 3, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -102,6 +103,10 @@ struct snap_deployment {
     uint32_t stream_timeout_ms; /* first byte and silence of streams; resolved likewise */
     uint32_t num_retries;       /* SNAP_NONE: the group's or router's */
     uint32_t mode;              /* enum snap_mode, selects the health probe */
+    uint8_t via[VIA_KINDS][API_COUNT]; /* enum api spoken upstream for a client's, API_COUNT: none;
+                                          by what the model is: snap_via() */
+    uint8_t kind; /* enum via_kind; of a wildcard: where the price map does not know the model */
+    uint8_t reserved[2];
 };
 
 enum snap_mode {
@@ -136,7 +141,7 @@ struct snap_origin {
 struct snap_priced_model { /* the price map, for wildcard deployments and records */
     struct snap_ref name;
     uint32_t hash;
-    uint32_t reserved;
+    uint32_t mode; /* enum price_mode */
     struct price price;
 };
 
@@ -206,6 +211,7 @@ struct snap_header {
 
 static_assert(sizeof(struct snap_ref) == 8, "layout");
 static_assert(sizeof(struct snap_header) % 8 == 0, "layout");
+static_assert(sizeof(struct snap_deployment) % 8 == 0, "layout");
 
 /* FNV-1a over the bytes, folded: names come from the configuration, not from clients. */
 static inline uint32_t snap_hash(const char *p, size_t n)

@@ -195,7 +195,7 @@ bool snap_find(const struct snapshot *s, struct str name, struct snap_found *ret
 
 struct price_search {
     const struct snapshot *s;
-    const struct price *found;
+    const struct snap_priced_model *found;
 };
 
 static bool price_get(void *ctx, struct str name)
@@ -212,16 +212,39 @@ static bool price_get(void *ctx, struct str name)
         if (!m)
             return false;
         if (m->hash == hash && str_eq(snap_str(s, m->name), name)) {
-            search->found = &m->price;
+            search->found = m;
             return true;
         }
     }
     return false;
 }
 
-const struct price *snap_price(const struct snapshot *s, struct str provider, struct str model)
+static const struct snap_priced_model *priced_model(const struct snapshot *s, struct str provider,
+                                                    struct str model)
 {
     struct price_search search = {.s = s};
 
     return price_lookup(provider, model, price_get, &search) ? search.found : NULL;
+}
+
+const struct price *snap_price(const struct snapshot *s, struct str provider, struct str model)
+{
+    const struct snap_priced_model *m = priced_model(s, provider, model);
+
+    return m ? &m->price : NULL;
+}
+
+enum api snap_via(const struct snapshot *s, const struct snap_deployment *d, struct str model,
+                  enum api client, bool stops)
+{
+    unsigned kind = MIN(d->kind, VIA_KINDS - 1);
+
+    if (d->flags & SNAP_WILDCARD && kind != VIA_RESPONSES) {
+        const struct snap_priced_model *m = priced_model(s, snap_str(s, d->provider), model);
+        if (m)
+            kind = via_kind_of((enum price_mode)m->mode);
+    }
+    if (stops && client == API_MESSAGES && d->via[kind][client] == API_RESPONSES)
+        client = API_CHAT;
+    return (enum api)MIN(d->via[kind][client], API_COUNT);
 }

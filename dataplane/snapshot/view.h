@@ -67,6 +67,14 @@ struct snap_found {
  */
 bool snap_find(const struct snapshot *s, struct str name, struct snap_found *ret);
 
+/*
+ * The API spoken upstream for a client's API to a deployment whose model is `model` (its own, or
+ * what a wildcard was filled with); API_COUNT: none, COUNT_TOKENS is then answered here. `stops`:
+ * the request names stop sequences, which the Responses API has not.
+ */
+enum api snap_via(const struct snapshot *s, const struct snap_deployment *d, struct str model,
+                  enum api client, bool stops);
+
 /* The price row of `model`, by the look-up order of providers.md section 8; NULL when there is
  * none. */
 const struct price *snap_price(const struct snapshot *s, struct str provider, struct str model);

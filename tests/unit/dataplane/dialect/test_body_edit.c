@@ -30,16 +30,6 @@ static const char *const op_names[EDIT_OPS] = {
     [EDIT_FLATTEN] = "flatten",
 };
 
-static const char *const api_names[API_COUNT] = {
-    [API_CHAT] = "chat",
-    [API_COMPLETIONS] = "completions",
-    [API_EMBEDDINGS] = "embeddings",
-    [API_MODERATIONS] = "moderations",
-    [API_MESSAGES] = "messages",
-    [API_COUNT_TOKENS] = "count_tokens",
-    [API_RESPONSES] = "responses",
-};
-
 static unsigned index_of(const char *const *names, size_t n, struct str name)
 {
     for (unsigned i = 0; i < n; i++)
@@ -123,8 +113,8 @@ static void case_edit(struct edit_case *c, struct str line)
             bar == SIZE_MAX ? (struct str){0} : str_from(line, bar + (line.p[bar] == '|' ? 2 : 3));
     }
     deployment_edit(&c->t, (enum edit_op)index_of(op_names, EDIT_OPS, op),
-                    column[4].n ? BIT(index_of(api_names, API_COUNT, column[4])) : 0, column[0],
-                    column[1], column[2], column[3]);
+                    column[4].n ? BIT(api_named(column[4])) : 0, column[0], column[1], column[2],
+                    column[3]);
 }
 
 static void case_option(struct edit_case *c, struct str line)
@@ -137,7 +127,7 @@ static void case_option(struct edit_case *c, struct str line)
     else if (str_eq(name, STR("response_id")))
         c->o.response_id = value;
     else if (str_eq(name, STR("api")))
-        c->o.api = (enum api)index_of(api_names, API_COUNT, value);
+        c->o.api = api_named(value);
     else if (str_eq(name, STR("model_in_path")))
         c->o.model_in_path = true;
     else if (str_eq(name, STR("inject_usage")))

@@ -83,16 +83,6 @@ static void setup_read(struct setup *s, struct str line)
 
 /* --- what a target looks like in the file ---------------------------------------------------- */
 
-static const char *const api_words[API_COUNT] = {
-    [API_CHAT] = "chat",
-    [API_COMPLETIONS] = "completions",
-    [API_EMBEDDINGS] = "embeddings",
-    [API_MODERATIONS] = "moderations",
-    [API_MESSAGES] = "messages",
-    [API_COUNT_TOKENS] = "count_tokens",
-    [API_RESPONSES] = "responses",
-};
-
 static const char *const op_words[EDIT_OPS] = {
     [EDIT_RENAME] = "rename",
     [EDIT_DROP] = "drop",
@@ -136,9 +126,9 @@ static void show_paths(struct page *pg, const struct target *t)
         const struct target_path *path = &t->path[api];
         if (!path->before.n)
             continue;
-        PAGE(pg, "    %s %s://%s" STR_FMT "%s:%u" STR_FMT "%s" STR_FMT "\n", api_words[api],
-             t->tls ? "https" : "http", open, STR_ARG(t->host), *open ? "]" : "", t->port,
-             STR_ARG(path->before),
+        PAGE(pg, "    " STR_FMT " %s://%s" STR_FMT "%s:%u" STR_FMT "%s" STR_FMT "\n",
+             STR_ARG(api_name((enum api)api)), t->tls ? "https" : "http", open, STR_ARG(t->host),
+             *open ? "]" : "", t->port, STR_ARG(path->before),
              api == API_RESPONSES ? "{/id}"
              : t->model_in_path   ? "{model}"
                                   : "",
@@ -197,7 +187,8 @@ static void show_edits(struct page *pg, const struct target *t)
             PAGE(pg, " when " STR_FMT, STR_ARG(first->when_model));
         for (size_t api = 0; api < API_COUNT; api++)
             if (first->apis != BIT(API_COUNT) - 1 && (first->apis & BIT(api)))
-                PAGE(pg, "%s%s", first->apis & (BIT(api) - 1) ? "|" : " on ", api_words[api]);
+                PAGE(pg, "%s" STR_FMT, first->apis & (BIT(api) - 1) ? "|" : " on ",
+                     STR_ARG(api_name((enum api)api)));
         PAGE(pg, "\n");
     }
 }
@@ -212,9 +203,12 @@ static void show_target(struct page *pg, const struct target_config *c)
         PAGE(pg, "    error: %s\n", e.msg);
         return;
     }
-    PAGE(pg, "    " STR_FMT ": " STR_FMT "%s%s\n", STR_ARG(t.provider), STR_ARG(t.model),
-         t.dialect == DIALECT_ANTHROPIC ? " (Anthropic)" : "",
-         t.dialect == DIALECT_OPENAI && !t.stream_usage ? " (no stream_options)" : "");
+    PAGE(pg, "    " STR_FMT ": " STR_FMT "%s%s%s" STR_FMT "%s\n", STR_ARG(t.provider),
+         STR_ARG(t.model), t.dialect == DIALECT_ANTHROPIC ? " (Anthropic)" : "",
+         t.dialect == DIALECT_OPENAI && !t.stream_usage ? " (no stream_options)" : "",
+         t.asked < API_COUNT ? " (by " : "",
+         STR_ARG(t.asked < API_COUNT ? api_name(t.asked) : (struct str){0}),
+         t.asked < API_COUNT ? ")" : "");
     if (t.unsupported.n) {
         PAGE(pg, "    unsupported: " STR_FMT "\n", STR_ARG(t.unsupported));
         return;

@@ -357,6 +357,95 @@ static void test_parameters_become_edits(void **state)
     drop(&m);
 }
 
+/* What chat, completions, messages, responses, embeddings and count_tokens become: an initial each,
+ * '-' for none. */
+static void assert_vias(const struct made *m, uint32_t i, const char *model, const char *expected)
+{
+    static const enum api clients[] = {API_CHAT,      API_COMPLETIONS, API_MESSAGES,
+                                       API_RESPONSES, API_EMBEDDINGS,  API_COUNT_TOKENS};
+    static const char initials[] = {
+        [API_CHAT] = 'c',        [API_COMPLETIONS] = 'l', [API_EMBEDDINGS] = 'e',
+        [API_MODERATIONS] = 'o', [API_MESSAGES] = 'm',    [API_COUNT_TOKENS] = 't',
+        [API_RESPONSES] = 'r',   [API_COUNT] = '-'};
+    const struct snap_deployment *d = deployment(m, i);
+    struct str name = model ? str_of(model) : snap_str(m->s, d->model);
+    char got[ARRAY_LEN(clients) + 1] = "";
+
+    for (size_t k = 0; k < ARRAY_LEN(clients); k++)
+        got[k] = initials[snap_via(m->s, d, name, clients[k], false)];
+    if (strcmp(got, expected) != 0)
+        fail_msg("%u " STR_FMT ": %s, not %s", i, STR_ARG(name), got, expected);
+}
+
+static void test_an_api_that_is_not_served_is_translated(void **state)
+{
+    static const char yaml[] =
+        "model_list:\n"
+        "- {model_name: a, litellm_params: {model: openai/gpt-4o}}\n"
+        "- {model_name: a, litellm_params: {model: openai/local, api_base: 'http://h/v1'}}\n"
+        "- {model_name: a, litellm_params: {model: openai/responses/gpt-4o}}\n"
+        "- {model_name: a, litellm_params: {model: openai/gpt-5-codex}}\n"
+        "- {model_name: a, litellm_params: {model: openai/x}, model_info: {mode: responses}}\n"
+        "- {model_name: x, litellm_params: {model: openai/gpt-5-codex}, model_info: {mode: chat}}\n"
+        "- {model_name: a, litellm_params: {model: openai/chat_completions/gpt-4o}}\n"
+        "- {model_name: a, litellm_params: {model: openai/x, use_chat_completions_api: true}}\n"
+        "- {model_name: a, litellm_params: {model: anthropic/claude-sonnet-4-5}}\n"
+        "- {model_name: a, litellm_params: {model: groq/m}}\n"
+        "- {model_name: a, litellm_params: {model: groq/responses/m}}\n"
+        "- {model_name: a, litellm_params: {model: azure/mine, api_base: 'https://a.example'}}\n"
+        "- {model_name: a, litellm_params: {model: hosted_vllm/m, api_base: 'http://h/v1'}}\n"
+        "- {model_name: '*', litellm_params: {model: openai/*}}\n"
+        "- {model_name: r/*, litellm_params: {model: openai/responses/*}}\n"
+        "- {model_name: b, litellm_params: {model: gemini/x}}\n";
+    static const char *const expected[] = {"ccrre-", "clrre-", "rrrre-", "rrrre-", "rrrre-",
+                                           "rrrre-", "cccce-", "clcce-", "mmmm-t", "cccc--",
+                                           "cccc--", "cccre-", "clcce-"};
+    struct made m;
+
+    (void)state;
+    make(&m, yaml, NULL);
+    for (uint32_t i = 0; i < ARRAY_LEN(expected); i++)
+        assert_vias(&m, i, NULL, expected[i]);
+    assert_vias(&m, 13, "gpt-4o", "ccrre-");
+    assert_vias(&m, 13, "unheard-of", "clrre-");
+    assert_vias(&m, 13, "gpt-5-codex", "rrrre-");
+    assert_vias(&m, 14, "gpt-4o", "rrrre-");
+    assert_vias(&m, 15, NULL, "------");
+    /* What the Responses API has no word for goes by chat, where the model can. */
+    assert_int_equal(snap_via(m.s, deployment(&m, 0), STR("gpt-4o"), API_MESSAGES, true), API_CHAT);
+    assert_int_equal(snap_via(m.s, deployment(&m, 3), STR("gpt-5-codex"), API_MESSAGES, true),
+                     API_RESPONSES);
+    assert_int_equal(snap_via(m.s, deployment(&m, 8), STR("claude"), API_MESSAGES, true),
+                     API_MESSAGES);
+    drop(&m);
+}
+
+static void test_settings_choose_the_api_upstream(void **state)
+{
+    static const char *const by_chat[] = {
+        "LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES=true", NULL};
+    static const char models[] = "model_list:\n"
+                                 "- {model_name: a, litellm_params: {model: openai/gpt-4o}}\n"
+                                 "- {model_name: a, litellm_params: {model: openai/gpt-5-codex}}\n"
+                                 "- {model_name: a, litellm_params: {model: groq/m}}\n";
+    char yaml[1024];
+    struct made m;
+
+    (void)state;
+    make(&m, models, by_chat);
+    assert_vias(&m, 0, NULL, "cccre-");
+    assert_vias(&m, 1, NULL, "rrrre-");
+    drop(&m);
+    (void)snprintf(yaml, sizeof yaml,
+                   "%slitellm_settings: {use_chat_completions_url_for_anthropic_messages: false,\n"
+                   "  route_all_chat_openai_to_responses: true}\n",
+                   models);
+    make(&m, yaml, by_chat);
+    assert_vias(&m, 0, NULL, "rrrre-");
+    assert_vias(&m, 2, NULL, "cccc--");
+    drop(&m);
+}
+
 static void test_prices(void **state)
 {
     struct made m;
@@ -669,6 +758,8 @@ int main(void)
         cmocka_unit_test(test_timeouts_by_precedence),
         cmocka_unit_test(test_settings_and_their_defaults),
         cmocka_unit_test(test_parameters_become_edits),
+        cmocka_unit_test(test_an_api_that_is_not_served_is_translated),
+        cmocka_unit_test(test_settings_choose_the_api_upstream),
         cmocka_unit_test(test_prices),
         cmocka_unit_test(test_secrets_stay_out_of_what_is_shown),
         cmocka_unit_test(test_proxies_and_trust_make_origins),
