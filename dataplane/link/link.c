@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -483,6 +484,8 @@ int link_run(const char *config)
 
     log_init("link", LOG_INFO);
     (void)prctl(PR_SET_NAME, "weir-link", 0, 0, 0);
+    /* its share of a core as before, but it never interrupts a worker; threads inherit it */
+    (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
     proc_harden(true); /* as the manager decided */
     if (start(&l, &e)) {
         log_error("start_failed", "error=\"%s\"", e.msg);

@@ -419,6 +419,15 @@ static void socket_configure(int fd)
         (void)setsockopt(fd, rows[i].level, rows[i].option, &rows[i].value, sizeof rows[i].value);
 }
 
+/* Connections made in a row end their lives far apart. */
+static void conn_set_life(struct upconn *c)
+{
+    uint64_t less = c->pool->n_born++ * UINT32_C(2654435769) >> 16; /* of 65536 */
+
+    c->max_requests = CONN_REQUESTS - (uint32_t)(CONN_REQUESTS / CONN_SPREAD * less >> 16);
+    c->worn_ms = pool_now_ms(c->pool) + CONN_AGE_MS - (CONN_AGE_MS / CONN_SPREAD * less >> 16);
+}
+
 struct upconn *conn_new(struct origin *o, sa_family_t family, enum pool_got *ret_how)
 {
     struct pool *p = o->pool;
@@ -437,7 +446,7 @@ struct upconn *conn_new(struct origin *o, sa_family_t family, enum pool_got *ret
     c->tcp.data = c;
     c->pool = p;
     c->origin = o;
-    c->born_ms = pool_now_ms(p);
+    conn_set_life(c);
     list_init(&c->link);
     list_init(&c->writing);
     if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
@@ -507,7 +516,7 @@ bool conn_looks_alive(const struct upconn *c)
 
 bool conn_is_worn(const struct upconn *c)
 {
-    return c->requests >= CONN_REQUESTS || pool_now_ms(c->pool) - c->born_ms >= CONN_AGE_MS;
+    return c->requests >= c->max_requests || pool_now_ms(c->pool) >= c->worn_ms;
 }
 
 void conn_lend(struct upconn *c, const struct upconn_events *ev, void *ctx)

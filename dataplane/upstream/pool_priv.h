@@ -31,8 +31,11 @@ enum {
     ORIGIN_WAITERS = 4096,   /* queued for one origin */
     ORIGIN_DIALS = 64,       /* of one origin under way at a time: bounds handshakes and storms */
     HANDSHAKES_PER_TURN = 1, /* their arithmetic takes milliseconds: others come between */
-    CONN_AGE_MS = 5 * 60 * 1000, /* threats C-10 */
-    CONN_REQUESTS = 1000,
+    /* Threats C-10. At thousands of requests a second 1,000 of them are a second: connections made
+     * together would all be worn together, and their handshakes hold up who waits for one. */
+    CONN_AGE_MS = 5 * 60 * 1000,
+    CONN_REQUESTS = 10000,
+    CONN_SPREAD = 4,                  /* each connection lasts up to a quarter less */
     CONN_PEEK_MS = 1000,              /* idle for longer: looked at before reuse (threats C-06) */
     CONN_STALL_MS = 20000,            /* nothing of a write accepted for so long (threats C-08) */
     ORIGIN_IDLE_MIN_MS = 1000,        /* never learnt lower */
@@ -111,14 +114,14 @@ struct upconn {
     } req;
     enum conn_state state;
     bool has_claim, is_paused, is_writing, has_ended, has_saved_session;
-    uint32_t requests;
+    uint32_t requests, max_requests;
     struct pool *pool;
     struct origin *origin;  /* NULL: closing */
     struct pool_wait *wait; /* CONN_CONNECTING to CONN_HANDED */
     struct list link;       /* origin's idle list */
     const struct upconn_events *ev;
     void *ctx;
-    uint64_t born_ms, idle_ms; /* when */
+    uint64_t worn_ms, idle_ms; /* when */
     struct tls *tls;
     struct out_buf *out;       /* being sent */
     struct list writing;       /* pool's writers */
@@ -146,6 +149,7 @@ struct pool {
     uv_timer_t tick;
     uv_idle_t later;
     unsigned open_handles, n_ticks;
+    uint32_t n_born;         /* connections ever made */
     struct list origins;     /* all */
     struct list generations; /* newest last */
     struct list dials;       /* pool_wait in WAIT_RESOLVING and WAIT_DIALLING */

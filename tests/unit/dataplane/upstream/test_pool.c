@@ -137,20 +137,24 @@ static void test_connection_is_worn_by_requests_and_age(void **state)
     (void)state;
     fix_connect(&f, o, &a);
     int peer = server_accept(&f, listener);
-    for (unsigned i = 1; i < CONN_REQUESTS; i++) {
-        pool_put(a.c);
-        assert_non_null(pool_reuse(f.pool, o, &seen_events, &a));
-    }
-    pool_put(a.c);
+    unsigned n = 1, first = a.c->max_requests;
+    for (; pool_put(a.c), pool_reuse(f.pool, o, &seen_events, &a); n++)
+        assert_in_range(n, 1, CONN_REQUESTS);
+    assert_int_equal(n, first);
+    assert_in_range(n, CONN_REQUESTS - CONN_REQUESTS / CONN_SPREAD, CONN_REQUESTS);
     assert_int_equal(f.region->origin_connections[0], 0);
     fix_until(&f, is_readable_end(peer));
     close(peer);
 
     fix_connect(&f, o, &a);
     peer = server_accept(&f, listener);
-    pool_put(a.c);
+    assert_int_not_equal(a.c->max_requests, first); /* made one after the other, worn apart */
     uv_update_time(&f.loop);
-    a.c->born_ms = uv_now(&f.loop) - CONN_AGE_MS;
+    uint64_t now_ms = uv_now(&f.loop);
+    assert_in_range(a.c->worn_ms - now_ms, CONN_AGE_MS - CONN_AGE_MS / CONN_SPREAD - 1000,
+                    CONN_AGE_MS);
+    pool_put(a.c);
+    a.c->worn_ms = now_ms;
     assert_null(pool_reuse(f.pool, o, &seen_events, &a));
     fix_until(&f, is_readable_end(peer));
     close(peer);
