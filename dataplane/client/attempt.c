@@ -17,6 +17,7 @@
 #include "client/mock.h"
 #include "client/relaying.h"
 #include "client/reply.h"
+#include "client/translating.h"
 #include "client/upstream_request.h"
 #include "meter/meter.h"
 
@@ -40,39 +41,49 @@ static struct exchange_timeouts timeouts_of(const struct request *r)
     return (struct exchange_timeouts){ns, ns, cap ? cap * ms : forever_ns};
 }
 
-/* Edits, pieces, record, exchange; answers the client itself when the attempt cannot be made. */
+/* The body of the upstream's request; false when there is none, and the client has its answer. */
+static bool attempt_body(struct request *r, struct body_edit *b)
+{
+    struct str body = {r->conn->body.p, r->conn->body.n};
+
+    *b = (struct body_edit){0};
+    if (request_is_item(r))
+        return true;
+    if (r->upstream_api != request_api(r))
+        return translating_request(r, b);
+    switch (upstream_request_edit(r, b, r->upstream_api, &r->scan, body)) {
+    case BODY_EDIT_OK:
+        return true;
+    case BODY_EDIT_UNSUPPORTED:
+        upstream_request_unsupported(r, b->refused);
+        return false;
+    case BODY_EDIT_LIMIT:
+        break;
+    }
+    request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
+    return false;
+}
+
+/* Body, pieces, record, exchange; answers the client itself when the attempt cannot be made. */
 static void attempt_start(struct request *r)
 {
     const struct snap_deployment *d = r->deployment;
-    struct body_edit b = {0};
+    struct body_edit b;
     struct upconn_buf *piece;
     unsigned n;
 
-    if (!request_is_item(r)) {
-        switch (upstream_request_edit(r, &b)) {
-        case BODY_EDIT_OK:
-            break;
-        case BODY_EDIT_UNSUPPORTED:
-            request_refuse(
-                r, ERROR_UNSUPPORTED_PARAM,
-                arena_printf(&r->arena,
-                             STR_FMT
-                             " does not support parameters: ['" STR_FMT
-                             "']. To drop these, set `litellm_settings: drop_params: true`.",
-                             STR_ARG(snap_str(r->snapshot, d->provider)), STR_ARG(b.refused)),
-                false);
-            return;
-        case BODY_EDIT_LIMIT:
-            request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
-            return;
-        }
-    }
+    if (!attempt_body(r, &b))
+        return;
     struct origin *origin = pool_origin(r->cx->pool, r->snapshot, d->origin);
     if (!origin || !upstream_request_build(r, &b, &piece, &n) || !books_open(r)) {
         request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
         return;
     }
-    relaying_begin(r);
+    if (!relaying_begin(r)) {
+        meter_drop(r->cx, TAKE(r->meter));
+        request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
+        return;
+    }
     r->reply = REPLY_NONE;
     r->meter->record.upstream_bytes_out = b.length;
     struct exchange_timeouts limits = timeouts_of(r);
@@ -90,7 +101,6 @@ static void attempt_start(struct request *r)
 static void attempt_next(struct request *r)
 {
     const struct snap_deployment *d = plan_next(&r->plan, context_random(r->cx));
-    enum api api = request_api(r);
 
     if (!d) {
         request_refuse(r, ERROR_UNKNOWN_MODEL, (struct str){0}, false);
@@ -98,13 +108,18 @@ static void attempt_next(struct request *r)
     }
     r->deployment = d;
     r->upstream_model = upstream_request_model(r, d);
+    r->upstream_api = snap_via(r->snapshot, d, r->upstream_model, request_api(r),
+                               request_member(&r->scan, FIELD_STOP_SEQUENCES) != NULL);
+    translating_end(r); /* of the attempt before */
     if (d->flags & SNAP_MOCK) {
         mock_reply(r, (struct str){0});
     } else if (d->flags & SNAP_MODEL_IN_PATH && segment_is_dots(r->upstream_model)) {
         request_refuse(r, ERROR_UNKNOWN_MODEL, (struct str){0}, false);
     } else if (d->unsupported.n) {
         request_refuse(r, ERROR_NOT_SERVED, snap_str(r->snapshot, d->unsupported), false);
-    } else if (!d->path[api].before.n) {
+    } else if (r->upstream_api == API_COUNT ||
+               (r->upstream_api != request_api(r) &&
+                (!dialect_of(request_api(r)) || !dialect_of(r->upstream_api)))) {
         request_refuse(r, ERROR_NOT_SERVED,
                        arena_printf(&r->arena,
                                     "The upstream of model " STR_FMT " (" STR_FMT
@@ -191,6 +206,15 @@ void attempt_refused(struct request *r, unsigned status, struct str body)
     attempt_failed(r, &f, STR("upstream_error"), status, r->exchange.retry_after_ms, true);
 }
 
+void attempt_faulted(struct request *r, const struct error_facts *upstream)
+{
+    struct error_facts f = *upstream;
+
+    f.status = envelope_status(request_api(r), upstream->status);
+    attempt_failed(r, &f, STR("upstream_error"), upstream->status, r->exchange.retry_after_ms,
+                   true);
+}
+
 void attempt_broken(struct request *r, enum client_error error, bool may_retry)
 {
     if (r->client_head_sent) {
@@ -224,6 +248,7 @@ void attempt_reset(struct request *r)
     exchange_cancel(&r->exchange);
     if (r->meter)
         meter_drop(r->cx, TAKE(r->meter));
+    translating_end(r);
     if (r->relay_open)
         relay_deinit(&r->relay);
     buf_free(bufs, &r->head);

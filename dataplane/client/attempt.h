@@ -17,6 +17,9 @@ void attempt_broken(struct request *r, enum client_error error, bool may_retry);
 /* The upstream answered with an error: its words in the client's envelope, or another attempt. */
 void attempt_refused(struct request *r, unsigned status, struct str body);
 
+/* The same, said inside a reply that began well: what was read of it, and nothing was sent. */
+void attempt_faulted(struct request *r, const struct error_facts *upstream);
+
 /* Ends what runs without a reply: the client is gone. The record says so. */
 void attempt_abandon(struct request *r);
 

@@ -1,5 +1,7 @@
 /*
- * on_head decides how the reply goes on, on_body lets it, on_end closes its books:
+ * A reply in the client's own API is relayed (dialect/relay.c), one in another is translated
+ * (translating.c); both go the same way. on_head decides how the reply goes on, on_body lets it,
+ * on_end closes its books:
  *
  *   held     a whole document, edited and sent in one piece
  *   stream   events, each when it is complete
@@ -16,11 +18,11 @@
 #include "client/books.h"
 #include "client/conn.h"
 #include "client/reply.h"
-#include "dialect/chat_stream.h"
+#include "client/translating.h"
 
 enum { ERROR_BODY_MAX = 64 * 1024 }; /* threats section 1 */
 
-void relaying_begin(struct request *r)
+bool relaying_begin(struct request *r)
 {
     uint32_t flags = r->snapshot->h->settings.flags;
     enum api api = request_api(r);
@@ -41,6 +43,30 @@ void relaying_begin(struct request *r)
         relay_deinit(&r->relay);
     relay_init(&r->relay, &r->cx->bufs, &o);
     r->relay_open = true;
+    return !r->translation || translating_reply_begin(r);
+}
+
+/* The upstream's stream came to its proper end, or to an error it told of. */
+static bool stream_is_complete(const struct request *r)
+{
+    const struct translation *x = r->translation;
+
+    return x ? x->t.done || x->t.failed
+             : r->relay.done || r->relay.scan.finished || r->relay.failed;
+}
+
+static bool stream_has_failed(const struct request *r)
+{
+    return r->translation ? r->translation->t.failed : r->relay.failed;
+}
+
+/* The upstream's next bytes as the client's, appended to the scratch. */
+static bool stream_pass(struct request *r, const char *p, size_t n)
+{
+    struct translation *x = r->translation;
+
+    return x ? translate_events(&x->t, p, n, &r->cx->out)
+             : relay_events(&r->relay, p, n, &r->cx->out);
 }
 
 static void head_common(struct request *r, unsigned status, struct str content_type)
@@ -134,6 +160,7 @@ static void stream_head(struct request *r)
     r->client_head_sent = true;
     if (exchange_is_sent(e)) { /* no retry follows: a long stream holds nothing of its request */
         buf_free(&r->cx->bufs, &r->head);
+        translating_forget(r);
         conn_forget_request(r->conn);
     }
     ping_arm(r);
@@ -166,11 +193,13 @@ void relaying_failed(struct request *r, enum client_error error)
     size_t from = reply_chunk_begin(r);
 
     f.sequence = r->relay.scan.next_sequence;
-    struct str event =
-        r->exchange.is_stream ? envelope_event(&r->arena, request_api(r), &f) : (struct str){0};
-
-    if (event.n && !buf_add(&r->cx->bufs, &r->cx->out, event.p, event.n))
-        r->out_failed = true;
+    if (r->exchange.is_stream && r->translation) {
+        translate_error(&r->translation->t, &f, &r->cx->out);
+    } else if (r->exchange.is_stream) {
+        struct str event = envelope_event(&r->arena, request_api(r), &f);
+        if (!buf_add(&r->cx->bufs, &r->cx->out, event.p, event.n))
+            r->out_failed = true;
+    }
     reply_chunk_end(r, from, r->exchange.is_stream);
     books_usage(r, true);
     books_exchange(r, false, error_rows[error].code);
@@ -227,18 +256,24 @@ static bool pieces_begin(struct request *r)
 
 static void stream_body(struct request *r, const char *p, size_t n)
 {
-    uint64_t events = r->relay.events;
+    struct translation *x = r->translation;
+    const uint64_t *events = x ? &x->t.events : &r->relay.events;
+    uint64_t before = *events;
     size_t from = r->client_head_sent ? reply_chunk_begin(r) : 0;
 
-    if (!relay_events(&r->relay, p, n, &r->cx->out)) {
+    if (!stream_pass(r, p, n)) {
         r->cx->out.n = from;
-        relaying_stop(r, ERROR_OVERLOADED);
+        relaying_stop(r, x ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED);
         return;
     }
-    metric_add(r->cx->region, METRIC_EVENTS, r->relay.events - events);
+    metric_add(r->cx->region, METRIC_EVENTS, *events - before);
     if (!r->client_head_sent) {
-        if (r->relay.first_failed) { /* F.9: nothing was sent, so it can still be an error with a
-                                        status */
+        if (x && x->t.first_failed) {
+            relaying_stop(r, CLIENT_ERRORS);
+            return;
+        }
+        if (!x && r->relay.first_failed) { /* F.9: nothing was sent, so it can still be an error
+                                        with a status */
             struct str text = {r->cx->out.p, r->cx->out.n};
             size_t at = str_find(text, STR("{"));
             struct str json = at == SIZE_MAX ? (struct str){0} : str_from(text, at);
@@ -267,7 +302,7 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
         return;
     case REPLY_HELD:
         ok = hold(r, p, n);
-        if (ok && r->reply_body.n > RELAY_REPLY_HOLD)
+        if (ok && r->reply_body.n > RELAY_REPLY_HOLD && !r->translation)
             ok = pieces_begin(r) && stream_flush(r);
         break;
     case REPLY_PIECES: {
@@ -294,11 +329,35 @@ static struct str held(const struct request *r)
     return r->reply_ref.p ? r->reply_ref : (struct str){r->reply_body.p, r->reply_body.n};
 }
 
-/* A whole reply: edited, priced, sent in one piece. */
+/* The reply as the client's API has it: false when the attempt failed with it. */
+static bool held_pass(struct request *r, struct str body, struct buf *out)
+{
+    bool wants_events = r->is_stream && !r->translation && dialect_of(request_api(r)); /* F.30 */
+
+    if (wants_events && !translating_reply_begin(r)) {
+        attempt_broken(r, ERROR_OVERLOADED, false);
+        return false;
+    }
+    struct translation *x = r->translation;
+    bool ok = x ? translate_whole(&x->t, body, out)
+                : buf_reserve(&r->cx->bufs, out, body.n + 256) &&
+                      relay_reply(&r->relay, body.p, body.n, out);
+    if (x && x->t.first_failed)
+        attempt_faulted(r, &x->t.error);
+    else if (!ok || (x && !x->t.done))
+        attempt_broken(r, x ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED, x != NULL);
+    else if (!x && r->relay.failed && request_api(r) != API_RESPONSES) /* F.9: an error in a 200 */
+        attempt_refused(r, envelope_error_status(body), body);
+    else
+        return true;
+    return false;
+}
+
+/* A whole reply: edited or translated, priced, sent in one piece. */
 static void held_end(struct request *r)
 {
     struct exchange *e = &r->exchange;
-    struct str body = held(r), start = body;
+    struct str body = held(r), start = body, type = e->content_type;
     struct buf edited = {0};
 
     while (start.n && (*start.p == ' ' || *start.p == '\n' || *start.p == '\r' || *start.p == '\t'))
@@ -307,31 +366,17 @@ static void held_end(struct request *r)
         attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);
         return;
     }
-    /* edited into a buffer of its own: its length stands in the head before it */
-    if (!buf_reserve(&r->cx->bufs, &edited, body.n + 256) ||
-        !relay_reply(&r->relay, body.p, body.n, &edited)) {
+    /* into a buffer of its own: its length stands in the head before it */
+    if (!held_pass(r, body, &edited)) {
         buf_free(&r->cx->bufs, &edited);
-        attempt_broken(r, ERROR_OVERLOADED, false);
-        return;
-    }
-    if (r->relay.failed && request_api(r) != API_RESPONSES) { /* F.9: an error in a 200 */
-        buf_free(&r->cx->bufs, &edited);
-        attempt_refused(r, envelope_error_status(body), body);
         return;
     }
     books_usage(r, true);
     books_exchange(r, true, (struct str){0});
-    if (r->is_stream && request_api(r) == API_CHAT) { /* F.30 */
-        struct str whole = {edited.p, edited.n};
-        struct str events = chat_stream_of(&r->arena, whole, !r->relay.opt.withhold_usage);
-        if (events.n) {
-            edited.n = 0;
-            e->content_type = STR("text/event-stream; charset=utf-8");
-            if (!buf_add(&r->cx->bufs, &edited, events.p, events.n))
-                r->out_failed = true;
-        }
-    }
-    head_common(r, e->status, e->content_type.n ? e->content_type : STR("application/json"));
+    if (r->translation || !type.n)
+        type = r->is_stream && r->translation ? STR("text/event-stream; charset=utf-8")
+                                              : STR("application/json");
+    head_common(r, e->status, type);
     head_money(r);
     head_times(r);
     reply_head_end(r, edited.n);
@@ -356,42 +401,67 @@ static void chunked_end(struct request *r, size_t from, struct str fault)
         conn_finish(r->conn);
 }
 
+/* A whole object in spite of its content type (F.9, F.30): it is held then, and nothing was sent.
+ */
+static bool stream_is_whole(struct request *r)
+{
+    struct translation *x = r->translation;
+    struct buf *rest = x ? &x->t.sse.line : &r->relay.hold;
+    uint64_t events = x ? x->t.events : r->relay.events;
+
+    if (r->client_head_sent || events || !str_starts((struct str){rest->p, rest->n}, STR("{")))
+        return false;
+    r->exchange.content_type = STR("application/json");
+    r->exchange.is_stream = false;
+    r->reply_body = *rest;
+    *rest = (struct buf){0};
+    return true;
+}
+
+/* What is due behind the upstream's last byte. */
+static bool stream_rest(struct request *r)
+{
+    enum api api = request_api(r);
+
+    if (r->translation)
+        return translate_events_end(&r->translation->t, &r->cx->out);
+    if (!relay_events_end(&r->relay, &r->cx->out))
+        return false;
+    bool forgot_done = (api == API_CHAT || api == API_COMPLETIONS) && !r->relay.done &&
+                       !r->relay.failed && r->relay.scan.finished;
+    return !forgot_done || buf_add(&r->cx->bufs, &r->cx->out, "data: [DONE]\n\n", 14);
+}
+
 /* The upstream's stream ended in order: was it complete? */
 static void stream_end(struct request *r)
 {
-    enum api api = request_api(r);
-    struct str rest = {r->relay.hold.p, r->relay.hold.n};
+    struct translation *x = r->translation;
 
-    if (!r->client_head_sent && !r->relay.events && str_starts(rest, STR("{"))) {
-        /* F.9, F.30: a whole object in spite of its content type */
-        r->exchange.content_type = STR("application/json");
-        r->exchange.is_stream = false;
-        r->reply_body = r->relay.hold;
-        r->relay.hold = (struct buf){0};
+    if (stream_is_whole(r)) {
         held_end(r);
         return;
     }
     size_t from = r->client_head_sent ? reply_chunk_begin(r) : 0;
 
-    if (!relay_events_end(&r->relay, &r->cx->out))
+    if (!stream_rest(r))
         r->out_failed = true;
-    bool openai = api == API_CHAT || api == API_COMPLETIONS;
-    if (!r->relay.done && !r->relay.scan.finished &&
-        !r->relay.failed) { /* F.8: cut, although in order */
+    if (x && x->t.first_failed) {
+        r->cx->out.n = from;
+        attempt_faulted(r, &x->t.error);
+        return;
+    }
+    if (!stream_is_complete(r)) { /* F.8: cut, although in order */
         if (r->client_head_sent)
             reply_chunk_end(r, from, false);
         r->cx->out.n = r->client_head_sent ? r->cx->out.n : 0;
         attempt_broken(r, ERROR_UPSTREAM_CUT, true);
         return;
     }
-    if (openai && !r->relay.done && !r->relay.failed &&
-        !buf_add(&r->cx->bufs, &r->cx->out, "data: [DONE]\n\n", 14))
-        r->out_failed = true;
     if (!r->client_head_sent) {
         stream_head(r);
         from = reply_chunk_begin(r);
     }
-    chunked_end(r, from, r->relay.failed ? STR("upstream_error") : (struct str){0});
+    chunked_end(r, from, stream_has_failed(r) ? STR("upstream_error") : (struct str){0});
 }
 
 static const enum client_error error_of_end[] = {
@@ -407,9 +477,13 @@ static void relaying_on_end(struct exchange *e, enum exchange_end how)
     struct request *r = container_of(e, struct request, exchange);
 
     bool cut_behind_end = how == EXCHANGE_CUT && r->reply == REPLY_STREAM &&
-                          (r->relay.done || r->relay.scan.finished) && !r->relay.hold.n;
+                          stream_is_complete(r) && !r->relay.hold.n;
     if (how == EXCHANGE_STOPPED && r->stop_error == CLIENT_ERRORS) {
         struct str json = r->reply_ref;
+        if (r->translation) {
+            attempt_faulted(r, &r->translation->t.error);
+            return;
+        }
         attempt_refused(r, envelope_error_status(json), json);
         return;
     }

@@ -15,6 +15,7 @@
 #include "upstream/exchange.h"
 
 struct conn;
+struct translation;
 
 enum request_reply { REPLY_NONE, REPLY_HELD, REPLY_STREAM, REPLY_PIECES, REPLY_ERROR };
 
@@ -39,7 +40,9 @@ struct request {
     struct str previous_id; /* upstream's id of the response asked for or continued */
     uint32_t asked_timeout_ms, asked_stream_timeout_ms; /* SNAP_NONE: not asked */
     struct route_plan plan;                             /* candidates and what was tried */
-    struct str upstream_model, quoted_model, id_tag;
+    struct str upstream_model, quoted_model;
+    enum api upstream_api;           /* what this attempt speaks */
+    struct translation *translation; /* the client speaks another; in the arena */
     bool is_stream;
     /* the attempt that runs */
     struct buf head; /* request head, with what of the body is small */

@@ -3,6 +3,7 @@
 
 #include "client/upstream_request.h"
 
+#include "common/jw.h"
 #include "common/num.h"
 
 #include "client/conn.h"
@@ -27,25 +28,76 @@ struct str upstream_request_model(struct request *r, const struct snap_deploymen
     return arena_printf(&r->arena, STR_FMT STR_FMT, STR_ARG(out), STR_ARG(part));
 }
 
-enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b)
+static bool drops_params(const struct request *r)
 {
-    const struct snap_deployment *d = r->deployment;
-    const struct snap_settings *s = &r->snapshot->h->settings;
-    enum api api = request_api(r);
     const struct member *drop = request_member(&r->scan, FIELD_DROP_PARAMS);
+
+    return drop ? drop->type == JSON_TRUE : (r->deployment->flags & SNAP_DROP_PARAMS) != 0;
+}
+
+/* Usage is asked for where the upstream understands that and nobody forbids it. */
+static bool asks_usage(const struct request *r)
+{
+    return r->is_stream && r->deployment->flags & SNAP_STREAM_USAGE &&
+           !(r->snapshot->h->settings.flags & SNAP_NEVER_STREAM_USAGE);
+}
+
+static bool model_in_path(const struct request *r)
+{
+    return r->deployment->flags & SNAP_MODEL_IN_PATH && r->upstream_api != API_RESPONSES;
+}
+
+struct upstream_model upstream_request_reader(struct request *r)
+{
+    struct upstream_model m = {
+        .name = r->upstream_model,
+        .provider = snap_str(r->snapshot, r->deployment->provider),
+        .stream = r->is_stream,
+        .stream_usage = asks_usage(r),
+        .drop_params = drops_params(r),
+        .in_path = model_in_path(r),
+    };
+
+    m.can = capability_of(m.provider, m.name, &m.max_output);
+    return m;
+}
+
+struct str upstream_request_quoted_model(struct request *r)
+{
+    struct jw w = jw_init(&r->arena);
+
+    jw_put_str(&w, r->upstream_model);
+    return jw_finish(&w);
+}
+
+enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b, enum api api,
+                                            const struct request_scan *scan, struct str body)
+{
+    bool is_sent = api == r->upstream_api; /* else it is translated first */
     struct body_edit_options o = {
         .api = api,
         .model = r->upstream_model,
-        .response_id = r->previous_id,
-        .model_in_path = d->flags & SNAP_MODEL_IN_PATH && api != API_RESPONSES,
-        .inject_usage = r->is_stream && (api == API_CHAT || api == API_COMPLETIONS) &&
-                        d->flags & SNAP_STREAM_USAGE && !(s->flags & SNAP_NEVER_STREAM_USAGE) &&
-                        !r->scan.include_usage,
-        .drop_params = drop ? drop->type == JSON_TRUE : d->flags & SNAP_DROP_PARAMS,
+        .response_id = is_sent ? r->previous_id : (struct str){0},
+        .model_in_path = model_in_path(r),
+        .inject_usage = is_sent && (api == API_CHAT || api == API_COMPLETIONS) && asks_usage(r) &&
+                        !scan->include_usage,
+        .drop_params = drops_params(r),
+        .keep_model = !is_sent,
     };
 
-    return body_edit_make(b, &r->scan, r->conn->body.p, r->conn->body.n, r->snapshot, d, &o,
-                          &r->arena);
+    return body_edit_make(b, scan, body.p, body.n, r->snapshot, r->deployment, &o, &r->arena);
+}
+
+void upstream_request_unsupported(struct request *r, struct str param)
+{
+    request_refuse(r, ERROR_UNSUPPORTED_PARAM,
+                   arena_printf(&r->arena,
+                                STR_FMT " does not support parameters: ['" STR_FMT
+                                        "']. To drop these, set `litellm_settings: drop_params: "
+                                        "true`.",
+                                STR_ARG(snap_str(r->snapshot, r->deployment->provider)),
+                                STR_ARG(param)),
+                   false);
 }
 
 static void head_add(struct request *r, struct str s)
@@ -135,7 +187,7 @@ static void head_request_line(struct request *r)
         [METHOD_DELETE] = STR_INIT("DELETE "),
     };
     const struct route_row *row = &route_rows[r->route];
-    const struct snap_path *path = &r->deployment->path[row->api];
+    const struct snap_path *path = &r->deployment->path[r->upstream_api];
     struct str after = snap_str(r->snapshot, path->after);
 
     head_add(r, methods[row->method]);
@@ -147,7 +199,7 @@ static void head_request_line(struct request *r)
             head_add(r, STR("/cancel"));
         else if (r->route == ROUTE_RESPONSE_ITEMS)
             head_add(r, STR("/input_items"));
-    } else if (r->deployment->flags & SNAP_MODEL_IN_PATH && request_api(r) != API_RESPONSES) {
+    } else if (model_in_path(r)) {
         head_add(r, path_encoded(r, r->upstream_model));
     }
     head_add(r, after);
@@ -184,7 +236,6 @@ bool upstream_request_build(struct request *r, const struct body_edit *b,
                             struct upconn_buf **ret_piece, unsigned *ret_n)
 {
     char digits[20];
-    size_t body_n = r->conn->body.n;
 
     r->head.n = 0;
     r->out_failed = false;
@@ -202,15 +253,15 @@ bool upstream_request_build(struct request *r, const struct body_edit *b,
     struct pieces ps = {.r = r};
     if (request_is_item(r) || b->length <= COPY_MAX) {
         if (!request_is_item(r))
-            body_edit_emit(b, body_n, piece_copy, &ps);
+            body_edit_emit(b, piece_copy, &ps);
         ps.piece = arena_alloc(&r->arena, sizeof *ps.piece);
         if (ps.piece)
             ps.n = 1;
     } else {
-        ps.piece = arena_alloc(&r->arena, (2 * b->n + 2) * sizeof *ps.piece);
+        ps.piece = arena_alloc(&r->arena, (2 * (b->n + b->n_holes) + 2) * sizeof *ps.piece);
         if (ps.piece) {
             ps.n = 1;
-            body_edit_emit(b, body_n, piece_lend, &ps);
+            body_edit_emit(b, piece_lend, &ps);
         }
     }
     if (!ps.piece || r->out_failed)

@@ -5,6 +5,8 @@
  * deployment wants.
  */
 
+#include "common/gateway/capability.h"
+
 #include "client/request.h"
 
 /* The deployment's model with what a wildcard captured put in; in the arena. */
@@ -16,8 +18,22 @@ static inline bool segment_is_dots(struct str segment)
     return str_eq(segment, STR(".")) || str_eq(segment, STR(".."));
 }
 
-/* The edits of the client's body for r->deployment. */
-enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b);
+/* What the writer of a translated request must know of who will read it. */
+struct upstream_model upstream_request_reader(struct request *r);
+
+/* r->upstream_model as a JSON string; in the arena. */
+struct str upstream_request_quoted_model(struct request *r);
+
+/*
+ * The edits r->deployment wants on a body of `api`, scanned without fault: the client's own, or on
+ * its way through translation the one before (`api` the client's: nothing of the upstream's is
+ * added) and the one after.
+ */
+enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b, enum api api,
+                                            const struct request_scan *scan, struct str body);
+
+/* Refuses the request for `param`. */
+void upstream_request_unsupported(struct request *r, struct str param);
 
 /*
  * Builds head and body; false when memory ended. *ret_piece lies in the arena, and what it points

@@ -306,7 +306,7 @@ static void plan_own(struct plan *p)
         case FIELD_TRUSTED:
             p->fate[i].removed = true;
         }
-        if (f == FIELD_MODEL)
+        if (f == FIELD_MODEL && !p->o->keep_model)
             p->fate[i].value = quoted(p->b->arena, p->o->model);
         else if (f == FIELD_STREAM_OPTIONS && p->o->inject_usage)
             plan_usage(p, &s->member[i], &p->fate[i]);
@@ -315,7 +315,7 @@ static void plan_own(struct plan *p)
     }
     if (p->o->inject_usage && !s->at[FIELD_STREAM_OPTIONS])
         plan_add(p, STR("stream_options"), STR("{\"include_usage\":true}"));
-    if (!s->at[FIELD_MODEL] && !p->o->model_in_path)
+    if (!s->at[FIELD_MODEL] && !p->o->model_in_path && !p->o->keep_model)
         plan_add(p, STR("model"), quoted(p->b->arena, p->o->model));
 }
 
@@ -398,7 +398,7 @@ enum body_edit_result body_edit_make(struct body_edit *b, const struct request_s
 {
     struct nested_splices nested = {0};
 
-    *b = (struct body_edit){.arena = a, .body = body, .scan = scan};
+    *b = (struct body_edit){.arena = a, .body = body, .body_n = body_n, .scan = scan};
     /* each edit adds one member at most, plan_own() two */
     struct plan p = {
         .b = b,
@@ -423,18 +423,55 @@ enum body_edit_result body_edit_make(struct body_edit *b, const struct request_s
     return BODY_EDIT_OK;
 }
 
-void body_edit_emit(const struct body_edit *b, size_t body_n, body_piece_fn fn, void *ctx)
+struct body_edit body_edit_none(struct str body)
+{
+    return (struct body_edit){.body = body.p, .body_n = body.n, .length = body.n};
+}
+
+/* The bytes [at, end) of the body with what fills its holes; *next is the first hole not passed. */
+static void emit_run(const struct body_edit *b, uint64_t at, uint64_t end, uint32_t *next,
+                     body_piece_fn fn, void *ctx)
+{
+    while (*next < b->n_holes && b->hole[*next].at < at)
+        (*next)++;
+    for (; *next < b->n_holes && b->hole[*next].at < end; (*next)++) {
+        const struct jout_hole *h = &b->hole[*next];
+        if (h->at > at)
+            fn(ctx, b->body + at, h->at - at);
+        fn(ctx, h->text.p, h->text.n);
+        at = h->at;
+    }
+    if (end > at)
+        fn(ctx, b->body + at, end - at);
+}
+
+void body_edit_emit(const struct body_edit *b, body_piece_fn fn, void *ctx)
 {
     uint64_t at = 0;
+    uint32_t hole = 0;
 
     for (uint32_t i = 0; i < b->n; i++) {
         const struct splice *s = &b->splice[i];
-        if (s->at > at)
-            fn(ctx, b->body + at, s->at - at);
+        emit_run(b, at, s->at, &hole, fn, ctx);
         if (s->with.n)
             fn(ctx, s->with.p, s->with.n);
         at = s->end;
     }
-    if (at < body_n)
-        fn(ctx, b->body + at, body_n - at);
+    emit_run(b, at, b->body_n, &hole, fn, ctx);
+}
+
+static void add_length(void *ctx, const char *p, size_t n)
+{
+    uint64_t *length = ctx;
+
+    (void)p;
+    *length += n;
+}
+
+void body_edit_fill(struct body_edit *b, const struct jout_hole *hole, size_t n_holes)
+{
+    b->hole = hole;
+    b->n_holes = (uint32_t)n_holes;
+    b->length = 0;
+    body_edit_emit(b, add_length, &b->length);
 }

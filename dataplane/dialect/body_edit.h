@@ -6,14 +6,19 @@
  * members, the model name and stream_options come together here. Pure.
  */
 
+#include "common/jout.h"
+
 #include "dialect/nested_edit.h"
 
 struct body_edit {
     struct arena *arena;
     struct splice *splice;
     uint32_t n, cap;
-    uint64_t length; /* of the result */
+    uint64_t length; /* of the result, what fills holes included */
     const char *body;
+    size_t body_n;
+    const struct jout_hole *hole; /* in the body, ordered; a translated one has them */
+    uint32_t n_holes;
     const struct request_scan *scan;
     struct str
         refused; /* the member that made the request a 400: unsupported, or steering destinations */
@@ -34,7 +39,11 @@ struct body_edit_options {
                                present */
     bool inject_usage;      /* stream_options.include_usage: true */
     bool drop_params;
+    bool keep_model; /* the body is read here again before it is sent: the model is nobody's */
 };
+
+/* No edit at all: the body as it is. */
+struct body_edit body_edit_none(struct str body);
 
 /* Computes the splices of one exchange over `body` (complete, scanned without fault). The result
  * borrows from it. */
@@ -44,6 +53,10 @@ MUST_CHECK enum body_edit_result body_edit_make(struct body_edit *b,
                                                 const struct snap_deployment *d,
                                                 const struct body_edit_options *o, struct arena *a);
 
+/* What fills the holes of the body; borrowed. A hole inside what an edit takes away goes with it.
+ */
+void body_edit_fill(struct body_edit *b, const struct jout_hole *hole, size_t n_holes);
+
 /* The result in pieces: calls fn for each run of bytes in order; for writing without a copy. */
 typedef void (*body_piece_fn)(void *ctx, const char *p, size_t n);
-void body_edit_emit(const struct body_edit *b, size_t body_n, body_piece_fn fn, void *ctx);
+void body_edit_emit(const struct body_edit *b, body_piece_fn fn, void *ctx);

@@ -5,11 +5,9 @@
 /* What reading a body may take: a block and its turn for the smallest message, many times over. */
 enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
+/* A row a dialect. */
 static const struct dialect_ops *const dialects[API_COUNT] = {
-    [API_CHAT] = &openai_chat,
-    [API_COMPLETIONS] = &openai_completions,
-    [API_MESSAGES] = &anthropic_messages,
-    [API_RESPONSES] = &openai_responses,
+    [API_CHAT] = NULL,
 };
 
 const struct dialect_ops *dialect_of(enum api api)

@@ -111,7 +111,7 @@ static void edit(const struct request_scan *s, const char *body, size_t n, const
         for (uint32_t i = 0; i < e.n; i++)
             ASSERT(e.splice[i].at <= e.splice[i].end && e.splice[i].end <= n &&
                    (i == 0 || e.splice[i - 1].end <= e.splice[i].at));
-        body_edit_emit(&e, n, piece_add, &out);
+        body_edit_emit(&e, piece_add, &out);
         ASSERT(out.n == e.length);
         if (!is_json(out.p, out.n))
             ASSERT(!is_json(body, n));

@@ -75,7 +75,7 @@ static enum body_edit_result edit_run(struct buf *out, struct str body, size_t s
         assert_true(edit.splice[i].at <= edit.splice[i].end && edit.splice[i].end <= body.n);
         assert_true(i == 0 || edit.splice[i - 1].end <= edit.splice[i].at);
     }
-    body_edit_emit(&edit, body.n, piece_add, out);
+    body_edit_emit(&edit, piece_add, out);
     assert_int_equal(out->n, edit.length);
     return result;
 }

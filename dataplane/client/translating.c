@@ -1,0 +1,180 @@
+/*
+ * The body on its way, each step only where it is needed:
+ *
+ *   client's ── edits of its API ──▶ client_body ── translate ──▶ upstream_body ── edits of the
+ *   upstream's API ──▶ pieces
+ */
+
+#include "client/translating.h"
+
+#include "client/conn.h"
+#include "client/reply.h"
+#include "client/upstream_request.h"
+#include "provider/edit.h"
+
+enum { LEND_MIN = 64 * 1024 }; /* texts of this size are not copied */
+
+/* The deployment has edits for requests of `api`; *ret_joins: some look into texts. */
+static bool has_edits(const struct request *r, enum api api, bool *ret_joins)
+{
+    const struct snap_edit *e;
+    bool any = false;
+
+    *ret_joins = false;
+    for (uint32_t i = 0; (e = SNAP_AT(r->snapshot, r->deployment->edits, struct snap_edit, i)); i++)
+        if (e->apis & BIT(api)) {
+            any = true;
+            *ret_joins |= e->op == EDIT_FLATTEN;
+        }
+    return any;
+}
+
+/* A refusal by a row of errors.def; always false. */
+static bool refuse(struct request *r, const struct fault *f)
+{
+    struct error_facts facts = reply_facts(r, f->error, f->detail);
+
+    facts.param = f->param;
+    reply_error(r, &facts, error_rows[f->error].code, f->error == ERROR_OVERLOADED);
+    return false;
+}
+
+static bool overloaded(struct request *r)
+{
+    return refuse(r, &(struct fault){.error = ERROR_OVERLOADED});
+}
+
+struct filling {
+    struct request *r;
+    struct buf *out;
+    bool ok;
+};
+
+static void fill(void *ctx, const char *p, size_t n)
+{
+    struct filling *f = ctx;
+
+    if (!buf_add(&f->r->cx->bufs, f->out, p, n))
+        f->ok = false;
+}
+
+/* The client's body with the edits for its API; false when the client was refused. */
+static bool edit_client_body(struct request *r, struct str *ret_body)
+{
+    struct filling f = {.r = r, .out = &r->translation->client_body, .ok = true};
+    struct str body = {r->conn->body.p, r->conn->body.n};
+    struct body_edit b;
+
+    switch (upstream_request_edit(r, &b, request_api(r), &r->scan, body)) {
+    case BODY_EDIT_OK:
+        break;
+    case BODY_EDIT_UNSUPPORTED:
+        upstream_request_unsupported(r, b.refused);
+        return false;
+    case BODY_EDIT_LIMIT:
+        return overloaded(r);
+    }
+    *ret_body = body;
+    if (!b.n)
+        return true;
+    body_edit_emit(&b, fill, &f);
+    *ret_body = (struct str){f.out->p, f.out->n};
+    return f.ok || overloaded(r);
+}
+
+/* The edits of the upstream's API over what was written. */
+static bool edit_upstream_body(struct request *r, bool edits, struct body_edit *b)
+{
+    struct translation *x = r->translation;
+    struct str body = {x->upstream_body.p, x->upstream_body.n};
+
+    *b = body_edit_none(body);
+    if (edits) {
+        request_scan_init(&x->scan, &r->arena);
+        if (request_scan_feed(&x->scan, body.p, body.n) != REQUEST_SCAN_DONE || x->scan.too_many)
+            return overloaded(r);
+        switch (upstream_request_edit(r, b, r->upstream_api, &x->scan, body)) {
+        case BODY_EDIT_OK:
+            break;
+        case BODY_EDIT_UNSUPPORTED:
+            upstream_request_unsupported(r, b->refused);
+            return false;
+        case BODY_EDIT_LIMIT:
+            return overloaded(r);
+        }
+    }
+    if (x->out.holes.n)
+        body_edit_fill(b, (const struct jout_hole *)(const void *)x->out.holes.p,
+                       x->out.holes.n / sizeof(struct jout_hole));
+    return true;
+}
+
+bool translating_request(struct request *r, struct body_edit *b)
+{
+    struct context *cx = r->cx;
+    struct str body;
+    bool joins;
+
+    translating_end(r);
+    struct translation *x = r->translation = arena_zalloc(&r->arena, sizeof *x);
+    if (!x)
+        return overloaded(r);
+    translate_init(&x->t, request_api(r), r->upstream_api, &cx->bufs, &cx->arenas, &r->arena);
+    if (!edit_client_body(r, &body))
+        return false;
+    if (!translate_read(&x->t, body))
+        return refuse(r, &x->t.fault);
+    bool edits = has_edits(r, r->upstream_api, &joins);
+    struct upstream_model m = upstream_request_reader(r);
+    x->out = jout_init(&cx->bufs, &x->upstream_body);
+    x->out.lend_min = joins ? SIZE_MAX : LEND_MIN;
+    if (!translate_write(&x->t, &x->out, &m))
+        return refuse(r, &x->t.fault);
+    return edit_upstream_body(r, edits, b);
+}
+
+bool translating_reply_begin(struct request *r)
+{
+    struct context *cx = r->cx;
+    bool raw = r->snapshot->h->settings.flags & SNAP_RAW_MODEL_NAME;
+
+    if (!r->translation) {
+        struct translation *x = r->translation = arena_zalloc(&r->arena, sizeof *x);
+        if (!x)
+            return false;
+        translate_init(&x->t, request_api(r), request_api(r), &cx->bufs, &cx->arenas, &r->arena);
+    }
+    struct translate *t = &r->translation->t;
+    t->request.stream = r->is_stream;
+    t->request.include_usage =
+        r->scan.include_usage || r->snapshot->h->settings.flags & SNAP_ALWAYS_STREAM_USAGE;
+    struct translate_reply reply = {
+        .scan = &r->relay.scan,
+        .model = raw ? upstream_request_quoted_model(r) : r->quoted_model,
+        .now_s = (uint64_t)(context_wall_us(cx, r->body_ns) / 1000000),
+        .seed = {context_random(cx), context_random(cx)},
+        .stream = r->is_stream,
+    };
+    return translate_reply_begin(t, &reply);
+}
+
+void translating_forget(struct request *r)
+{
+    struct translation *x = r->translation;
+
+    if (!x)
+        return;
+    translate_forget(&x->t);
+    jout_deinit(&x->out);
+    buf_free(&r->cx->bufs, &x->client_body);
+    buf_free(&r->cx->bufs, &x->upstream_body);
+}
+
+void translating_end(struct request *r)
+{
+    if (!r->translation)
+        return;
+    translating_forget(r);
+    translate_deinit(&r->translation->t);
+    r->translation = NULL;
+}
