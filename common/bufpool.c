@@ -1,4 +1,5 @@
-/* Power-of-two classes, one LIFO list each; larger than the largest class is refused. */
+/* Power-of-two classes, one LIFO list each, of the smallest a pool of pages; larger than the
+ * largest class is refused. */
 
 #include "common/bufpool.h"
 
@@ -13,7 +14,8 @@ static unsigned buf_class(size_t n)
 
 void bufpool_deinit(struct bufpool *pool)
 {
-    for (unsigned c = 0; c < BUF_CLASSES; c++)
+    page_pool_deinit(&pool->pages);
+    for (unsigned c = 1; c < BUF_CLASSES; c++)
         while (pool->spare[c]) {
             struct buf_spare *s = pool->spare[c];
             pool->spare[c] = s->next;
@@ -24,9 +26,9 @@ void bufpool_deinit(struct bufpool *pool)
 
 size_t bufpool_trim(struct bufpool *pool, size_t keep)
 {
-    size_t freed = 0;
+    size_t freed = (size_t)BUF_MIN * page_pool_trim(&pool->pages, (unsigned)(keep / BUF_MIN));
 
-    for (unsigned c = 0; c < BUF_CLASSES; c++) {
+    for (unsigned c = 1; c < BUF_CLASSES; c++) {
         size_t size = (size_t)BUF_MIN << c, kept = keep / size;
         for (unsigned i = MIN(pool->low[c], pool->n_spare[c]); i && pool->n_spare[c] > kept; i--) {
             struct buf_spare *s = pool->spare[c];
@@ -44,6 +46,8 @@ static void *pool_take(struct bufpool *pool, unsigned c)
 {
     struct buf_spare *s = pool->spare[c];
 
+    if (c == 0)
+        return page_pool_take(&pool->pages);
     if (!s)
         return malloc((size_t)BUF_MIN << c);
     pool->spare[c] = s->next;
@@ -57,10 +61,14 @@ static void pool_give(struct bufpool *pool, void *p, size_t cap)
     unsigned c = buf_class(cap);
     struct buf_spare *s = p;
 
+    pool->lent -= cap;
+    if (c == 0) {
+        page_pool_give(&pool->pages, p);
+        return;
+    }
     s->next = pool->spare[c];
     pool->spare[c] = s;
     pool->n_spare[c]++;
-    pool->lent -= cap;
 }
 
 bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want)

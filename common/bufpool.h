@@ -7,12 +7,14 @@
  */
 
 #include "common/num.h"
+#include "common/page_pool.h"
 
-enum { BUF_CLASSES = 14, BUF_MIN = 4096 }; /* 4 KiB, 8 KiB ... 32 MiB */
+enum { BUF_CLASSES = 14, BUF_MIN = PAGE_BYTES }; /* 4 KiB, 8 KiB ... 32 MiB */
 
 struct buf_spare;
 
 struct bufpool {
+    struct page_pool pages;               /* private: the smallest class */
     struct buf_spare *spare[BUF_CLASSES]; /* private */
     unsigned low[BUF_CLASSES];            /* private: fewest spares since the last trim */
     unsigned n_spare[BUF_CLASSES];        /* private */

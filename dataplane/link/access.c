@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/num.h"
+#include "common/pages.h"
 
 enum {
     BUFFER = 64 * 1024,
@@ -472,6 +473,16 @@ void access_tick(struct access *a, uint64_t now_ns)
 {
     if (a->n >= BUFFER / 2 || (a->n > 0 && now_ns >= a->first_ns + BATCH_NS))
         hand_over(a);
+}
+
+void access_trim(struct access *a)
+{
+    if (a->n == 0)
+        pages_forget(a->fill, BUFFER);
+    (void)pthread_mutex_lock(&a->lock);
+    if (!a->busy)
+        pages_forget(a->out, BUFFER);
+    (void)pthread_mutex_unlock(&a->lock);
 }
 
 uint64_t access_dropped(struct access *a)

@@ -34,6 +34,9 @@ void access_add(struct access *a, const struct record *r);
 /* To be called each time around the loop: hands over what is old or much enough. */
 void access_tick(struct access *a, uint64_t now_ns);
 
+/* Gives back the memory of buffers that hold nothing. */
+void access_trim(struct access *a);
+
 /* Lines dropped since the start, and whether the sink could not be opened or written since the last
  * call. */
 uint64_t access_dropped(struct access *a);

@@ -39,6 +39,7 @@ enum {
     LINGER_MS = 60000, /* without a manager */
     ORPHAN_MS = 1000,  /* between looks at who is left */
     FLUSH_MS = 5000,   /* for the rest, without a manager to say */
+    QUIET_MS = 10000,  /* without a record: the memory of buffers is given back */
 };
 
 struct region_reader {
@@ -65,6 +66,7 @@ struct link {
     uint64_t told_dropped;                    /* access lines, likewise */
     bool failing;                             /* the spool, since the last success */
     bool stalled;                             /* the spool does not take the next record */
+    uint64_t quiet_ns;                        /* when it will have been quiet; 0: trimmed since */
 };
 
 static volatile sig_atomic_t term_requested;
@@ -317,6 +319,19 @@ static void report(struct link *l)
     l->told_dropped = dropped;
 }
 
+/* After some quiet a burst leaves nothing behind. */
+static void trim(struct link *l, bool any, uint64_t now_ns)
+{
+    if (any) {
+        l->quiet_ns = now_ns + ms_ns(QUIET_MS);
+    } else if (l->quiet_ns && now_ns >= l->quiet_ns) {
+        l->quiet_ns = 0;
+        spool_trim(l->spool);
+        access_trim(l->access);
+        (void)malloc_trim(0);
+    }
+}
+
 /* Once around the rings; returns whether there was anything. */
 static bool carry(struct link *l, uint64_t now_ns)
 {
@@ -338,6 +353,7 @@ static bool carry(struct link *l, uint64_t now_ns)
     if (!l->stalled && flush(l) && any)
         report(l);
     access_tick(l->access, now_ns);
+    trim(l, any, now_ns);
     return any;
 }
 

@@ -21,6 +21,7 @@
 
 #include "common/crc32c.h"
 #include "common/num.h"
+#include "common/pages.h"
 
 enum {
     SYNC_MS = 10,
@@ -452,6 +453,12 @@ static enum errc rotate(struct spool *s, struct err *e)
     (void)pthread_mutex_unlock(&s->lock);
     cut_oldest(s);
     return ERRC_OK;
+}
+
+void spool_trim(struct spool *s)
+{
+    if (s->used == 0)
+        pages_forget(s->buffer, sizeof s->buffer);
 }
 
 enum errc spool_flush(struct spool *s, struct err *e)

@@ -79,6 +79,9 @@ void spool_end(struct spool *s, const struct spool_id *id, uint8_t type, size_t 
  */
 MUST_CHECK enum errc spool_flush(struct spool *s, struct err *e);
 
+/* Gives back the memory of the buffer when it is empty. */
+void spool_trim(struct spool *s);
+
 struct spool_totals spool_totals(const struct spool *s);
 
 /*

@@ -457,6 +457,18 @@ def test_reopen_of_the_access_log(start, upstream):
     assert moved.read_text() == before, "the old file is let go"
 
 
+@pytest.mark.slow
+def test_memory_given_back_after_quiet_is_used_again(start, upstream):
+    """After ten seconds without a request buffers of worker and link go to the system; what follows is whole."""
+    weir = start(standard.config(upstream.url))
+    for n in (1, 2):
+        assert is_right(CHAT, weir.post("/v1/chat/completions", CHAT))
+        weir.records(n)
+        assert {line["model"] for line in weir.access(n)} == {"gpt-pub"}
+        time.sleep(12)
+    assert_ledger_is_in_the_spool(weir, upstream)
+
+
 def test_cold_start(start, upstream):
     """The release build answers well within the budget of quickstart's second start (bench/run measures it)."""
     began = time.monotonic()

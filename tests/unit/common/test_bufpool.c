@@ -92,25 +92,57 @@ static void test_a_freed_buffer_is_lent_again(void **state)
 
 static void test_trim_frees_what_was_not_needed_since_the_last(void **state)
 {
-    struct bufpool pool = {.ceiling = 1 << 20};
-    struct buf b[3] = {{0}};
+    static const size_t sizes[] = {1, BUF_MIN + 1}; /* pages, and beyond */
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(b); i++)
-        assert_true(buf_reserve(&pool, &b[i], 1));
-    for (size_t i = 0; i < ARRAY_LEN(b); i++)
-        buf_free(&pool, &b[i]);
-    assert_int_equal(pool.n_spare[0], 3);
-    (void)bufpool_trim(&pool, 0); /* all three were in use since the beginning */
-    assert_int_equal(pool.n_spare[0], 3);
-    assert_true(buf_reserve(&pool, &b[0], 1));
-    buf_free(&pool, &b[0]);
-    (void)bufpool_trim(&pool, 0); /* one was */
-    assert_int_equal(pool.n_spare[0], 1);
-    (void)bufpool_trim(&pool, 0);
-    assert_int_equal(pool.n_spare[0], 0);
-    (void)bufpool_trim(&pool, 0);
-    assert_int_equal(pool.n_spare[0], 0);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct bufpool pool = {.ceiling = 1 << 20};
+        struct buf b[3] = {{0}};
+        size_t size = 0;
+        for (size_t k = 0; k < ARRAY_LEN(b); k++)
+            assert_true(buf_reserve(&pool, &b[k], sizes[i]));
+        for (size_t k = 0; k < ARRAY_LEN(b); k++) {
+            size = b[k].cap;
+            buf_free(&pool, &b[k]);
+        }
+        assert_int_equal(bufpool_trim(&pool, 0), 0); /* all three were in use since the beginning */
+        assert_true(buf_reserve(&pool, &b[0], sizes[i]));
+        memset(b[0].p, 7, size);
+        buf_free(&pool, &b[0]);
+        assert_int_equal(bufpool_trim(&pool, 0), 2 * size); /* one was */
+        assert_int_equal(bufpool_trim(&pool, size), 0);
+        assert_int_equal(bufpool_trim(&pool, 0), size);
+        assert_int_equal(bufpool_trim(&pool, 0), 0);
+        for (size_t k = 0; k < ARRAY_LEN(b); k++) { /* what went comes again */
+            assert_true(buf_reserve(&pool, &b[k], sizes[i]));
+            memset(b[k].p, 7, size);
+        }
+        for (size_t k = 0; k < ARRAY_LEN(b); k++)
+            buf_free(&pool, &b[k]);
+        bufpool_deinit(&pool);
+    }
+}
+
+static void test_many_pages_are_all_different(void **state)
+{
+    enum { N = 1000 };
+    struct bufpool pool = {.ceiling = SIZE_MAX};
+    struct buf b[N] = {{0}};
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < N; i++) {
+            assert_true(buf_reserve(&pool, &b[i], BUF_MIN));
+            memset(b[i].p, (int)(i % 251), BUF_MIN);
+        }
+        for (unsigned i = 0; i < N; i++) {
+            assert_int_equal((unsigned char)b[i].p[0], i % 251);
+            assert_int_equal((unsigned char)b[i].p[BUF_MIN - 1], i % 251);
+            buf_free(&pool, &b[i]);
+        }
+        (void)bufpool_trim(&pool, 0);
+        assert_int_equal(bufpool_trim(&pool, 0), N * BUF_MIN);
+    }
     bufpool_deinit(&pool);
 }
 
@@ -122,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_the_ceiling_holds_over_all_buffers),
         cmocka_unit_test(test_a_freed_buffer_is_lent_again),
         cmocka_unit_test(test_trim_frees_what_was_not_needed_since_the_last),
+        cmocka_unit_test(test_many_pages_are_all_different),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

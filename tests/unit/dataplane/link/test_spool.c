@@ -144,6 +144,26 @@ static void test_records_come_back_after_reopening(void **state)
     assert_int_equal(bad, 0);
 }
 
+static void test_trim_keeps_what_is_not_written_yet(void **state)
+{
+    struct seen seen;
+    uint64_t bad;
+
+    (void)state;
+    struct spool *s = open_spool(&seen);
+    for (uint64_t i = 0; i < 300; i++) {
+        add(s, i);
+        if (i % 3 == 0)
+            flush(s);
+        spool_trim(s);
+    }
+    flush(s);
+    s = spool_free(s);
+    read_all(&seen, &bad);
+    assert_row(&seen, 0, 300);
+    assert_int_equal(bad, 0);
+}
+
 static void test_second_link_is_refused(void **state)
 {
     struct spool_options o = {.dir = dir};
@@ -342,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksum_is_castagnoli),
         SPOOL_TEST(test_records_come_back_after_reopening),
+        SPOOL_TEST(test_trim_keeps_what_is_not_written_yet),
         SPOOL_TEST(test_second_link_is_refused),
         SPOOL_TEST(test_every_prefix_recovers_and_goes_on),
         SPOOL_TEST(test_damage_in_the_middle_costs_one_record),
