@@ -343,6 +343,7 @@ int worker_main(unsigned region, unsigned n_listeners)
     }
     (void)uv_run(&w.loop, UV_RUN_DEFAULT);
     w.cx.snapshot = snapshot_unref(w.cx.snapshot);
+    buf_free(&w.cx.bufs, &w.cx.out);
     bufpool_deinit(&w.cx.bufs);
     arena_pool_deinit(&w.cx.arenas);
     log_info("worker_ended", "region=%u", region);
