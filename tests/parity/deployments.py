@@ -6,6 +6,7 @@ whose request it is.
 """
 
 import json
+import zlib
 
 OPENAI_KEY = "sk-parity-openai-Qm3x77"
 ANTHROPIC_KEY = "sk-ant-parity-Vb8t41"
@@ -33,7 +34,7 @@ def dialect(kind):
 
 def public(kind, params, lane):
     """The model's name as clients say it."""
-    variant = "".join(f"+{k}={json.dumps(v, separators=(',', ':'))}" for k, v in sorted(params.items()))
+    variant = f"-{zlib.crc32(json.dumps(params, sort_keys=True).encode()):08x}" if params else ""
     return f"{kind}{variant}.{lane}"
 
 
