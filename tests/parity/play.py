@@ -75,13 +75,13 @@ class Player:
         return Seen(body, asked, status, headers, data, end)
 
     def play_all(self, cases):
-        """(case, Seen) of each, as they come."""
+        """(case, lane, Seen) of each, in order."""
         lanes = list(LANES)
 
         def one(case):
             lane = lanes.pop()
             try:
-                return case, self.play(case, lane)
+                return case, lane, self.play(case, lane)
             finally:
                 lanes.append(lane)
 

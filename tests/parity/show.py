@@ -19,7 +19,7 @@ def main():
         print("\n".join(c.name for c in cases))
         return 0 if cases else 2
     with play.Player("weir" if args.weir else "litellm", corpus.variants(cases)) as player:
-        for case, seen in player.play_all(cases):
+        for case, _, seen in player.play_all(cases):
             text = play.describe(case, seen)
             if not args.out:
                 print(text)
