@@ -19,10 +19,10 @@ APIS = {
     "responses": ("/v1/responses", {"input": "hello"}),
     "completions": ("/v1/completions", {"prompt": "hello"}),
 }
-# Which kind stands for a dialect when its replies are played. LiteLLM sends Responses and Messages requests for an
-# openai/ model to the provider's Responses API, so the chat replies reach those clients through a compatible server.
+# Which kind stands for a dialect when its replies are played: one that is asked in that dialect for that API.
 REPLY_KINDS = {
-    "chat": {"chat": "gpt", "messages": "vllm", "responses": "vllm", "completions": "vllm"},
+    "chat": {"chat": "gpt", "messages": "vllm", "responses": "deepseek", "completions": "gpt"},
+    "completions": {"completions": "vllm"},
     "anthropic": dict.fromkeys(APIS, "claude"),
     "responses": dict.fromkeys(APIS, "resp"),
 }
@@ -81,8 +81,7 @@ def cases():
                 out += _expand(row, spec, kind, replies)
     for dialect, table in named.items():
         for reply in table:
-            for api in APIS:
-                kind = REPLY_KINDS[dialect][api]
+            for api, kind in REPLY_KINDS[dialect].items():
                 spec = {"api": api, "request": APIS[api][1], "stream": "both"}
                 out += _expand(f"reply_{reply}", spec, kind, {dialect: table[reply]})
     names = [c.name for c in out]

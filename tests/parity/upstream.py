@@ -11,7 +11,6 @@ import threading
 from support.mock_provider import FIN, Mock, json_reply, reply, sse, sse_reply
 
 CREATED = 1700000000
-MODELS = {"chat": "gpt-up", "anthropic": "claude-up", "responses": "gpt-up"}
 LANE = re.compile(r"^/(L\d+)(/.*)$")
 
 
@@ -73,6 +72,30 @@ def _deltas(message):
                 yield from ({"tool_calls": [{"index": i, kind: {field: p}}]} for p in pieces(call[kind][field]))
         elif name not in ("role", "content", "refusal", "reasoning_content", "reasoning") and value:
             yield {name: value}
+
+
+# --- OpenAI Completions --------------------------------------------------------------------------------------------
+
+
+def completions_whole(given, model):
+    choices = [{"index": i, "text": c["text"], "logprobs": c.get("logprobs"), "finish_reason": c.get("finish", "stop")}
+               for i, c in enumerate(given.get("choices") or [given])]  # fmt: skip
+    return {"id": "cmpl-up1", "object": "text_completion", "created": CREATED, "model": model, "choices": choices,
+            "usage": given.get("usage", CHAT_USAGE)}  # fmt: skip
+
+
+def completions_stream(given, body):
+    whole = completions_whole(given, body["model"])
+    wants_usage = (body.get("stream_options") or {}).get("include_usage")
+    common = {k: v for k, v in whole.items() if k not in ("choices", "usage")}
+    nothing = {"usage": None} if wants_usage else {}
+    events = []
+    for c in whole["choices"]:
+        events += [{**common, "choices": [{**c, "text": p, "finish_reason": None}], **nothing} for p in pieces(c["text"])]
+        events.append({**common, "choices": [{**c, "text": "", "logprobs": None}], **nothing})
+    if wants_usage:
+        events.append({**common, "choices": [], "usage": whole["usage"]})
+    return [*(sse(e) for e in events), b"data: [DONE]\n\n"]
 
 
 # --- Anthropic Messages --------------------------------------------------------------------------------------------
@@ -203,8 +226,9 @@ def responses_stream(given, body):
 
 # --- the mock ------------------------------------------------------------------------------------------------------
 
-WHOLE = {"chat": chat_whole, "anthropic": anthropic_whole, "responses": responses_whole}
-STREAM = {"chat": chat_stream, "anthropic": anthropic_stream, "responses": responses_stream}
+WHOLE = {"chat": chat_whole, "completions": completions_whole, "anthropic": anthropic_whole, "responses": responses_whole}
+STREAM = {"chat": chat_stream, "completions": completions_stream, "anthropic": anthropic_stream,
+          "responses": responses_stream}  # fmt: skip
 HEADERS = {
     "chat": (("x-request-id", "req_up1"), ("x-ratelimit-remaining-requests", "99")),
     "anthropic": (("request-id", "req_up1"), ("anthropic-ratelimit-requests-remaining", "98")),
@@ -212,8 +236,12 @@ HEADERS = {
 }
 
 
+ENDINGS = (("/chat/completions", "chat"), ("/completions", "completions"), ("/messages", "anthropic"),
+           ("/responses", "responses"))  # fmt: skip
+
+
 def dialect_of(path):
-    for ending, name in (("/chat/completions", "chat"), ("/messages", "anthropic"), ("/responses", "responses")):
+    for ending, name in ENDINGS:
         if path.endswith(ending):
             return name
     return None
