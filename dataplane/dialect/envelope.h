@@ -12,8 +12,8 @@ struct error_facts {
     uint16_t status;
     struct str type; /* empty: by status */
     struct str message;
-    struct str param;         /* empty: null */
-    struct str provider_code; /* what the provider called it; empty: nothing */
+    struct str param;                        /* empty: null */
+    struct str provider_type, provider_code; /* what the provider called it; empty: nothing */
     uint64_t sequence;        /* sequence_number of a Responses event */
     struct str request_id;    /* for the Anthropic envelope; empty: left out */
 };
@@ -27,12 +27,12 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
 
 /*
  * Reads an upstream's error body, whatever its shape (providers.md section 5), into f->message,
- * type, param and provider_code, which borrow from the arena. Bytes equal to `secret` (the
+ * param, provider_type and provider_code, which borrow from the arena. Bytes equal to `secret` (the
  * deployment's credential; may be empty) are masked. f->status is the caller's.
  */
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret);
 
-/* The status that an error inside a 200 stands for: its numeric code, else by its type, else 500
+/* The status that an error inside a 200 stands for: its numeric code, else by its type or code, else 500
  * (F.9). */
 uint16_t envelope_error_status(struct str body);
 
