@@ -58,7 +58,7 @@ static void put_unless_empty(struct jw *w, struct str key, struct str s)
 
 static void openai_error(struct jw *w, const struct error_facts *f)
 {
-    char code[20];
+    char status[20];
 
     jw_key(w, STR("error"));
     jw_obj(w);
@@ -71,7 +71,7 @@ static void openai_error(struct jw *w, const struct error_facts *f)
     jw_key(w, STR("param"));
     put_or_null(w, f->param);
     jw_key(w, STR("code"));
-    jw_put_str(w, (struct str){code, num_put_u64(code, f->status)});
+    jw_put_str(w, f->code.n ? f->code : (struct str){status, num_put_u64(status, f->status)});
     if (f->provider_type.n || f->provider_code.n) {
         jw_key(w, STR("provider_specific_fields"));
         jw_obj(w);
@@ -246,5 +246,14 @@ uint16_t envelope_status(enum api api, unsigned upstream_status)
         return 502;
     default:
         return upstream_status >= 400 && upstream_status <= 599 ? (uint16_t)upstream_status : 502;
+    }
+}
+
+void envelope_refusal(struct error_facts *f, enum api api, unsigned upstream_status)
+{
+    f->status = envelope_status(api, upstream_status);
+    if (upstream_status == 529 && f->status == 503) {
+        f->type = STR("service_unavailable_error");
+        f->code = STR("server_is_overloaded");
     }
 }

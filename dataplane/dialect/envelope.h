@@ -12,10 +12,11 @@ struct error_facts {
     uint16_t status;
     struct str type; /* empty: by status */
     struct str message;
+    struct str code;                         /* empty: the status */
     struct str param;                        /* empty: null */
     struct str provider_type, provider_code; /* what the provider called it; empty: nothing */
-    uint64_t sequence;        /* sequence_number of a Responses event */
-    struct str request_id;    /* for the Anthropic envelope; empty: left out */
+    uint64_t sequence;                       /* sequence_number of a Responses event */
+    struct str request_id;                   /* for the Anthropic envelope; empty: left out */
 };
 
 /* The body of an error reply of `api` (API_COUNT: none in particular); empty when the arena
@@ -32,10 +33,14 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
  */
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret);
 
-/* The status that an error inside a 200 stands for: its numeric code, else by its type or code, else 500
- * (F.9). */
+/* The status that an error inside a 200 stands for: its numeric code, else by its type or code,
+ * else 500 (F.9). */
 uint16_t envelope_error_status(struct str body);
 
 /* The status a client of `api` sees for an upstream's: 529 is 503 but for Anthropic clients; 3xx
  * and oddities are 502. */
 uint16_t envelope_status(enum api api, unsigned upstream_status);
+
+/* Sets of `f` what an upstream's status means to a client of `api`: status, and for a 529 that
+ * becomes a 503 also type and code. */
+void envelope_refusal(struct error_facts *f, enum api api, unsigned upstream_status);

@@ -87,7 +87,7 @@ def events(data):
     out = []
     for block in re.split(r"\r?\n\r?\n", data.decode("utf-8", "replace")):
         name, lines = None, []
-        for line in block.splitlines():
+        for line in re.split(r"\r?\n", block):
             field, _, value = line.partition(":")
             if field == "event":
                 name = value.strip()
@@ -283,7 +283,7 @@ def shape(case, seen, lane):
         out["end"] = seen.end
         return out
     out["reply"] = body(seen.body, case, lane)
-    if seen.status != 200:
+    if seen.status != 200 or isinstance(out["reply"], dict) and out["reply"].get("error"):
         out["reply"] = error(out["reply"], case)
     return out
 

@@ -52,6 +52,9 @@ static void test_bodies(void **state)
         {API_COUNT_TOKENS,
          {.status = 500, .message = STR_INIT("m"), .type = STR_INIT("ignored")},
          "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}"},
+        {API_CHAT,
+         {.status = 503, .message = STR_INIT("m"), .type = STR_INIT("t"), .code = STR_INIT("c")},
+         "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}"},
         {API_MESSAGES,
          {.status = 422, .message = STR_INIT("m")},
          "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}"},
@@ -163,8 +166,14 @@ static void test_statuses(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(inside); i++)
         assert_int_equal(envelope_error_status(str_of(inside[i].body)), inside[i].status);
-    for (size_t i = 0; i < ARRAY_LEN(outside); i++)
-        assert_int_equal(envelope_status(outside[i].api, outside[i].upstream), outside[i].status);
+    for (size_t i = 0; i < ARRAY_LEN(outside); i++) {
+        struct error_facts f = {0};
+        envelope_refusal(&f, outside[i].api, outside[i].upstream);
+        assert_int_equal(f.status, outside[i].status);
+        bool overloaded = outside[i].upstream == 529 && f.status == 503;
+        assert_str(f.type, overloaded ? "service_unavailable_error" : "");
+        assert_str(f.code, overloaded ? "server_is_overloaded" : "");
+    }
 }
 
 int main(void)
