@@ -200,8 +200,9 @@ static struct str credential_of(struct request *r)
 
 void attempt_refused(struct request *r, unsigned status, struct str body)
 {
-    struct error_facts f = {.status = envelope_status(request_api(r), status)};
+    struct error_facts f = {0};
 
+    envelope_refusal(&f, request_api(r), status);
     envelope_read(&r->arena, &f, body, credential_of(r));
     attempt_failed(r, &f, STR("upstream_error"), status, r->exchange.retry_after_ms, true);
 }
@@ -210,7 +211,7 @@ void attempt_faulted(struct request *r, const struct error_facts *upstream)
 {
     struct error_facts f = *upstream;
 
-    f.status = envelope_status(request_api(r), upstream->status);
+    envelope_refusal(&f, request_api(r), upstream->status);
     attempt_failed(r, &f, STR("upstream_error"), upstream->status, r->exchange.retry_after_ms,
                    true);
 }

@@ -357,6 +357,7 @@ static bool held_pass(struct request *r, struct str body, struct buf *out)
 static void held_end(struct request *r)
 {
     struct exchange *e = &r->exchange;
+    struct bufpool *bufs = &r->cx->bufs;
     struct str body = held(r), start = body, type = e->content_type;
     struct buf edited = {0};
 
@@ -368,7 +369,7 @@ static void held_end(struct request *r)
     }
     /* into a buffer of its own: its length stands in the head before it */
     if (!held_pass(r, body, &edited)) {
-        buf_free(&r->cx->bufs, &edited);
+        buf_free(bufs, &edited); /* the request may be gone with its error */
         return;
     }
     books_usage(r, true);
@@ -380,10 +381,10 @@ static void held_end(struct request *r)
     head_money(r);
     head_times(r);
     reply_head_end(r, edited.n);
-    if (!buf_add(&r->cx->bufs, &r->cx->out, edited.p, edited.n))
+    if (!buf_add(bufs, &r->cx->out, edited.p, edited.n))
         r->out_failed = true;
     r->bytes_out = edited.n;
-    buf_free(&r->cx->bufs, &edited);
+    buf_free(bufs, &edited);
     books_close(r, e->status,
                 (struct str){0}); /* the record lies in the ring before the last byte goes */
     if (reply_flush(r))

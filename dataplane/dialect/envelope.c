@@ -12,19 +12,18 @@ struct status_type {
     struct str type;
 };
 
-/* litellm-dataplane.md 7.2 */
+/* LiteLLM's, as tests/parity sees them */
 static const struct status_type openai_types[] = {
     {401, 401, STR_INIT("authentication_error")},  {403, 403, STR_INIT("permission_error")},
-    {429, 429, STR_INIT("rate_limit_error")},      {400, 499, STR_INIT("invalid_request_error")},
+    {429, 429, STR_INIT("throttling_error")},      {400, 499, STR_INIT("invalid_request_error")},
     {500, 599, STR_INIT("internal_server_error")},
 };
 
-/* litellm-dataplane.md 7.4 */
 static const struct status_type anthropic_types[] = {
     {400, 400, STR_INIT("invalid_request_error")}, {401, 401, STR_INIT("authentication_error")},
     {403, 403, STR_INIT("permission_error")},      {404, 404, STR_INIT("not_found_error")},
     {413, 413, STR_INIT("request_too_large")},     {429, 429, STR_INIT("rate_limit_error")},
-    {529, 529, STR_INIT("overloaded_error")},      {405, 428, STR_INIT("invalid_request_error")},
+    {529, 529, STR_INIT("overloaded_error")},
 };
 
 static struct str type_of(const struct status_type *rows, size_t n, unsigned status,
@@ -49,9 +48,17 @@ static void put_or_null(struct jw *w, struct str s)
         jw_put_null(w);
 }
 
+static void put_unless_empty(struct jw *w, struct str key, struct str s)
+{
+    if (!s.n)
+        return;
+    jw_key(w, key);
+    jw_put_str(w, s);
+}
+
 static void openai_error(struct jw *w, const struct error_facts *f)
 {
-    char code[20];
+    char status[20];
 
     jw_key(w, STR("error"));
     jw_obj(w);
@@ -64,12 +71,12 @@ static void openai_error(struct jw *w, const struct error_facts *f)
     jw_key(w, STR("param"));
     put_or_null(w, f->param);
     jw_key(w, STR("code"));
-    jw_put_str(w, (struct str){code, num_put_u64(code, f->status)});
-    if (f->provider_code.n) {
+    jw_put_str(w, f->code.n ? f->code : (struct str){status, num_put_u64(status, f->status)});
+    if (f->provider_type.n || f->provider_code.n) {
         jw_key(w, STR("provider_specific_fields"));
         jw_obj(w);
-        jw_key(w, STR("code"));
-        jw_put_str(w, f->provider_code);
+        put_unless_empty(w, STR("type"), f->provider_type);
+        put_unless_empty(w, STR("code"), f->provider_code);
         jw_end(w);
     }
     jw_end(w);
@@ -82,8 +89,10 @@ static void anthropic_error(struct jw *w, const struct error_facts *f)
     jw_key(w, STR("error"));
     jw_obj(w);
     jw_key(w, STR("type"));
-    jw_put_str(w,
-               type_of(anthropic_types, ARRAY_LEN(anthropic_types), f->status, STR("api_error")));
+    struct str own =
+        STR("invalid_request_error"); /* the one type of ours that is Anthropic's too */
+    jw_put_str(w, type_of(anthropic_types, ARRAY_LEN(anthropic_types), f->status,
+                          str_eq(f->type, own) ? own : STR("api_error")));
     jw_key(w, STR("message"));
     jw_put_str(w, f->message);
     jw_end(w);
@@ -115,7 +124,9 @@ static struct str responses_event(struct arena *a, const struct error_facts *f)
     jw_key(&w, STR("type"));
     jw_put_str(&w, STR("error"));
     jw_key(&w, STR("code"));
-    jw_put_str(&w, f->type.n ? f->type : STR("server_error"));
+    jw_put_str(&w, f->provider_code.n ? f->provider_code
+                   : f->status == 429 ? STR("rate_limit_exceeded")
+                                      : STR("server_error"));
     jw_key(&w, STR("message"));
     jw_put_str(&w, f->message);
     jw_key(&w, STR("param"));
@@ -187,7 +198,7 @@ void envelope_read(struct arena *a, struct error_facts *f, struct str body, stru
     f->message = message.n
                      ? masked(a, message, secret)
                      : arena_printf(a, "The model service answered with status %u.", f->status);
-    f->type = masked(a, text_of(yyjson_obj_get(at, "type")), secret);
+    f->provider_type = masked(a, text_of(yyjson_obj_get(at, "type")), secret);
     f->param = masked(a, text_of(yyjson_obj_get(at, "param")), secret);
     f->provider_code = masked(a, text_of(yyjson_obj_get(at, "code")), secret);
     yyjson_doc_free(doc);
@@ -199,21 +210,23 @@ uint16_t envelope_error_status(struct str body)
         {400, 400, STR_INIT("invalid_request_error")}, {401, 401, STR_INIT("authentication_error")},
         {403, 403, STR_INIT("permission_error")},      {404, 404, STR_INIT("not_found_error")},
         {413, 413, STR_INIT("request_too_large")},     {429, 429, STR_INIT("rate_limit_error")},
-        {429, 429, STR_INIT("insufficient_quota")},    {503, 503, STR_INIT("service_unavailable")},
-        {504, 504, STR_INIT("timeout_error")},         {529, 529, STR_INIT("overloaded_error")},
+        {429, 429, STR_INIT("insufficient_quota")},    {429, 429, STR_INIT("rate_limit_exceeded")},
+        {503, 503, STR_INIT("service_unavailable")},   {504, 504, STR_INIT("timeout_error")},
+        {529, 529, STR_INIT("overloaded_error")},
     };
     yyjson_doc *doc = yyjson_read(body.p, body.n, YYJSON_READ_STOP_WHEN_DONE);
-    yyjson_val *error = yyjson_obj_get(error_root(doc), "error");
-    yyjson_val *code = yyjson_obj_get(error, "code");
-    struct str type = text_of(yyjson_obj_get(error, "type"));
+    yyjson_val *root = error_root(doc), *error = yyjson_obj_get(root, "error");
+    yyjson_val *at = yyjson_is_obj(error) ? error : root; /* the Responses event is flat */
+    yyjson_val *code = yyjson_obj_get(at, "code");
+    struct str type = text_of(yyjson_obj_get(at, "type")), name = text_of(code);
     uint32_t status = (uint32_t)MIN(yyjson_get_uint(code), (uint64_t)UINT32_MAX);
 
-    if (!status && !num_u32(text_of(code), &status))
+    if (!status && !num_u32(name, &status))
         status = 0;
     if (status < 400 || status > 599) {
         status = 500;
         for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
-            if (str_eq(type, statuses[i].type))
+            if (str_eq(type, statuses[i].type) || str_eq(name, statuses[i].type))
                 status = statuses[i].from;
     }
     yyjson_doc_free(doc);
@@ -233,5 +246,14 @@ uint16_t envelope_status(enum api api, unsigned upstream_status)
         return 502;
     default:
         return upstream_status >= 400 && upstream_status <= 599 ? (uint16_t)upstream_status : 502;
+    }
+}
+
+void envelope_refusal(struct error_facts *f, enum api api, unsigned upstream_status)
+{
+    f->status = envelope_status(api, upstream_status);
+    if (upstream_status == 529 && f->status == 503) {
+        f->type = STR("service_unavailable_error");
+        f->code = STR("server_is_overloaded");
     }
 }

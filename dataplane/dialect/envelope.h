@@ -12,10 +12,11 @@ struct error_facts {
     uint16_t status;
     struct str type; /* empty: by status */
     struct str message;
-    struct str param;         /* empty: null */
-    struct str provider_code; /* what the provider called it; empty: nothing */
-    uint64_t sequence;        /* sequence_number of a Responses event */
-    struct str request_id;    /* for the Anthropic envelope; empty: left out */
+    struct str code;                         /* empty: the status */
+    struct str param;                        /* empty: null */
+    struct str provider_type, provider_code; /* what the provider called it; empty: nothing */
+    uint64_t sequence;                       /* sequence_number of a Responses event */
+    struct str request_id;                   /* for the Anthropic envelope; empty: left out */
 };
 
 /* The body of an error reply of `api` (API_COUNT: none in particular); empty when the arena
@@ -27,15 +28,19 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
 
 /*
  * Reads an upstream's error body, whatever its shape (providers.md section 5), into f->message,
- * type, param and provider_code, which borrow from the arena. Bytes equal to `secret` (the
+ * param, provider_type and provider_code, which borrow from the arena. Bytes equal to `secret` (the
  * deployment's credential; may be empty) are masked. f->status is the caller's.
  */
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret);
 
-/* The status that an error inside a 200 stands for: its numeric code, else by its type, else 500
- * (F.9). */
+/* The status that an error inside a 200 stands for: its numeric code, else by its type or code,
+ * else 500 (F.9). */
 uint16_t envelope_error_status(struct str body);
 
 /* The status a client of `api` sees for an upstream's: 529 is 503 but for Anthropic clients; 3xx
  * and oddities are 502. */
 uint16_t envelope_status(enum api api, unsigned upstream_status);
+
+/* Sets of `f` what an upstream's status means to a client of `api`: status, and for a 529 that
+ * becomes a 503 also type and code. */
+void envelope_refusal(struct error_facts *f, enum api api, unsigned upstream_status);

@@ -91,6 +91,7 @@ static void keep_error(struct translate *t, const struct error_facts *f)
     t->error.message = arena_str(t->arena, f->message);
     t->error.type = arena_str(t->arena, f->type);
     t->error.param = arena_str(t->arena, f->param);
+    t->error.provider_type = arena_str(t->arena, f->provider_type);
     t->error.provider_code = arena_str(t->arena, f->provider_code);
 }
 

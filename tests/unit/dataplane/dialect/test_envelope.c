@@ -28,15 +28,18 @@ static void test_bodies(void **state)
     } rows[] = {
         {API_CHAT,
          {.status = 429, .message = STR_INIT("a \"b\"\n")},
-         "{\"error\":{\"message\":\"a \\\"b\\\"\\n\",\"type\":\"rate_limit_error\",\"param\":null,"
+         "{\"error\":{\"message\":\"a \\\"b\\\"\\n\",\"type\":\"throttling_error\",\"param\":null,"
          "\"code\":\"429\"}}"},
         {API_COUNT,
          {.status = 404, .message = STR_INIT("m"), .param = STR_INIT("p"), .type = STR_INIT("t")},
          "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":\"p\",\"code\":\"404\"}}"},
         {API_EMBEDDINGS,
-         {.status = 503, .message = STR_INIT("m"), .provider_code = STR_INIT("x")},
+         {.status = 503,
+          .message = STR_INIT("m"),
+          .provider_type = STR_INIT("t"),
+          .provider_code = STR_INIT("x")},
          "{\"error\":{\"message\":\"m\",\"type\":\"internal_server_error\",\"param\":null,\"code\":"
-         "\"503\",\"provider_specific_fields\":{\"code\":\"x\"}}}"},
+         "\"503\",\"provider_specific_fields\":{\"type\":\"t\",\"code\":\"x\"}}}"},
         {API_RESPONSES,
          {.status = 401, .message = STR_INIT("m")},
          "{\"error\":{\"message\":\"m\",\"type\":\"authentication_error\",\"param\":null,\"code\":"
@@ -49,6 +52,15 @@ static void test_bodies(void **state)
         {API_COUNT_TOKENS,
          {.status = 500, .message = STR_INIT("m"), .type = STR_INIT("ignored")},
          "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}"},
+        {API_CHAT,
+         {.status = 503, .message = STR_INIT("m"), .type = STR_INIT("t"), .code = STR_INIT("c")},
+         "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}"},
+        {API_MESSAGES,
+         {.status = 422, .message = STR_INIT("m")},
+         "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}"},
+        {API_MESSAGES,
+         {.status = 415, .message = STR_INIT("m"), .type = STR_INIT("invalid_request_error")},
+         "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"m\"}}"},
     };
 
     (void)state;
@@ -113,7 +125,8 @@ static void test_upstreams_errors_are_read(void **state)
         struct error_facts f = {.status = 418};
         envelope_read(&arena, &f, str_of(rows[i].body), STR("sk-secret-1"));
         assert_str(f.message, rows[i].message);
-        assert_str(f.type, rows[i].type);
+        assert_str(f.type, "");
+        assert_str(f.provider_type, rows[i].type);
         assert_str(f.param, rows[i].param);
         assert_str(f.provider_code, rows[i].code);
         assert_int_equal(f.status, 418);
@@ -134,6 +147,8 @@ static void test_statuses(void **state)
         {"{\"error\":{\"code\":\"invalid\",\"type\":\"invalid_request_error\"}}", 400},
         {"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}", 529},
         {"[{\"error\":{\"code\":404}}]", 404},
+        {"{\"error\":{\"type\":\"requests\",\"code\":\"rate_limit_exceeded\"}}", 429},
+        {"{\"type\":\"error\",\"code\":\"rate_limit_exceeded\",\"message\":\"m\"}", 429},
         {"{\"error\":{\"code\":503}}\n\ndata: [DONE]", 503},
         {"{\"error\":\"x\"}", 500},
         {"", 500},
@@ -151,8 +166,14 @@ static void test_statuses(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(inside); i++)
         assert_int_equal(envelope_error_status(str_of(inside[i].body)), inside[i].status);
-    for (size_t i = 0; i < ARRAY_LEN(outside); i++)
-        assert_int_equal(envelope_status(outside[i].api, outside[i].upstream), outside[i].status);
+    for (size_t i = 0; i < ARRAY_LEN(outside); i++) {
+        struct error_facts f = {0};
+        envelope_refusal(&f, outside[i].api, outside[i].upstream);
+        assert_int_equal(f.status, outside[i].status);
+        bool overloaded = outside[i].upstream == 529 && f.status == 503;
+        assert_str(f.type, overloaded ? "service_unavailable_error" : "");
+        assert_str(f.code, overloaded ? "server_is_overloaded" : "");
+    }
 }
 
 int main(void)
