@@ -1,28 +1,43 @@
 #pragma once
 
 /*
- * What models can and cannot do that a translator must know: data by name, overridden by
- * model_info (capabilities.def).
+ * What models can and cannot do that a translator must know: data by name (capabilities.def),
+ * overridden by model_info.
  */
 
 #include "common/str.h"
 
+#define CAPABILITIES(X)                                                                            \
+    X(REASONING, "reasons at all: effort, thinking")                                               \
+    X(THINKING_BUDGET, "Claude up to 4.6: thinking {enabled, budget_tokens}")                      \
+    X(THINKING_ADAPTIVE, "Claude from 4.6: thinking {adaptive}")                                   \
+    X(THINKING_ALWAYS, "cannot be switched off")                                                   \
+    X(EFFORT, "Claude: output_config.effort")                                                      \
+    X(EFFORT_XHIGH, "takes effort xhigh")                                                          \
+    X(EFFORT_MAX, "takes effort max")                                                              \
+    X(PREFILL, "a final assistant message is continued")                                           \
+    X(SAMPLING, "takes temperature, top_p (and top_k) at other than their defaults")               \
+    X(FORCED_TOOLS, "takes tool_choice any/tool")                                                  \
+    X(JSON_SCHEMA, "structured output natively")                                                   \
+    X(SYSTEM, "has system messages at all; else they are the user's")                              \
+    X(SYSTEM_INSIDE, "system messages between the others")                                         \
+    X(MAX_COMPLETION, "chat: wants max_completion_tokens, not max_tokens")                         \
+    X(DEVELOPER, "chat: has the developer role")                                                   \
+    X(CUSTOM_TOOLS, "chat: tools that take free text")                                             \
+    X(CONTENT_PARTS, "chat: content may be a list in every role")                                  \
+    X(REASONING_CONTENT, "chat: wants reasoning_content of turns with tool calls back")
+
+enum capability_bit {
+#define X(id, what) CAP_BIT_##id,
+    CAPABILITIES(X)
+#undef X
+        CAPABILITY_COUNT,
+};
+
 enum capability {
-    CAP_REASONING = 1 << 0,         /* reasons at all: effort, thinking */
-    CAP_THINKING_BUDGET = 1 << 1,   /* Claude up to 4.5: thinking {enabled, budget_tokens} */
-    CAP_THINKING_ADAPTIVE = 1 << 2, /* Claude from 4.6: thinking {adaptive}, output_config.effort */
-    CAP_THINKING_ALWAYS = 1 << 3,   /* cannot be switched off */
-    CAP_PREFILL = 1 << 4,           /* a final assistant message is continued */
-    CAP_SAMPLING = 1 << 5, /* takes temperature, top_p (and top_k) at other than their defaults */
-    CAP_FORCED_TOOLS = 1 << 6,   /* takes tool_choice any/tool */
-    CAP_JSON_SCHEMA = 1 << 7,    /* structured output natively */
-    CAP_SYSTEM_INSIDE = 1 << 8,  /* system messages between the others */
-    CAP_MAX_COMPLETION = 1 << 9, /* chat: wants max_completion_tokens, not max_tokens */
-    CAP_DEVELOPER = 1 << 10,     /* chat: has the developer role */
-    CAP_CUSTOM_TOOLS = 1 << 11,  /* chat: tools that take free text */
-    CAP_CONTENT_PARTS = 1 << 12, /* chat: content may be a list in every role */
-    CAP_REASONING_CONTENT =
-        1 << 13, /* chat: wants reasoning_content of turns with tool calls back */
+#define X(id, what) CAP_##id = 1 << CAP_BIT_##id,
+    CAPABILITIES(X)
+#undef X
 };
 
 /* What the writer of a request must know of who will read it. */
@@ -38,5 +53,18 @@ struct upstream_model {
     bool in_path;        /* the model stands in the path, not in the body */
 };
 
-/* The bits of a model by its provider and name (without prefix), and its default max output. */
+/*
+ * The bits of a model by its provider and name (without prefix), and its default max output where
+ * the price map has none, 0: not known.
+ */
 uint32_t capability_of(struct str provider, struct str model, uint32_t *ret_max_output);
+
+/* Further ones that the price map states: `features` are bits of enum price_feature. */
+uint32_t capability_priced(uint32_t features);
+
+/* The bits a key of model_info in LiteLLM's names ("supports_reasoning") speaks of; 0: none. */
+uint32_t capability_named(struct str key);
+
+/* "REASONING" of CAP_BIT_REASONING, and what it means. */
+const char *capability_name(enum capability_bit b);
+const char *capability_sentence(enum capability_bit b);

@@ -49,17 +49,18 @@ static bool model_in_path(const struct request *r)
 
 struct upstream_model upstream_request_reader(struct request *r)
 {
-    struct upstream_model m = {
+    struct snap_model known = snap_model(r->snapshot, r->deployment, r->upstream_model);
+
+    return (struct upstream_model){
         .name = r->upstream_model,
         .provider = snap_str(r->snapshot, r->deployment->provider),
         .stream = r->is_stream,
         .stream_usage = asks_usage(r),
         .drop_params = drops_params(r),
         .in_path = model_in_path(r),
+        .can = known.can,
+        .max_output = known.max_output,
     };
-
-    m.can = capability_of(m.provider, m.name, &m.max_output);
-    return m;
 }
 
 struct str upstream_request_quoted_model(struct request *r)

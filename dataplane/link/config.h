@@ -39,6 +39,7 @@ struct config_deployment {      /* where not said otherwise as struct snap_deplo
     uint32_t flags;             /* enum snap_deployment_flags */
     uint32_t origin;            /* index of config.origins, or SNAP_NONE */
     uint32_t timeout_ms, stream_timeout_ms, num_retries, mode;
+    uint32_t can, cannot, max_output;
     struct via_config via;
     enum via_kind kind;
     uint32_t order;           /* 0: not given, the lowest */

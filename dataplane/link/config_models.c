@@ -5,7 +5,9 @@
  * none is left the file is refused.
  */
 
+#include "common/gateway/capability.h"
 #include "common/gateway/glob.h"
+#include "common/gateway/provider.h"
 #include "common/num.h"
 
 #include "link/config_priv.h"
@@ -300,6 +302,50 @@ static void vias_of(const struct config *c, struct config_deployment *d)
     d->kind = kind_of(d);
 }
 
+/* ---- what the model can do ---- */
+
+/* What `map` says of capabilities, in either direction. */
+static void own_capabilities(struct config_deployment *d, const struct conf_node *map,
+                             uint32_t *can, uint32_t *cannot)
+{
+    bool is_claude = d->target.dialect == DIALECT_ANTHROPIC;
+
+    CONF_FOREACH(map, it)
+    {
+        uint32_t bits = capability_named(it->key);
+        bool truth;
+        if (!bits || !conf_bool(NULL, it, &truth))
+            continue;
+        /* LiteLLM says so of every Claude, also of those that only use a tool for it. */
+        if (truth && is_claude && str_eq(it->key, STR("supports_response_schema")))
+            continue;
+        *can = truth ? *can | bits : *can & ~bits;
+        *cannot = truth ? *cannot & ~bits : *cannot | bits;
+    }
+}
+
+/* The name whose rules hold, without provider. */
+static struct str plain_name(struct str model)
+{
+    struct str prefix, name;
+
+    return str_cut(model, '/', &prefix, &name) && provider_find(prefix) ? name : model;
+}
+
+static void capabilities_of(struct config_deployment *d)
+{
+    uint32_t can = 0, cannot = 0, max_output = 0, known = 0;
+
+    own_capabilities(d, d->params, &can, &cannot);
+    own_capabilities(d, d->info, &can, &cannot);
+    if (!(d->flags & SNAP_WILDCARD))
+        known = capability_of(d->target.provider, plain_name(d->base_model), &max_output) |
+                capability_priced(d->priced.features);
+    d->can = (known & ~cannot) | can;
+    d->cannot = cannot;
+    d->max_output = d->price.max_output_tokens ? d->price.max_output_tokens : max_output;
+}
+
 /* ---- timeouts, weights ---- */
 
 static uint32_t param_ms(const struct config_deployment *d, const char *key)
@@ -404,6 +450,7 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
     price_of(c, &d, log);
     timeouts_of(c, &d);
     vias_of(c, &d);
+    capabilities_of(&d);
     d.mode = d.kind == VIA_RESPONSES ? SNAP_MODE_RESPONSES : mode_of(&d);
     d.weight = param_scaled(&d, "weight", 3);
     d.rpm = param_scaled(&d, "rpm", 0);

@@ -428,6 +428,9 @@ static void put_deployment(struct build *b, struct snap_deployment *out,
         .stream_timeout_ms = d->stream_timeout_ms,
         .num_retries = d->num_retries,
         .mode = d->mode,
+        .can = d->can,
+        .cannot = d->cannot,
+        .max_output = d->max_output,
         .kind = (uint8_t)d->kind,
     };
     for (unsigned kind = 0; kind < VIA_KINDS; kind++)
@@ -504,8 +507,11 @@ static void put_prices(struct build *b, struct snap_header *h)
                 continue;
             hashes[n] = snap_hash(m.name.p, m.name.n);
             order[n] = n;
-            out[n] = (struct snap_priced_model){
-                .name = put(&b->file, m.name), .hash = hashes[n], .mode = m.mode, .price = m.price};
+            out[n] = (struct snap_priced_model){.name = put(&b->file, m.name),
+                                                .hash = hashes[n],
+                                                .mode = m.mode,
+                                                .features = m.features,
+                                                .price = m.price};
             n++;
         }
     h->prices = put_array(&b->file, out, n, sizeof *out);

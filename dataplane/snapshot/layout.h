@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 3, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 4, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -103,10 +103,13 @@ struct snap_deployment {
     uint32_t stream_timeout_ms; /* first byte and silence of streams; resolved likewise */
     uint32_t num_retries;       /* SNAP_NONE: the group's or router's */
     uint32_t mode;              /* enum snap_mode, selects the health probe */
+    uint32_t can;        /* enum capability, bits; of a wildcard: those model_info says it has */
+    uint32_t cannot;     /* of a wildcard: those model_info says it lacks */
+    uint32_t max_output; /* asked for where an API demands it; 0: not known, or a wildcard's */
     uint8_t via[VIA_KINDS][API_COUNT]; /* enum api spoken upstream for a client's, API_COUNT: none;
                                           by what the model is: snap_via() */
     uint8_t kind; /* enum via_kind; of a wildcard: where the price map does not know the model */
-    uint8_t reserved[2];
+    uint8_t reserved[6];
 };
 
 enum snap_mode {
@@ -141,7 +144,9 @@ struct snap_origin {
 struct snap_priced_model { /* the price map, for wildcard deployments and records */
     struct snap_ref name;
     uint32_t hash;
-    uint32_t mode; /* enum price_mode */
+    uint32_t mode;     /* enum price_mode */
+    uint32_t features; /* BIT(enum price_feature) */
+    uint32_t reserved;
     struct price price;
 };
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/gateway/capability.h"
 #include "common/gateway/price_map.h"
 
 #define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
@@ -232,6 +233,23 @@ const struct price *snap_price(const struct snapshot *s, struct str provider, st
     const struct snap_priced_model *m = priced_model(s, provider, model);
 
     return m ? &m->price : NULL;
+}
+
+struct snap_model snap_model(const struct snapshot *s, const struct snap_deployment *d,
+                             struct str model)
+{
+    struct snap_model ret = {d->can, d->max_output};
+    struct str provider = snap_str(s, d->provider);
+    uint32_t max_output;
+
+    if (!(d->flags & SNAP_WILDCARD))
+        return ret;
+    const struct snap_priced_model *m = priced_model(s, provider, model);
+    uint32_t known = capability_of(provider, model, &max_output);
+    ret.can |= (known | capability_priced(m ? m->features : 0)) & ~d->cannot;
+    if (!ret.max_output)
+        ret.max_output = m && m->price.max_output_tokens ? m->price.max_output_tokens : max_output;
+    return ret;
 }
 
 enum api snap_via(const struct snapshot *s, const struct snap_deployment *d, struct str model,

@@ -67,6 +67,15 @@ struct snap_found {
  */
 bool snap_find(const struct snapshot *s, struct str name, struct snap_found *ret);
 
+/* What a deployment's model can do, its own or the one a wildcard was filled with. */
+struct snap_model {
+    uint32_t can;        /* enum capability, bits */
+    uint32_t max_output; /* asked for where an API demands it; 0: not known */
+};
+
+struct snap_model snap_model(const struct snapshot *s, const struct snap_deployment *d,
+                             struct str model);
+
 /*
  * The API spoken upstream for a client's API to a deployment whose model is `model` (its own, or
  * what a wildcard was filled with); API_COUNT: none, COUNT_TOKENS is then answered here. `stops`:

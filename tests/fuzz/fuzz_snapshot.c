@@ -64,6 +64,8 @@ static unsigned walk_deployments(const struct snapshot *s)
         const struct snap_deployment *d = SNAP_AT(s, s->h->deployments, struct snap_deployment, i);
         if (!d)
             continue;
+        v += snap_via(s, d, STR("gpt-4o"), API_MESSAGES, i % 2) +
+             snap_model(s, d, STR("gpt-4o")).max_output;
         v += sum(snap_str(s, d->id)) + sum(snap_str(s, d->headers)) + sum(snap_str(s, d->model));
         for (unsigned k = 0; k < API_COUNT; k++)
             v += sum(snap_str(s, d->path[k].before)) + sum(snap_str(s, d->path[k].after));

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/gateway/capability.h"
+
 #include "link/config.h"
 #include "snapshot/build.h"
 #include "snapshot/view.h"
@@ -446,6 +448,52 @@ static void test_settings_choose_the_api_upstream(void **state)
     drop(&m);
 }
 
+static void test_model_info_overrides_what_a_model_can(void **state)
+{
+    static const char yaml[] =
+        "model_list:\n"
+        "- {model_name: a, litellm_params: {model: anthropic/claude-sonnet-4-5}}\n"
+        "- {model_name: b, litellm_params: {model: anthropic/claude-opus-5}, model_info:\n"
+        "   {max_output_tokens: 7, supports_reasoning: false, supports_assistant_prefill: true}}\n"
+        "- {model_name: c, litellm_params: {model: anthropic/claude-3-haiku-20240307},\n"
+        "   model_info: {supports_response_schema: true}}\n"
+        "- {model_name: d, litellm_params: {model: openai/m, supports_system_message: false},\n"
+        "   model_info: {supports_response_schema: false}}\n"
+        "- {model_name: e, litellm_params: {model: azure/mine, api_base: 'https://a.example'},\n"
+        "   model_info: {base_model: azure/o3}}\n"
+        "- {model_name: f/*, litellm_params: {model: anthropic/*}, model_info:\n"
+        "   {supports_reasoning: false, supports_native_structured_output: true}}\n"
+        "- {model_name: g/*, litellm_params: {model: openai/*}}\n";
+    static const struct {
+        uint32_t deployment;
+        const char *model;
+        uint32_t can, cannot, max_output;
+    } rows[] = {
+        {0, "claude-sonnet-4-5", CAP_THINKING_BUDGET | CAP_PREFILL, CAP_THINKING_ADAPTIVE, 64000},
+        {1, "claude-opus-5", CAP_PREFILL | CAP_EFFORT, CAP_REASONING, 7},
+        {2, "claude-3-haiku-20240307", CAP_PREFILL, CAP_JSON_SCHEMA | CAP_REASONING, 4096},
+        {3, "m", CAP_SAMPLING, CAP_JSON_SCHEMA | CAP_SYSTEM | CAP_SYSTEM_INSIDE, 0},
+        {4, "mine", CAP_REASONING | CAP_MAX_COMPLETION, CAP_SAMPLING, 100000},
+        {5, "claude-3-haiku-20240307", CAP_JSON_SCHEMA | CAP_PREFILL, CAP_REASONING, 4096},
+        {5, "claude-unheard-of", CAP_JSON_SCHEMA | CAP_EFFORT, CAP_REASONING, 64000},
+        {6, "gpt-4o", CAP_SAMPLING, CAP_MAX_COMPLETION, 16384},
+        {6, "o3", CAP_MAX_COMPLETION | CAP_REASONING, CAP_SAMPLING, 100000},
+        {6, "unheard-of", CAP_SAMPLING, CAP_MAX_COMPLETION, 0},
+    };
+    struct made m;
+
+    (void)state;
+    make(&m, yaml, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct snap_model got =
+            snap_model(m.s, deployment(&m, rows[i].deployment), str_of(rows[i].model));
+        if ((got.can & rows[i].can) != rows[i].can || (got.can & rows[i].cannot) ||
+            got.max_output != rows[i].max_output)
+            fail_msg("row %zu: %x, %u tokens", i, got.can, got.max_output);
+    }
+    drop(&m);
+}
+
 static void test_prices(void **state)
 {
     struct made m;
@@ -760,6 +808,7 @@ int main(void)
         cmocka_unit_test(test_parameters_become_edits),
         cmocka_unit_test(test_an_api_that_is_not_served_is_translated),
         cmocka_unit_test(test_settings_choose_the_api_upstream),
+        cmocka_unit_test(test_model_info_overrides_what_a_model_can),
         cmocka_unit_test(test_prices),
         cmocka_unit_test(test_secrets_stay_out_of_what_is_shown),
         cmocka_unit_test(test_proxies_and_trust_make_origins),
