@@ -52,8 +52,32 @@ class Case:
         return json.dumps(body, ensure_ascii=False).encode()
 
 
+class Loader(yaml.SafeLoader):
+    """YAML with `!times [n, value]`, a text n times or a list of n where {i} counts, and `!join [text...]`."""
+
+
+def _times(loader, node):
+    n, value = loader.construct_sequence(node, deep=True)
+    if isinstance(value, str):
+        return "".join(value.replace("{i}", str(i)) for i in range(n))
+    return [_counted(one, i) for i in range(n) for one in (value if isinstance(value, list) else [value])]
+
+
+def _counted(value, i):
+    if isinstance(value, dict):
+        return {k: _counted(v, i) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_counted(v, i) for v in value]
+    return value.replace("{i}", str(i)) if isinstance(value, str) else value
+
+
+Loader.add_constructor("!times", _times)
+Loader.add_constructor("!join", lambda loader, node: "".join(loader.construct_sequence(node, deep=True)))
+
+
 def _load(folder):
-    return {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in sorted((HERE / folder).glob("*.yaml"))}
+    files = sorted((HERE / folder).glob("*.yaml"))
+    return {p.stem: yaml.load(p.read_text(encoding="utf-8"), Loader) for p in files}
 
 
 def _replies(named, wanted, row):

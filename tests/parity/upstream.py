@@ -303,8 +303,10 @@ class Upstream:
             body = json.loads(request.body) if request.body else {}
         except ValueError:
             return json_reply({"error": {"message": "the body is no JSON", "type": "invalid_request_error"}}, 400)
-        if path.endswith("/count_tokens") or path.endswith("/input_tokens"):
-            return json_reply({"input_tokens": 14, "object": "response.input_tokens"})
+        if path.endswith("/messages/count_tokens"):
+            return json_reply({"input_tokens": 14})
+        if path.endswith("/responses/input_tokens"):
+            return json_reply({"object": "response.input_tokens", "input_tokens": 14})
         name = dialect_of(path)
         if name not in replies:
             return json_reply({"error": {"message": f"no route {request.method} {path}"}}, 404)
