@@ -76,6 +76,14 @@ uint32_t capability_named(struct str key)
     return 0;
 }
 
+uint32_t capability_called(struct str name)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(capabilities); i++)
+        if (str_ieq(name, str_of(capabilities[i].name)))
+            return BIT(i);
+    return 0;
+}
+
 const char *capability_name(enum capability_bit b)
 {
     return capabilities[b].name;

@@ -65,6 +65,9 @@ uint32_t capability_priced(uint32_t features);
 /* The bits a key of model_info in LiteLLM's names ("supports_reasoning") speaks of; 0: none. */
 uint32_t capability_named(struct str key);
 
+/* The bit of a name, in either case; 0: none. */
+uint32_t capability_called(struct str name);
+
 /* "REASONING" of CAP_BIT_REASONING, and what it means. */
 const char *capability_name(enum capability_bit b);
 const char *capability_sentence(enum capability_bit b);

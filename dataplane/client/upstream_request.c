@@ -7,6 +7,7 @@
 #include "common/num.h"
 
 #include "client/conn.h"
+#include "dialect/param_list.h"
 
 enum { COPY_MAX = 64 * 1024 }; /* a request up to this size goes out in one piece */
 
@@ -28,11 +29,27 @@ struct str upstream_request_model(struct request *r, const struct snap_deploymen
     return arena_printf(&r->arena, STR_FMT STR_FMT, STR_ARG(out), STR_ARG(part));
 }
 
+/* What the client sent as member `f`, as written; empty: not sent. */
+static struct str sent(const struct request *r, enum field f)
+{
+    const struct member *m = request_member(&r->scan, f);
+
+    return m ? (struct str){r->conn->body.p + m->at, m->end - m->at} : (struct str){0};
+}
+
+/* Said by the request, else by the deployment. "true" is true. */
+static bool flag_of(const struct request *r, enum field f, enum snap_deployment_flags flag)
+{
+    struct str text = sent(r, f);
+
+    if (!text.n)
+        return r->deployment->flags & flag;
+    return str_ieq(text, STR("true")) || str_ieq(text, STR("\"true\""));
+}
+
 static bool drops_params(const struct request *r)
 {
-    const struct member *drop = request_member(&r->scan, FIELD_DROP_PARAMS);
-
-    return drop ? drop->type == JSON_TRUE : (r->deployment->flags & SNAP_DROP_PARAMS) != 0;
+    return flag_of(r, FIELD_DROP_PARAMS, SNAP_DROP_PARAMS);
 }
 
 /* Usage is asked for where the upstream understands that and nobody forbids it. */
@@ -57,6 +74,7 @@ struct upstream_model upstream_request_reader(struct request *r)
         .stream = r->is_stream,
         .stream_usage = asks_usage(r),
         .drop_params = drops_params(r),
+        .modify_params = flag_of(r, FIELD_MODIFY_PARAMS, SNAP_MODIFY_PARAMS),
         .in_path = model_in_path(r),
         .can = known.can,
         .max_output = known.max_output,
@@ -75,14 +93,22 @@ enum body_edit_result upstream_request_edit(struct request *r, struct body_edit 
                                             const struct request_scan *scan, struct str body)
 {
     bool is_sent = api == r->upstream_api; /* else it is translated first */
+    struct str drop[PARAM_LIST_MAX], allow[PARAM_LIST_MAX];
     struct body_edit_options o = {
         .api = api,
+        .client = request_api(r),
+        .upstream = r->upstream_api,
+        .can = snap_model(r->snapshot, r->deployment, r->upstream_model).can,
         .model = r->upstream_model,
         .response_id = is_sent ? r->previous_id : (struct str){0},
         .model_in_path = model_in_path(r),
         .inject_usage = is_sent && (api == API_CHAT || api == API_COMPLETIONS) && asks_usage(r) &&
                         !scan->include_usage,
         .drop_params = drops_params(r),
+        .drop = drop,
+        .n_drop = param_list(drop, sent(r, FIELD_ADDITIONAL_DROP_PARAMS), true, &r->arena),
+        .allow = allow,
+        .n_allow = param_list(allow, sent(r, FIELD_ALLOWED_OPENAI_PARAMS), false, &r->arena),
         .keep_model = !is_sent,
     };
 

@@ -9,11 +9,11 @@
 
 #include "dialect/body_edit.h"
 
-#include "common/gateway/glob.h"
+#include "common/gateway/capability.h"
 #include "common/jw.h"
 #include "common/num.h"
 
-#include "provider/edit.h"
+#include "dialect/edit_scope.h"
 
 static void splice_add(struct body_edit *b, uint64_t at, uint64_t end, struct str with)
 {
@@ -47,6 +47,7 @@ struct plan {
     const struct body_edit_options *o;
     struct fate *fate; /* of the client's members, then of those added, which have a value */
     uint32_t n;        /* of both */
+    size_t n_drop;     /* of o->drop: all of them, or none on this body */
     uint64_t maybe;    /* bits of the names that are or were there */
     bool stops;        /* the request is refused for b->refused */
 };
@@ -254,17 +255,58 @@ static void plan_edit(struct plan *p, enum edit_op op, struct str name, struct f
     }
 }
 
-static void plan_edits(struct plan *p, const struct snapshot *s, const struct snap_deployment *d)
+static bool listed(const struct str *list, size_t n, struct str name)
 {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(list[i], name))
+            return true;
+    return false;
+}
+
+/* The effort a body asks for is another than none, or it asks for none and the model reasons by
+ * itself. */
+static bool is_reasoning(const struct plan *p)
+{
+    const bool nested = p->o->api == API_RESPONSES;
+    const struct fate *f = plan_find(p, nested ? STR("reasoning") : STR("reasoning_effort"));
+    struct str value = f ? plan_value(p, (uint32_t)(f - p->fate)) : (struct str){0};
+
+    if (nested) { /* {"effort":"none"}, and hardly anything else */
+        size_t at = str_find(value, STR("\"effort\""));
+        value = at == SIZE_MAX ? (struct str){0} : str_from(value, at + STR("\"effort\"").n);
+        while (value.n && (is_blank(value.p[0]) || value.p[0] == ':'))
+            value = str_from(value, 1);
+    }
+    if (!value.n || str_starts(value, STR("null")))
+        return !(p->o->can & CAP_SAMPLING);
+    return !str_starts(value, STR("\"none\""));
+}
+
+/* What the request itself drops is gone before anything looks at it. */
+static void plan_drops(struct plan *p)
+{
+    for (size_t i = 0; i < p->n_drop; i++) {
+        struct fate *f = plan_find(p, p->o->drop[i]);
+        if (f)
+            f->removed = true;
+    }
+}
+
+static void plan_edits(struct plan *p, const struct snapshot *s, const struct snap_deployment *d,
+                       const struct edit_scope *scope)
+{
+    const struct body_edit_options *o = p->o;
     const struct snap_edit *e;
 
     for (uint32_t i = 0; !p->stops && (e = SNAP_AT(s, d->edits, struct snap_edit, i)); i++) {
         struct str name = snap_str(s, e->a);
-        bool adds = e->op == EDIT_SET || e->op == EDIT_DEFAULT;
-        if (!(e->apis & BIT(p->o->api)))
-            continue;
         struct fate *f = plan_find(p, name);
-        if ((f || adds) && globs_match(snap_str(s, e->when_model), p->o->model))
+        if (!f && e->op != EDIT_SET && e->op != EDIT_DEFAULT)
+            continue;
+        if ((e->op == EDIT_DEFAULT && listed(o->drop, p->n_drop, name)) ||
+            (e->op == EDIT_UNSUPPORTED && listed(o->allow, o->n_allow, name)))
+            continue;
+        if (edit_applies(s, e, scope) && (!e->while_reasoning || is_reasoning(p)))
             plan_edit(p, (enum edit_op)e->op, name, f, snap_str(s, e->b), snap_str(s, e->c));
     }
 }
@@ -396,6 +438,11 @@ enum body_edit_result body_edit_make(struct body_edit *b, const struct request_s
                                      const struct snap_deployment *d,
                                      const struct body_edit_options *o, struct arena *a)
 {
+    const struct edit_scope scope = {.body = o->api,
+                                     .client = o->client,
+                                     .upstream = o->upstream,
+                                     .model = o->model,
+                                     .can = o->can};
     struct nested_splices nested = {0};
 
     *b = (struct body_edit){.arena = a, .body = body, .body_n = body_n, .scan = scan};
@@ -404,14 +451,16 @@ enum body_edit_result body_edit_make(struct body_edit *b, const struct request_s
         .b = b,
         .o = o,
         .fate = arena_zalloc(a, ((size_t)scan->n_members + d->edits.n + 2) * sizeof *p.fate),
-        .n = scan->n_members};
+        .n = scan->n_members,
+        .n_drop = edit_is_side(EDIT_OPENAI, &scope) ? o->n_drop : 0};
     if (!p.fate)
         return BODY_EDIT_LIMIT;
     plan_own(&p);
-    plan_edits(&p, s, d);
+    plan_drops(&p);
+    plan_edits(&p, s, d, &scope);
     if (p.stops)
         return BODY_EDIT_UNSUPPORTED;
-    if (!nested_edit_make(&nested, scan, body, s, d, o->api, o->model, a))
+    if (!nested_edit_make(&nested, scan, body, s, d, &scope, o->drop, p.n_drop, a))
         return BODY_EDIT_LIMIT;
     const char *open = memchr(body, '{', body_n);
     plan_splice(&p, open ? (uint64_t)(open - body) : 0, &nested);

@@ -32,13 +32,19 @@ enum body_edit_result {
 };
 
 struct body_edit_options {
-    enum api api;
-    struct str model;       /* sent upstream; already without escapes to make */
-    struct str response_id; /* replaces previous_response_id when not empty */
-    bool model_in_path;     /* then "model" stays as it is when absent and is still replaced when
-                               present */
-    bool inject_usage;      /* stream_options.include_usage: true */
+    enum api api;              /* of this body */
+    enum api client, upstream; /* of the request; equal where nothing is translated */
+    uint32_t can;              /* enum capability, of the model */
+    struct str model;          /* sent upstream; already without escapes to make */
+    struct str response_id;    /* replaces previous_response_id when not empty */
+    bool model_in_path;        /* then "model" stays as it is when absent and is still replaced when
+                                  present */
+    bool inject_usage;         /* stream_options.include_usage: true */
     bool drop_params;
+    const struct str *drop;  /* the request's additional_drop_params, */
+    size_t n_drop;           /* as paths of provider/edit.h */
+    const struct str *allow; /* its allowed_openai_params */
+    size_t n_allow;
     bool keep_model; /* the body is read here again before it is sent: the model is nobody's */
 };
 

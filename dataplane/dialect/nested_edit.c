@@ -17,10 +17,6 @@
 
 #include "dialect/nested_edit.h"
 
-#include "common/gateway/glob.h"
-
-#include "provider/edit.h"
-
 enum segment_kind {
     SEGMENT_NAME, /* a member of this name */
     SEGMENT_ANY,  /* "**": any number of levels */
@@ -432,34 +428,48 @@ static bool messages_join(struct walk *w, struct str messages)
 
 /* --- all of it --- */
 
-/* The edit reaches below the top level, is for this request, and may find something to do. */
-static bool edit_applies(const struct snapshot *s, const struct snap_edit *e,
-                         const struct request_scan *scan, enum api api, struct str model)
+/* What is to be done below the top level: the deployment's edits and the request's paths. */
+struct orders {
+    const struct request_scan *scan;
+    const struct snap_deployment *d;
+    const struct edit_scope *scope;
+    const struct str *drop;
+    size_t n_drop;
+};
+
+/* The edit reaches below the top level, is for this body, and may find something to do. */
+static bool reaches(const struct walk *w, const struct orders *o, const struct snap_edit *e)
 {
-    if (!(e->apis & BIT(api)))
+    if (e->op != EDIT_STRIP && e->op != EDIT_STRIP_NULL && e->op != EDIT_FLATTEN)
         return false;
-    if (e->op == EDIT_STRIP && !scan->json.word_seen &&
-        str_ends(snap_str(s, e->a), STR(".cache_control")))
+    if (e->op == EDIT_STRIP && !o->scan->json.word_seen &&
+        str_ends(snap_str(w->s, e->a), STR(".cache_control")))
         return false;
-    return (e->op == EDIT_STRIP || e->op == EDIT_STRIP_NULL || e->op == EDIT_FLATTEN) &&
-           globs_match(snap_str(s, e->when_model), model);
+    return edit_applies(w->s, e, o->scope);
 }
 
-/* Compiles the edits that apply; false: there is nothing to do, or no memory for it. */
-static bool walk_init(struct walk *w, const struct request_scan *scan,
-                      const struct snap_deployment *d, enum api api, struct str model)
+static bool is_nested(struct str path)
+{
+    return path.n && memchr(path.p, '.', path.n);
+}
+
+/* Compiles the orders; false: there is nothing to do, or no memory for it. */
+static bool walk_init(struct walk *w, const struct orders *o)
 {
     unsigned joins = 0, segments = 0;
     const struct snap_edit *e;
 
-    for (uint32_t i = 0; (e = SNAP_AT(w->s, d->edits, struct snap_edit, i)); i++) {
-        if (!edit_applies(w->s, e, scan, api, model))
+    for (uint32_t i = 0; (e = SNAP_AT(w->s, o->d->edits, struct snap_edit, i)); i++) {
+        if (!reaches(w, o, e))
             continue;
         if (e->op == EDIT_FLATTEN)
             joins++;
         else
             segments += segments_max(snap_str(w->s, e->a));
     }
+    for (size_t i = 0; i < o->n_drop; i++)
+        if (is_nested(o->drop[i]))
+            segments += segments_max(o->drop[i]);
     if (!joins && !segments)
         return false;
     w->words = segments / 64 + 1;
@@ -467,25 +477,30 @@ static bool walk_init(struct walk *w, const struct request_scan *scan,
     w->segment = arena_alloc(w->arena, (segments + 1) * sizeof *w->segment);
     w->set = arena_zalloc(w->arena, (JSON_SCAN_DEPTH + 1) * w->words * sizeof *w->set);
     w->failed = !w->join || !w->segment || !w->set;
-    for (uint32_t i = 0; !w->failed && (e = SNAP_AT(w->s, d->edits, struct snap_edit, i)); i++) {
-        if (!edit_applies(w->s, e, scan, api, model))
+    for (uint32_t i = 0; !w->failed && (e = SNAP_AT(w->s, o->d->edits, struct snap_edit, i)); i++) {
+        if (!reaches(w, o, e))
             continue;
         if (e->op == EDIT_FLATTEN)
             w->join[w->n_joins++] = e;
         else
             path_add(w, snap_str(w->s, e->a), e->op == EDIT_STRIP_NULL);
     }
+    for (size_t i = 0; i < o->n_drop && !w->failed; i++)
+        if (is_nested(o->drop[i]))
+            path_add(w, o->drop[i], false);
     return !w->failed;
 }
 
 bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan, const char *body,
-                      const struct snapshot *s, const struct snap_deployment *d, enum api api,
-                      struct str model, struct arena *a)
+                      const struct snapshot *s, const struct snap_deployment *d,
+                      const struct edit_scope *scope, const struct str *drop, size_t n_drop,
+                      struct arena *a)
 {
+    const struct orders orders = {scan, d, scope, drop, n_drop};
     struct walk w = {.body = body, .arena = a, .s = s};
 
     *ret = (struct nested_splices){0};
-    if (!walk_init(&w, scan, d, api, model))
+    if (!walk_init(&w, &orders))
         return !w.failed;
     for (uint32_t i = 0; i < scan->n_members && !w.failed; i++) {
         const struct member *m = &scan->member[i];

@@ -7,8 +7,8 @@
  * where it is looked at, or nothing is edited.
  */
 
+#include "dialect/edit_scope.h"
 #include "dialect/request_scan.h"
-#include "snapshot/view.h"
 
 enum { SPLICES_MAX = 4096 };
 
@@ -24,10 +24,11 @@ struct nested_splices {
 
 /*
  * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL and EDIT_FLATTEN of deployment `d` that are
- * for `api` and `model` (provider/edit.h says what each means), ordered by offset. Keys below the
- * top level are compared as written, escapes and all. False when the arena or SPLICES_MAX ends.
+ * for `scope` (provider/edit.h says what each means), and of the nested ones among the paths
+ * `drop`, ordered by offset. Keys below the top level are compared as written, escapes and all.
+ * False when the arena or SPLICES_MAX ends.
  */
 MUST_CHECK bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan,
                                  const char *body, const struct snapshot *s,
-                                 const struct snap_deployment *d, enum api api, struct str model,
-                                 struct arena *a);
+                                 const struct snap_deployment *d, const struct edit_scope *scope,
+                                 const struct str *drop, size_t n_drop, struct arena *a);

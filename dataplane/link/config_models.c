@@ -7,6 +7,7 @@
 
 #include "common/gateway/capability.h"
 #include "common/gateway/glob.h"
+#include "common/gateway/param.h"
 #include "common/gateway/provider.h"
 #include "common/num.h"
 
@@ -69,52 +70,64 @@ static bool is_price_field(struct str key)
     return str_find(key, STR("_cost")) != SIZE_MAX || str_find(key, STR("cost_per_")) != SIZE_MAX;
 }
 
-enum { APIS_ALL = (1 << API_COUNT) - 1 };
-
-/* A default stands behind the provider's own edits, which have renamed what the client sent: it
- * takes the new name too, and goes where the member would. */
-static void add_default(struct edits *l, const struct target *t, bool drop_params,
-                        const struct conf_node *n)
+/* The requests a member of litellm_params may be put in: those that know one of its name, and of a
+ * name that is none of OpenAI's all. Counting takes none. */
+static uint32_t apis_of(struct str name)
 {
-    struct edit ed = {.op = EDIT_DEFAULT, .b = conf_json(l->arena, n)};
-    uint32_t left = APIS_ALL;
+    const struct param *p = param_find(name);
 
-    for (size_t i = 0; i < t->n_edits; i++) {
-        const struct edit *by = &t->edits[i];
-        bool drops =
-            (by->op == EDIT_DROP && by->b.n == 0) || (by->op == EDIT_UNSUPPORTED && drop_params);
-        if ((by->op != EDIT_RENAME && !drops) || !str_eq(by->a, n->key) || by->when_model.n)
-            continue;
-        ed.apis = left & by->apis;
-        left &= ~by->apis;
-        ed.a = by->b;
-        if (!drops && ed.apis)
-            edits_add(l, ed);
-    }
-    ed.apis = left;
-    ed.a = n->key;
-    if (left)
-        edits_add(l, ed);
+    return (p ? p->apis : BIT(API_COUNT) - 1) & ~BIT(API_COUNT_TOKENS);
 }
 
-/* Appends to the edits of the target: defaults where the client is silent, then extra_body. */
+static bool is_body_member(const struct conf_node *n)
+{
+    return n->kind != CONF_NULL && setting_find(SECTION_PARAMS, n->key) == SETTINGS &&
+           !is_price_field(n->key);
+}
+
+/*
+ * The edits of the target between those of its parameters: what the client is silent about comes
+ * first, so that everything behind it treats a default as it would the client's own value.
+ */
 static void body_edits(struct config *c, struct config_deployment *d)
 {
     struct edits l = {.arena = &c->arena};
     struct target *t = &d->target;
 
+    CONF_FOREACH(d->params, it)
+    if (is_body_member(it))
+        edits_add(&l, (struct edit){.op = EDIT_DEFAULT,
+                                    .apis = apis_of(it->key),
+                                    .a = it->key,
+                                    .b = conf_json(&c->arena, it),
+                                    .side = EDIT_OPENAI});
     for (size_t i = 0; i < t->n_edits; i++)
         edits_add(&l, t->edits[i]);
-    CONF_FOREACH(d->params, it)
-    if (it->kind != CONF_NULL && setting_find(SECTION_PARAMS, it->key) == SETTINGS &&
-        !is_price_field(it->key))
-        add_default(&l, t, d->flags & SNAP_DROP_PARAMS, it);
     CONF_FOREACH(conf_get(d->params, STR("extra_body")), it)
-    edits_add(&l,
-              (struct edit){
-                  .op = EDIT_SET, .apis = APIS_ALL, .a = it->key, .b = conf_json(&c->arena, it)});
+    edits_add(&l, (struct edit){.op = EDIT_SET,
+                                .apis = BIT(API_COUNT) - 1,
+                                .a = it->key,
+                                .b = conf_json(&c->arena, it),
+                                .side = EDIT_SENT});
     t->edits = l.v;
     t->n_edits = l.n;
+}
+
+/* Conditions on what the model can do, where it is known: kept or gone. */
+static void resolve_edits(struct config_deployment *d)
+{
+    struct target *t = &d->target;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->n_edits && !(d->flags & SNAP_WILDCARD); i++) {
+        struct edit ed = t->edits[i];
+        if ((d->can & ed.has) != ed.has || d->can & ed.lacks)
+            continue;
+        ed.has = ed.lacks = 0;
+        t->edits[kept++] = ed;
+    }
+    if (!(d->flags & SNAP_WILDCARD))
+        t->n_edits = kept;
 }
 
 /* ---- what it means on the wire ---- */
@@ -432,9 +445,13 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
     d.organization = organization;
     bool drop = config_bool(
         c, CONFIG_FIRST(c, SETTING_LITELLM_drop_params, SETTING_ENV_LITELLM_DROP_PARAMS));
+    bool modify = config_bool(
+        c, CONFIG_FIRST(c, SETTING_LITELLM_modify_params, SETTING_ENV_LITELLM_MODIFY_PARAMS));
 
     if (bool_of(d.params, "drop_params", drop))
         d.flags |= SNAP_DROP_PARAMS;
+    if (bool_of(d.params, "modify_params", modify))
+        d.flags |= SNAP_MODIFY_PARAMS;
     if (!conf_is_off(mock)) {
         d.flags |= SNAP_MOCK;
         d.mock_response = mock->kind == CONF_STR ? mock->text : conf_json(&c->arena, mock);
@@ -446,11 +463,12 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
     make_target(c, &d, log);
     if (log->n_errors > errors || !is_id_free(c, &d, log))
         return;
-    body_edits(c, &d);
     price_of(c, &d, log);
     timeouts_of(c, &d);
     vias_of(c, &d);
     capabilities_of(&d);
+    resolve_edits(&d);
+    body_edits(c, &d);
     d.mode = d.kind == VIA_RESPONSES ? SNAP_MODE_RESPONSES : mode_of(&d);
     d.weight = param_scaled(&d, "weight", 3);
     d.rpm = param_scaled(&d, "rpm", 0);

@@ -1,12 +1,17 @@
 #pragma once
 
 /*
- * What a deployment does to a request body that is otherwise passed byte for byte: an ordered list
- * of small edits on JSON members, compiled from its provider's row (providers.md 2.1) and its
- * litellm_params. The link compiles them into the snapshot; the worker applies them as splices.
+ * What a deployment does to request bodies: an ordered list of small edits on JSON members,
+ * compiled from litellm_params and its provider's row (providers.md 2.1). The link compiles them
+ * into the snapshot; the worker applies them as splices (dialect/body_edit.h).
+ *
+ * A request in the upstream's own API has one body, and every edit for that API applies to it. A
+ * translated one has two: the client's before translation and the upstream's after it. Edits of the
+ * provider's row apply to either, by `apis`: what they name decides. The configuration's apply to
+ * one of the two, by `side`.
  */
 
-#include "common/str.h"
+#include "common/gateway/api.h"
 
 enum edit_op {
     EDIT_RENAME,      /* member `a` becomes `b`; when both were sent the renamed one wins */
@@ -32,11 +37,30 @@ enum edit_op {
     EDIT_OPS,
 };
 
+enum edit_side {
+    EDIT_EACH,   /* both bodies */
+    EDIT_OPENAI, /* the one in OpenAI's words: edit_openai_side() */
+    EDIT_SENT,   /* the one that is sent */
+};
+
 struct edit {
     enum edit_op op;
-    uint32_t apis; /* BIT(enum api): requests the edit is for */
+    uint32_t apis; /* BIT(enum api): bodies the edit is for */
     struct str a, b, c;
     struct str when_model; /* globs_match() on the upstream model name; empty: always. The compiler
                               resolves it where the model is known and leaves it for the worker on
                               wildcard deployments */
+    uint32_t has, lacks;   /* of the model's capabilities; resolved likewise */
+    bool while_reasoning;  /* and the request lets the model reason */
+    enum edit_side side;
 };
+
+/*
+ * Where litellm_params speak of a request from `client` to `upstream`: in its chat body, else its
+ * completions or Responses body, else (Messages to Messages) the only one there is.
+ */
+static inline enum api edit_openai_side(enum api client, enum api upstream)
+{
+    return client == API_CHAT || (upstream != API_CHAT && client != API_MESSAGES) ? client
+                                                                                  : upstream;
+}

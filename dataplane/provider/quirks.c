@@ -1,11 +1,14 @@
 /*
  * One function per verb, found by name; each reads its arguments and adds edits. Conditions
- * (" when models", " on apis") are cut off before and hold for all edits of the clause.
+ * (" while reasoning", " if" and " unless" with a capability, " when models", " on apis") are cut
+ * off before and hold for all edits of the clause.
  */
 
 #include "provider/quirks.h"
 
+#include "common/gateway/capability.h"
 #include "common/gateway/glob.h"
+#include "common/gateway/param.h"
 #include "common/jw.h"
 
 #define APIS_ALL (BIT(API_COUNT) - 1)
@@ -16,46 +19,8 @@ struct clause {
     struct str model; /* upstream name */
     struct str args;
     struct str when; /* globs left for the worker */
-    uint32_t apis;
-};
-
-/* OpenAI's request parameters, beyond the ones that carry the request itself. */
-static const struct {
-    struct str name;
-    struct str plain; /* JSON value that means the same as nothing */
-    bool silent;      /* a hint that goes without a word where it is not understood */
-} standard_params[] = {
-    {STR_INIT("audio"), STR_INIT(""), false},
-    {STR_INIT("frequency_penalty"), STR_INIT("0"), false},
-    {STR_INIT("function_call"), STR_INIT(""), false},
-    {STR_INIT("functions"), STR_INIT(""), false},
-    {STR_INIT("logit_bias"), STR_INIT(""), false},
-    {STR_INIT("logprobs"), STR_INIT("false"), false},
-    {STR_INIT("max_completion_tokens"), STR_INIT(""), false},
-    {STR_INIT("max_tokens"), STR_INIT(""), false},
-    {STR_INIT("metadata"), STR_INIT(""), true},
-    {STR_INIT("modalities"), STR_INIT(""), false},
-    {STR_INIT("n"), STR_INIT("1"), false},
-    {STR_INIT("parallel_tool_calls"), STR_INIT(""), false},
-    {STR_INIT("prediction"), STR_INIT(""), false},
-    {STR_INIT("presence_penalty"), STR_INIT("0"), false},
-    {STR_INIT("prompt_cache_key"), STR_INIT(""), true},
-    {STR_INIT("reasoning_effort"), STR_INIT(""), false},
-    {STR_INIT("response_format"), STR_INIT(""), false},
-    {STR_INIT("safety_identifier"), STR_INIT(""), true},
-    {STR_INIT("seed"), STR_INIT(""), false},
-    {STR_INIT("service_tier"), STR_INIT("\"auto\""), false},
-    {STR_INIT("stop"), STR_INIT(""), false},
-    {STR_INIT("store"), STR_INIT("false"), false},
-    {STR_INIT("stream_options"), STR_INIT(""), true},
-    {STR_INIT("temperature"), STR_INIT(""), false},
-    {STR_INIT("tool_choice"), STR_INIT(""), false},
-    {STR_INIT("tools"), STR_INIT(""), false},
-    {STR_INIT("top_logprobs"), STR_INIT(""), false},
-    {STR_INIT("top_p"), STR_INIT(""), false},
-    {STR_INIT("user"), STR_INIT(""), true},
-    {STR_INIT("verbosity"), STR_INIT(""), false},
-    {STR_INIT("web_search_options"), STR_INIT(""), false},
+    uint32_t apis, has, lacks;
+    bool while_reasoning;
 };
 
 /* Where prompt-cache marks stand; only some upstreams know them. */
@@ -104,9 +69,15 @@ static struct str json_string(struct arena *a, struct str s)
 static void clause_add(const struct clause *c, enum edit_op op, struct str a, struct str b,
                        struct str third)
 {
-    edits_add(&c->q->edits,
-              (struct edit){
-                  .op = op, .apis = c->apis, .a = a, .b = b, .c = third, .when_model = c->when});
+    edits_add(&c->q->edits, (struct edit){.op = op,
+                                          .apis = c->apis,
+                                          .a = a,
+                                          .b = b,
+                                          .c = third,
+                                          .when_model = c->when,
+                                          .has = c->has,
+                                          .lacks = c->lacks,
+                                          .while_reasoning = c->while_reasoning});
 }
 
 /* An edit with only `a` for each of the '|'-separated names. */
@@ -154,13 +125,13 @@ static bool verb_remove(const struct clause *c)
 
 static bool verb_only(const struct clause *c)
 {
-    for (size_t i = 0; i < ARRAY_LEN(standard_params); i++) {
-        if (listed(c->args, standard_params[i].name))
+    for (size_t i = 0; i < param_count(); i++) {
+        const struct param *p = param_at(i);
+        if (listed(c->args, p->name))
             continue;
-        if (str_eq(standard_params[i].name, STR("stream_options")))
+        if (str_eq(p->name, STR("stream_options")))
             c->q->takes_stream_options = false;
-        clause_add(c, standard_params[i].silent ? EDIT_DROP : EDIT_UNSUPPORTED,
-                   standard_params[i].name, standard_params[i].plain, (struct str){0});
+        clause_add(c, p->silent ? EDIT_DROP : EDIT_UNSUPPORTED, p->name, p->plain, (struct str){0});
     }
     return true;
 }
@@ -356,14 +327,28 @@ bool quirks_next(struct str *clauses, struct str *ret_verb, struct str *ret_args
     return true;
 }
 
+/* Conditions stand in the order while, if or unless, when, on; false: one that makes no sense. */
+static bool conditions_read(struct clause *c)
+{
+    struct str apis = cut_condition(&c->args, STR(" on "));
+    struct str has, lacks, while_;
+
+    c->when = cut_condition(&c->args, STR(" when "));
+    lacks = cut_condition(&c->args, STR(" unless "));
+    has = cut_condition(&c->args, STR(" if "));
+    while_ = cut_condition(&c->args, STR(" while "));
+    c->has = has.n ? capability_called(has) : 0;
+    c->lacks = lacks.n ? capability_called(lacks) : 0;
+    c->while_reasoning = while_.n != 0;
+    c->apis = BIT(API_CHAT);
+    return (!apis.n || apis_read(apis, &c->apis)) && (!has.n || c->has) && (!lacks.n || c->lacks) &&
+           (!while_.n || str_eq(while_, STR("reasoning")));
+}
+
 static bool clause_compile(struct clause *c, struct str verb)
 {
-    bool free_text = str_eq(verb, STR("lacks"));
-    struct str apis = free_text ? (struct str){0} : cut_condition(&c->args, STR(" on "));
-
-    c->when = free_text ? (struct str){0} : cut_condition(&c->args, STR(" when "));
-    c->apis = BIT(API_CHAT);
-    if (apis.n && !apis_read(apis, &c->apis))
+    c->when = (struct str){0};
+    if (!str_eq(verb, STR("lacks")) && !conditions_read(c))
         return false;
     if (c->when.n && !memchr(c->model.p, '*', c->model.n)) {
         if (!globs_match(c->when, c->model))
@@ -426,23 +411,6 @@ void quirks_allow(struct quirks *q, const struct str *params, size_t n)
     q->edits.n = kept;
 }
 
-/* "tools[*].input_examples" as the path "tools.input_examples"; empty when it picks an element. */
-static struct str param_path(struct str param, struct arena *a)
-{
-    char *out = arena_alloc(a, param.n);
-    size_t n = 0;
-
-    for (size_t i = 0; out && i < param.n; i++) {
-        if (str_starts(str_from(param, i), STR("[*]")))
-            i += 2;
-        else if (param.p[i] == '[' || param.p[i] == ']')
-            return (struct str){0};
-        else
-            out[n++] = param.p[i];
-    }
-    return (struct str){out, n};
-}
-
 enum errc quirks_drop(struct quirks *q, const struct str *params, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -454,9 +422,10 @@ enum errc quirks_drop(struct quirks *q, const struct str *params, size_t n, stru
                            "additional_drop_params: " STR_FMT
                            ": single elements cannot be dropped; [*] is all of them",
                            (int)MIN(params[i].n, 100), params[i].p);
-        edits_add(
-            &q->edits,
-            (struct edit){.op = nested ? EDIT_STRIP : EDIT_DROP, .apis = APIS_ALL, .a = path});
+        edits_add(&q->edits, (struct edit){.op = nested ? EDIT_STRIP : EDIT_DROP,
+                                           .apis = APIS_ALL,
+                                           .a = path,
+                                           .side = EDIT_OPENAI});
     }
     return ERRC_OK;
 }

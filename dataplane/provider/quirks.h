@@ -4,7 +4,6 @@
 
 #include "common/arena.h"
 #include "common/err.h"
-#include "common/gateway/api.h"
 
 #include "provider/edit.h"
 

@@ -387,19 +387,34 @@ static struct str rules_model(struct make *m)
     return str_cut(m->c->base_model, '/', &vendor, &name) ? name : vendor;
 }
 
+/*
+ * What litellm_params drop, before anything looks at it, then the rules of the row: Anthropic's own
+ * where its dialect is spoken, whoever speaks it.
+ */
 static enum errc make_edits(struct make *m)
 {
     const struct target_config *c = m->c;
-    enum errc rc;
+    const bool is_anthropic = m->t->dialect == DIALECT_ANTHROPIC;
+    struct quirks rules = m->q, dropped = {.edits.arena = m->a};
+    enum errc rc = ERRC_OK;
 
-    if (m->row->adapter != ADAPTER_ANTHROPIC) { /* whose row is about translated chats */
-        rc = quirks_compile(&m->q, m->row->quirks, rules_model(m), m->e);
-        if (rc)
-            return rc;
-        quirks_add_defaults(&m->q);
+    if (is_anthropic && m->row->adapter != ADAPTER_ANTHROPIC) {
+        rules = (struct quirks){.edits.arena = m->a};
+        rc = quirks_compile(&rules, provider_find(STR("anthropic"))->quirks, m->name, m->e);
+        for (size_t i = 0; i < m->q.edits.n; i++)
+            if (m->q.edits.v[i].apis & BIT(API_MESSAGES))
+                edits_add(&rules.edits, m->q.edits.v[i]);
+    } else if (!is_anthropic) {
+        quirks_add_defaults(&rules);
     }
-    quirks_allow(&m->q, c->allowed_openai_params, c->n_allowed_openai_params);
-    return quirks_drop(&m->q, c->additional_drop_params, c->n_additional_drop_params, m->e);
+    quirks_allow(&rules, c->allowed_openai_params, c->n_allowed_openai_params);
+    if (!rc)
+        rc = quirks_drop(&dropped, c->additional_drop_params, c->n_additional_drop_params, m->e);
+    for (size_t i = 0; i < rules.edits.n; i++)
+        edits_add(&dropped.edits, rules.edits.v[i]);
+    m->t->edits = dropped.edits.v;
+    m->t->n_edits = dropped.edits.n;
+    return rc;
 }
 
 /* --- what cannot be served -------------------------------------------------------------------- */
@@ -487,9 +502,11 @@ enum errc target_make(struct target *t, const struct target_config *c, struct ar
         return ERRC_OK;
 
     m.main_path = m.row->path;
-    rc = make_edits(&m);
+    rc = quirks_compile(&m.q, m.row->quirks, rules_model(&m), e);
     if (!rc)
         rc = make_address(&m);
+    if (!rc && !t->unsupported.n)
+        rc = make_edits(&m);
     if (!rc && !t->unsupported.n)
         rc = make_headers(&m, ret_missing_key);
     if (rc)
@@ -499,8 +516,6 @@ enum errc target_make(struct target *t, const struct target_config *c, struct ar
         t->host = m.base.host;
         t->port = m.base.port;
         t->stream_usage = t->dialect == DIALECT_OPENAI && m.q.takes_stream_options;
-        t->edits = m.q.edits.v;
-        t->n_edits = m.q.edits.n;
     }
     return arena_ok(a) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "deployment");
 }

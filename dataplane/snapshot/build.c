@@ -396,7 +396,11 @@ static struct snap_ref put_edits(struct build *b, const struct target *t)
                                     .a = put(&b->file, t->edits[i].a),
                                     .b = put(&b->file, t->edits[i].b),
                                     .c = put(&b->file, t->edits[i].c),
-                                    .when_model = put(&b->file, t->edits[i].when_model)};
+                                    .when_model = put(&b->file, t->edits[i].when_model),
+                                    .has = t->edits[i].has,
+                                    .lacks = t->edits[i].lacks,
+                                    .side = (uint16_t)t->edits[i].side,
+                                    .while_reasoning = t->edits[i].while_reasoning};
     return put_array(&b->file, out, t->n_edits, sizeof *out);
 }
 

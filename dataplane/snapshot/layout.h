@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 4, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 5, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -67,6 +67,9 @@ struct snap_edit {
     uint32_t op;   /* enum edit_op */
     uint32_t apis; /* BIT(enum api) */
     struct snap_ref a, b, c, when_model;
+    uint32_t has, lacks; /* enum capability, bits */
+    uint16_t side;       /* enum edit_side */
+    uint16_t while_reasoning;
 };
 
 enum snap_deployment_flags {
@@ -76,6 +79,7 @@ enum snap_deployment_flags {
     SNAP_DROP_PARAMS = BIT(3),
     SNAP_MOCK = BIT(4),   /* answered here with mock_response */
     SNAP_PRICED = BIT(5), /* `price` is configured or found; else look `model` up (wildcards) */
+    SNAP_MODIFY_PARAMS = BIT(7),
     SNAP_NO_KEY = BIT(6), /* the credential the provider needs is not configured: 401 */
 };
 

@@ -8,6 +8,7 @@
 #include "common/bufpool.h"
 
 #include "dialect/body_edit.h"
+#include "dialect/param_list.h"
 #include "tests/unit/dataplane/dialect/deployment.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -91,6 +92,8 @@ static void edit(const struct request_scan *s, const char *body, size_t n, const
     static struct test_deployment t;
     struct body_edit e;
     struct buf out = {0};
+    struct str drop[PARAM_LIST_MAX];
+    const char *list = memchr(body, '[', n); /* the first one serves as additional_drop_params */
     uint32_t chosen = choice[1] | (uint32_t)choice[2] << 8 | (uint32_t)choice[3] << 16;
     struct body_edit_options o = {
         .api = (enum api)((choice[0] >> 4) % API_COUNT),
@@ -98,7 +101,13 @@ static void edit(const struct request_scan *s, const char *body, size_t n, const
         .response_id = choice[0] & 1 ? STR("resp_1") : (struct str){0},
         .model_in_path = choice[0] & 2,
         .inject_usage = choice[0] & 4,
+        .client = (enum api)(choice[3] % API_COUNT),
+        .upstream = (enum api)(choice[3] / API_COUNT % API_COUNT),
+        .can = choice[2],
         .drop_params = choice[0] & 8,
+        .drop = drop,
+        .n_drop =
+            list ? param_list(drop, (struct str){list, n - (size_t)(list - body)}, true, a) : 0,
     };
 
     deployment_init(&t);

@@ -6,8 +6,10 @@
 #include <yyjson.h>
 
 #include "common/bufpool.h"
+#include "common/gateway/capability.h"
 
 #include "dialect/body_edit.h"
+#include "dialect/param_list.h"
 #include "provider/edit.h"
 #include "tests/unit/dataplane/dialect/deployment.h"
 #include "tests/unit/test.h"
@@ -88,20 +90,25 @@ struct edit_case {
     struct body_edit_options o;
     struct buf in, out;
     struct str refused;
+    struct str drop[PARAM_LIST_MAX], allow[PARAM_LIST_MAX];
+    struct arena lists;
 };
 
 static void case_begin(struct edit_case *c, struct str name)
 {
     c->name = name;
     deployment_init(&c->t);
-    c->o = (struct body_edit_options){.api = API_CHAT, .model = STR("m")};
+    c->o = (struct body_edit_options){
+        .api = API_CHAT, .model = STR("m"), .drop = c->drop, .allow = c->allow};
+    arena_reset(&c->lists);
+    arena_init(&c->lists, NULL, 1 << 16);
     c->in.n = c->out.n = 0;
     c->refused = (struct str){0};
 }
 
 static void case_edit(struct edit_case *c, struct str line)
 {
-    struct str op, column[5] = {{0}};
+    struct str op, column[6] = {{0}}, word;
 
     str_cut(line, ' ', &op, &line);
     for (size_t i = 0; i < ARRAY_LEN(column) && line.n; i++) {
@@ -115,6 +122,20 @@ static void case_edit(struct edit_case *c, struct str line)
     deployment_edit(&c->t, (enum edit_op)index_of(op_names, EDIT_OPS, op),
                     column[4].n ? BIT(api_named(column[4])) : 0, column[0], column[1], column[2],
                     column[3]);
+    struct snap_edit *e = &c->t.edit[c->t.d.edits.n - 1];
+    while (column[5].n) {
+        str_cut(column[5], ' ', &word, &column[5]);
+        if (str_eq(word, STR("reasoning")))
+            e->while_reasoning = 1;
+        else if (str_eq(word, STR("openai")))
+            e->side = EDIT_OPENAI;
+        else if (str_eq(word, STR("sent")))
+            e->side = EDIT_SENT;
+        else if (str_starts(word, STR("!")))
+            e->lacks |= capability_called(str_from(word, 1));
+        else
+            e->has |= capability_called(word);
+    }
 }
 
 static void case_option(struct edit_case *c, struct str line)
@@ -128,6 +149,16 @@ static void case_option(struct edit_case *c, struct str line)
         c->o.response_id = value;
     else if (str_eq(name, STR("api")))
         c->o.api = api_named(value);
+    else if (str_eq(name, STR("client")))
+        c->o.client = api_named(value);
+    else if (str_eq(name, STR("upstream")))
+        c->o.upstream = api_named(value);
+    else if (str_eq(name, STR("can")))
+        c->o.can |= capability_called(value);
+    else if (str_eq(name, STR("drop")))
+        c->o.n_drop = param_list(c->drop, value, true, &c->lists);
+    else if (str_eq(name, STR("allow")))
+        c->o.n_allow = param_list(c->allow, value, false, &c->lists);
     else if (str_eq(name, STR("model_in_path")))
         c->o.model_in_path = true;
     else if (str_eq(name, STR("inject_usage")))

@@ -3,6 +3,7 @@
  * --print` writes the file anew with what the code says, for a person to read and commit.
  */
 
+#include "common/gateway/capability.h"
 #include "common/gateway/provider.h"
 
 #include "provider/quirks.h"
@@ -163,10 +164,20 @@ static void show_headers(struct page *pg, const struct target *t)
 
 static bool same_rule(const struct edit *x, const struct edit *y)
 {
-    return x->op == y->op && x->apis == y->apis && str_eq(x->when_model, y->when_model);
+    return x->op == y->op && x->apis == y->apis && str_eq(x->when_model, y->when_model) &&
+           x->has == y->has && x->lacks == y->lacks && x->side == y->side &&
+           x->while_reasoning == y->while_reasoning;
 }
 
-/* Edits of one kind, for the same APIs and models, share a line. */
+/* " if reasoning": the capabilities in `bits`. */
+static void show_capabilities(struct page *pg, const char *word, uint32_t bits)
+{
+    for (unsigned i = 0; i < CAPABILITY_COUNT; i++)
+        if (bits & BIT(i))
+            PAGE(pg, " %s %s", word, capability_name((enum capability_bit)i));
+}
+
+/* Edits of one kind, under the same conditions, share a line. */
 static void show_edits(struct page *pg, const struct target *t)
 {
     for (size_t i = 0; i < t->n_edits;) {
@@ -183,6 +194,10 @@ static void show_edits(struct page *pg, const struct target *t)
             if (x->c.n)
                 PAGE(pg, " " STR_FMT, STR_ARG(x->c));
         }
+        if (first->while_reasoning)
+            PAGE(pg, " while reasoning");
+        show_capabilities(pg, "if", first->has);
+        show_capabilities(pg, "unless", first->lacks);
         if (first->when_model.n)
             PAGE(pg, " when " STR_FMT, STR_ARG(first->when_model));
         for (size_t api = 0; api < API_COUNT; api++)
@@ -330,9 +345,24 @@ static void test_every_clause_of_the_table_compiles(void **state)
 static void test_wrong_clauses_are_named(void **state)
 {
     static const char *const bad[] = {
-        "renam:a>b",         "rename:a", "rename:>b",   "clamp:temperature=1", "map:a>b",
-        "default:a",         "set:=1",   "path:chat=x", "path:nothing=/x",     "keep:tools",
-        "drop:a on nowhere", "hook:",    "remove:a||b", "base_suffix:v1",      "lacks:",
+        "renam:a>b",
+        "rename:a",
+        "rename:>b",
+        "clamp:temperature=1",
+        "map:a>b",
+        "default:a",
+        "set:=1",
+        "path:chat=x",
+        "path:nothing=/x",
+        "keep:tools",
+        "drop:a on nowhere",
+        "drop:a if no_such",
+        "drop:a unless no_such",
+        "drop:a while sleeping",
+        "hook:",
+        "remove:a||b",
+        "base_suffix:v1",
+        "lacks:",
     };
 
     (void)state;

@@ -321,17 +321,25 @@ static void test_settings_and_their_defaults(void **state)
 
 /* ---- deployments ---- */
 
+/* The edit `op` of a member for requests of `api`, or NULL. */
+static const struct snap_edit *edit_for(const struct made *m, const struct snap_deployment *d,
+                                        enum edit_op op, enum api api, const char *member)
+{
+    for (uint32_t i = 0; i < d->edits.n; i++) {
+        const struct snap_edit *ed = AT(m->s, d->edits, struct snap_edit, i);
+        if (ed->op == op && (ed->apis & BIT(api)) && str_eq(snap_str(m->s, ed->a), str_of(member)))
+            return ed;
+    }
+    return NULL;
+}
+
 /* The value an edit gives a member of chat requests, "" without such an edit. */
 static struct str edit_of(const struct made *m, const struct snap_deployment *d, enum edit_op op,
                           const char *member)
 {
-    for (uint32_t i = 0; i < d->edits.n; i++) {
-        const struct snap_edit *ed = AT(m->s, d->edits, struct snap_edit, i);
-        if (ed->op == op && (ed->apis & BIT(API_CHAT)) &&
-            str_eq(snap_str(m->s, ed->a), str_of(member)))
-            return snap_str(m->s, ed->b);
-    }
-    return (struct str){0};
+    const struct snap_edit *ed = edit_for(m, d, op, API_CHAT, member);
+
+    return ed ? snap_str(m->s, ed->b) : (struct str){0};
 }
 
 static void test_parameters_become_edits(void **state)
@@ -343,19 +351,110 @@ static void test_parameters_become_edits(void **state)
          "model_list:\n"
          "- {model_name: a, litellm_params: {model: openai/o3, temperature: 0.50, max_tokens: 9,\n"
          "   stop: [x, 'y'], rpm: 3, input_cost_per_token: 1.0e-6, drop_params: true,\n"
-         "   extra_body: {deep: {k: on}}}}\n"
+         "   extra_body: {deep: {k: on}}, additional_drop_params: [seed, 'tools[*].x']}}\n"
          "router_settings: {default_litellm_params: {seed: 1, temperature: 1}}\n",
          NULL);
     const struct snap_deployment *d = deployment(&m, 0);
     assert_true(d->flags & SNAP_DROP_PARAMS);
-    /* A reasoning model takes no temperature, and max_tokens by another name. */
-    assert_str(edit_of(&m, d, EDIT_DEFAULT, "temperature"), "");
-    assert_str(edit_of(&m, d, EDIT_DEFAULT, "max_completion_tokens"), "9");
+    assert_str(edit_of(&m, d, EDIT_DEFAULT, "temperature"), "0.50");
     assert_str(edit_of(&m, d, EDIT_DEFAULT, "stop"), "[\"x\",\"y\"]");
     assert_str(edit_of(&m, d, EDIT_DEFAULT, "seed"), "1");
     assert_str(edit_of(&m, d, EDIT_DEFAULT, "rpm"), "");
     assert_str(edit_of(&m, d, EDIT_DEFAULT, "input_cost_per_token"), "");
     assert_str(edit_of(&m, d, EDIT_SET, "deep"), "{\"k\":true}");
+
+    /* Defaults come first, then what is dropped in any case, then the provider's rules. */
+    const struct snap_edit *edits = AT(m.s, d->edits, struct snap_edit, 0);
+    const struct snap_edit *dflt = edit_for(&m, d, EDIT_DEFAULT, API_CHAT, "max_tokens");
+    const struct snap_edit *seed = edit_for(&m, d, EDIT_DROP, API_CHAT, "seed");
+    const struct snap_edit *strip = edit_for(&m, d, EDIT_STRIP, API_CHAT, "tools.x");
+    const struct snap_edit *rename = edit_for(&m, d, EDIT_RENAME, API_CHAT, "max_tokens");
+    assert_true(dflt && seed && strip && rename);
+    assert_true(edits <= dflt && dflt < seed && seed < strip && strip < rename);
+    assert_int_equal(dflt->side, EDIT_OPENAI);
+    assert_int_equal(seed->side, EDIT_OPENAI);
+    assert_int_equal(rename->side, EDIT_EACH);
+    assert_int_equal(edit_for(&m, d, EDIT_SET, API_CHAT, "deep")->side, EDIT_SENT);
+    drop(&m);
+}
+
+static void test_defaults_are_for_requests_that_know_them(void **state)
+{
+    static const struct {
+        const char *member;
+        enum api knows, does_not;
+    } rows[] = {
+        {"temperature", API_MESSAGES, API_EMBEDDINGS},
+        {"stop", API_CHAT, API_MESSAGES},
+        {"reasoning_effort", API_CHAT, API_RESPONSES},
+        {"user", API_EMBEDDINGS, API_MESSAGES},
+        {"thinking", API_MESSAGES, API_COUNT_TOKENS},
+        {"dimensions", API_EMBEDDINGS, API_COUNT_TOKENS},
+    };
+    struct made m;
+
+    (void)state;
+    make(
+        &m,
+        "model_list:\n"
+        "- {model_name: a, litellm_params: {model: anthropic/claude-opus-5, temperature: 1,\n"
+        "   stop: x, reasoning_effort: low, user: u, thinking: {type: adaptive}, dimensions: 3}}\n",
+        NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct snap_deployment *d = deployment(&m, 0);
+        if (!edit_for(&m, d, EDIT_DEFAULT, rows[i].knows, rows[i].member) ||
+            edit_for(&m, d, EDIT_DEFAULT, rows[i].does_not, rows[i].member))
+            fail_msg("%s", rows[i].member);
+    }
+    drop(&m);
+}
+
+/* A rule that depends on what the model can is there, or is not, unless a wildcard leaves it open.
+ */
+static void test_rules_by_capability(void **state)
+{
+    static const struct {
+        uint32_t deployment;
+        enum edit_op op;
+        const char *member;
+        bool there;
+        uint32_t has, lacks;
+    } rows[] = {
+        {0, EDIT_RENAME, "max_tokens", true, 0, 0},
+        {1, EDIT_RENAME, "max_tokens", false, 0, 0},
+        {2, EDIT_RENAME, "max_tokens", true, CAP_MAX_COMPLETION, 0},
+        {3, EDIT_UNSUPPORTED, "top_p", true, 0, 0},
+        {4, EDIT_UNSUPPORTED, "top_p", false, 0, 0},
+        {5, EDIT_UNSUPPORTED, "top_p", true, 0, CAP_SAMPLING},
+        {6, EDIT_UNSUPPORTED, "top_p", false, 0, 0},
+        {7, EDIT_UNSUPPORTED, "reasoning_effort", true, 0, 0},
+        {3, EDIT_UNSUPPORTED, "reasoning_effort", false, 0, 0},
+    };
+    struct made m;
+
+    (void)state;
+    make(&m,
+         "model_list:\n"
+         "- {model_name: a, litellm_params: {model: openai/o3}}\n"
+         "- {model_name: b, litellm_params: {model: openai/gpt-4o}}\n"
+         "- {model_name: c/*, litellm_params: {model: openai/*}}\n"
+         "- {model_name: d, litellm_params: {model: anthropic/claude-opus-5}}\n"
+         "- {model_name: e, litellm_params: {model: anthropic/claude-sonnet-4-5}}\n"
+         "- {model_name: f/*, litellm_params: {model: anthropic/*}}\n"
+         "- {model_name: g, litellm_params: {model: anthropic/claude-opus-5},\n"
+         "   model_info: {supports_sampling_params: true}}\n"
+         "- {model_name: h, litellm_params: {model: anthropic/claude-3-haiku-20240307,\n"
+         "   modify_params: true}}\n",
+         NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct snap_edit *ed =
+            edit_for(&m, deployment(&m, rows[i].deployment), rows[i].op, API_CHAT, rows[i].member);
+        if ((ed != NULL) != rows[i].there ||
+            (ed && (ed->has != rows[i].has || ed->lacks != rows[i].lacks)))
+            fail_msg("row %zu", i);
+    }
+    assert_true(deployment(&m, 7)->flags & SNAP_MODIFY_PARAMS);
+    assert_false(deployment(&m, 6)->flags & SNAP_MODIFY_PARAMS);
     drop(&m);
 }
 
@@ -806,6 +905,8 @@ int main(void)
         cmocka_unit_test(test_timeouts_by_precedence),
         cmocka_unit_test(test_settings_and_their_defaults),
         cmocka_unit_test(test_parameters_become_edits),
+        cmocka_unit_test(test_defaults_are_for_requests_that_know_them),
+        cmocka_unit_test(test_rules_by_capability),
         cmocka_unit_test(test_an_api_that_is_not_served_is_translated),
         cmocka_unit_test(test_settings_choose_the_api_upstream),
         cmocka_unit_test(test_model_info_overrides_what_a_model_can),
