@@ -76,8 +76,20 @@ static enum effort effort_reached(uint64_t budget)
     return e;
 }
 
+/* An effort that this model has: false, the fault is set. */
+static bool effort_ok(struct messages_writing *w)
+{
+    bool lacks = (w->effort == EFFORT_XHIGH && !(w->m->can & CAP_EFFORT_XHIGH)) ||
+                 (w->effort == EFFORT_MAX && !(w->m->can & CAP_EFFORT_MAX));
+
+    if (!lacks)
+        return true;
+    w->effort = EFFORT_HIGH;
+    return messages_may_drop(w, "reasoning_effort");
+}
+
 /* B.6, E.0: adaptive where the model knows it, else a budget. */
-static void thinking_plan(struct messages_writing *w)
+static bool thinking_plan(struct messages_writing *w)
 {
     const struct neutral *n = w->n;
     enum effort effort = n->reasoning.effort;
@@ -90,7 +102,7 @@ static void thinking_plan(struct messages_writing *w)
         if (!always && (asked == THINKING_OFF || adaptive))
             w->thinking = THINKING_OFF;
     } else if (asked == THINKING_UNSET && effort == EFFORT_UNSET) {
-        return;
+        return true;
     } else if (asked == THINKING_BETWEEN_TOOLS) {
         w->thinking = adaptive ? THINKING_BETWEEN_TOOLS : THINKING_UNSET;
     } else if (adaptive && !(asked == THINKING_ON && n->reasoning.budget && budget)) {
@@ -105,6 +117,7 @@ static void thinking_plan(struct messages_writing *w)
     }
     if (messages_thinks(w) && w->m->modify_params && messages_lacks_thinking(n))
         w->thinking = THINKING_UNSET;
+    return w->thinking != THINKING_ADAPTIVE || effort_ok(w);
 }
 
 /*
@@ -113,18 +126,19 @@ static void thinking_plan(struct messages_writing *w)
  */
 static void max_tokens_plan(struct messages_writing *w)
 {
-    uint64_t given = w->n->max_tokens;
+    uint64_t given = w->n->max_tokens, most = w->m->max_output;
 
-    w->max_tokens = given ? given : w->m->max_output ? w->m->max_output : MAX_TOKENS_DEFAULT;
+    w->max_tokens = given ? given : most ? most : MAX_TOKENS_DEFAULT;
     if (w->thinking != THINKING_ON)
         return;
-    w->budget = MAX(w->budget, (uint64_t)BUDGET_MIN);
+    w->budget = MIN(MAX(w->budget, (uint64_t)BUDGET_MIN), (uint64_t)UINT32_MAX);
     if (!given)
-        w->max_tokens = w->budget + MAX_TOKENS_DEFAULT;
-    else if (given <= BUDGET_MIN)
+        w->max_tokens =
+            most ? MIN(w->budget + MAX_TOKENS_DEFAULT, most) : w->budget + MAX_TOKENS_DEFAULT;
+    if (w->max_tokens <= BUDGET_MIN)
         w->thinking = THINKING_UNSET;
-    else if (w->budget >= given)
-        w->budget = MAX(given / 2, (uint64_t)BUDGET_MIN);
+    else if (w->budget >= w->max_tokens)
+        w->budget = MAX(w->max_tokens / 2, (uint64_t)BUDGET_MIN);
 }
 
 /*
@@ -371,8 +385,7 @@ bool messages_request_write(struct jout *o, struct neutral *n, const struct upst
 {
     struct messages_writing writing = {.o = o, .n = n, .m = m, .f = f}, *w = &writing;
 
-    thinking_plan(w);
-    if (!messages_choice_plan(w) || !choices_ok(w))
+    if (!thinking_plan(w) || !messages_choice_plan(w) || !choices_ok(w))
         return false;
     max_tokens_plan(w);
     schema_plan(w);
