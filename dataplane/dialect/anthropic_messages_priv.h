@@ -11,6 +11,7 @@
  *   anthropic_messages_media.c     images and documents in them
  *   anthropic_messages_schema.c    JSON Schema as Anthropic takes it
  *   anthropic_messages_read.c      replies -> events
+ *   anthropic_messages_parts.c     content blocks of a reply -> events
  *   anthropic_messages_write.c     events -> replies
  *   anthropic_messages_blocks.c    the content blocks of a reply, one after the other
  */
@@ -169,8 +170,31 @@ struct messages_reader {
     struct jstr *custom; /* names of tools that take free text */
     uint32_t n_custom;
     bool started, finished, ended, failed;
-    bool called; /* a tool of the client's */
+    bool called, answered; /* a tool of the client's; ANSWER_TOOL */
 };
+
+void messages_emit(struct messages_reader *r, struct event e);
+
+/* A content block begins, complete or empty; what cannot stay open beside it ends. */
+void messages_open_begin(struct messages_reader *r, const struct json_tape *t, uint64_t index,
+                         const struct json_val *v);
+/* A text block; `v` NULL: one that comes without a beginning. */
+void messages_open_text_block(struct messages_reader *r, const struct json_tape *t, uint64_t index,
+                              const struct json_val *v);
+struct messages_open *messages_open_find(struct messages_reader *r, uint64_t index);
+
+/* More of its text or input, as the upstream cut it. */
+void messages_open_text(struct messages_reader *r, struct messages_open *p, struct jstr text);
+void messages_open_signature(struct messages_reader *r, struct messages_open *p,
+                             struct jstr signature, bool redacted);
+void messages_open_citation(struct messages_reader *r, struct messages_open *p,
+                            struct str citation);
+void messages_open_end(struct messages_reader *r, struct messages_open *p);
+
+/* Ends all that are open but calls, or those too. */
+void messages_end_open(struct messages_reader *r, bool calls_too);
+/* What was held is the answer after all. */
+void messages_release_held(struct messages_reader *r);
 
 void messages_reader_init(void *reader, const struct reader_env *env);
 void messages_read_event(void *reader, struct str name, const struct json_tape *data);

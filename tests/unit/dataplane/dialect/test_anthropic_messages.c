@@ -777,6 +777,8 @@ static void test_reply_read(void **state)
         {"a whole error",
          "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow\"}}",
          "error 429 : slow\n", true},
+        {"no reply at all", "{\"status\":\"up\"}",
+         "error 502 : The model service sent an answer that cannot be understood.\n", true},
         {"an empty one", "{\"content\":[],\"stop_reason\":\"end_turn\"}", "start\nfinish 0\ndone\n",
          true},
     };
