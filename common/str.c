@@ -49,3 +49,38 @@ size_t str_find(struct str s, struct str needle)
 
     return at ? (size_t)(at - s.p) : SIZE_MAX;
 }
+
+size_t str_utf8_length(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    unsigned char low = 0x80, high = 0xbf;
+    size_t n;
+
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (p[0] == 0xe0)
+        low = 0xa0; /* no overlong form */
+    else if (p[0] == 0xed)
+        high = 0x9f; /* no surrogate */
+    else if (p[0] == 0xf0)
+        low = 0x90;
+    else if (p[0] == 0xf4)
+        high = 0x8f; /* nothing above U+10FFFF */
+    if (s.n < n || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+bool str_is_utf8(struct str s)
+{
+    for (size_t i = 0, n; i < s.n; i += n) {
+        n = (unsigned char)s.p[i] < 0x80 ? 1 : str_utf8_length(str_from(s, i));
+        if (!n)
+            return false;
+    }
+    return true;
+}

@@ -67,3 +67,9 @@ bool str_is_printable(struct str s);
 
 /* Offset of the first `needle` in `s`, or SIZE_MAX. */
 size_t str_find(struct str s, struct str needle);
+
+/* Bytes of the well-formed UTF-8 sequence of several bytes at the start of `s` (RFC 3629), or 0. */
+size_t str_utf8_length(struct str s);
+
+/* Nothing but well-formed UTF-8. */
+bool str_is_utf8(struct str s);

@@ -68,32 +68,6 @@ static char *put_padded(char *p, uint64_t v, unsigned digits)
     return p + digits;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at the start of `s` (RFC 3629), or 0. */
-static size_t utf8_length(struct str s)
-{
-    const unsigned char *p = (const unsigned char *)s.p;
-    unsigned char low = 0x80, high = 0xbf;
-    size_t n;
-
-    if (p[0] < 0xc2 || p[0] > 0xf4)
-        return 0;
-    n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (p[0] == 0xe0)
-        low = 0xa0; /* no overlong form */
-    else if (p[0] == 0xed)
-        high = 0x9f; /* no surrogate */
-    else if (p[0] == 0xf0)
-        low = 0x90;
-    else if (p[0] == 0xf4)
-        high = 0x8f; /* nothing above U+10FFFF */
-    if (s.n < n || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
 /* A JSON string; what is no UTF-8 becomes U+FFFD. At most 6 bytes for each of `s`. */
 static char *put_json(char *p, struct str s)
 {
@@ -104,7 +78,7 @@ static char *put_json(char *p, struct str s)
         unsigned char c = (unsigned char)s.p[i];
         size_t n = 1;
         if (c >= 0x80) {
-            n = utf8_length(str_from(s, i));
+            n = str_utf8_length(str_from(s, i));
             p = n ? put(p, (struct str){s.p + i, n}) : PUT(p, "\\ufffd");
             n = MAX(n, 1);
         } else if (c < 0x20 || c == 0x7f) {
