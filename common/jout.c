@@ -17,6 +17,22 @@ void jout_lend(struct jout *o, struct str text)
     o->lent += text.n;
 }
 
+void jout_line(struct jout *o, struct str json)
+{
+    size_t from = o->buf->n;
+
+    jout_raw(o, json);
+    if (o->failed)
+        return;
+    for (char end = '\n';; end = '\r') {
+        char *p = o->buf->p + from, *to = o->buf->p + o->buf->n;
+        while (p < to && (p = memchr(p, end, (size_t)(to - p))))
+            *p++ = ' ';
+        if (end == '\r')
+            break;
+    }
+}
+
 void jout_escaped(struct jout *o, struct str s)
 {
     static const char hex[] = "0123456789abcdef";

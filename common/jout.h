@@ -47,6 +47,9 @@ static inline void jout_raw(struct jout *o, struct str s)
 }
 #define jout_lit(o, lit) jout_raw(o, STR(lit))
 
+/* JSON as it is but for its line ends, which become blanks: an event is one line. */
+void jout_line(struct jout *o, struct str json);
+
 /* The inside of a literal, without quotes; lent where it is large. */
 static inline void jout_text(struct jout *o, struct jstr j)
 {

@@ -79,6 +79,7 @@ struct tool {
     uint8_t origin; /* enum api, of `raw` */
     uint8_t strict; /* enum tristate */
     struct jstr name, description;
+    struct jstr space;   /* Responses: its namespace; `name` is then "space__name" */
     struct str schema;   /* function: JSON Schema object; empty: no parameters */
     struct str format;   /* custom: {type, syntax, definition}, flat as Responses has it */
     struct str cache;    /* cache_control, raw */
@@ -126,6 +127,13 @@ enum param {
     PARAMS,
 };
 
+enum echo {
+#define ECHO(id, name, otherwise) ECHO_##id,
+#include "dialect/echoes.def"
+#undef ECHO
+    ECHOES,
+};
+
 struct extra { /* a member no dialect knows */
     struct extra *next;
     struct jstr key;
@@ -166,6 +174,7 @@ struct neutral {
     struct jstr service_tier; /* as `from` spells it */
     struct jstr previous_id;  /* previous_response_id */
     struct str param[PARAMS]; /* raw; null counts as not given */
+    struct str echo[ECHOES];  /* of a Responses client: what its Response object repeats, raw */
     struct extra *extras;
     struct renamed *renamed;
     bool emulates_schema; /* set by a writer: the answer is the input of a forced tool */

@@ -7,8 +7,10 @@ enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
 /* A row a dialect. */
 static const struct dialect_ops *const dialects[API_COUNT] = {
-    [API_CHAT] = NULL,
+    [API_CHAT] = &openai_chat,
+    [API_COMPLETIONS] = &openai_completions,
     [API_MESSAGES] = &anthropic_messages,
+    [API_RESPONSES] = &openai_responses,
 };
 
 const struct dialect_ops *dialect_of(enum api api)
