@@ -7,7 +7,8 @@ enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
 /* A row a dialect. */
 static const struct dialect_ops *const dialects[API_COUNT] = {
-    [API_CHAT] = NULL,
+    [API_CHAT] = &openai_chat,
+    [API_COMPLETIONS] = &openai_completions,
 };
 
 const struct dialect_ops *dialect_of(enum api api)
@@ -143,7 +144,7 @@ static void keep_names(struct translate *t)
             return;
         struct str sent = arena_str(t->arena, (struct str){r->sent.p, r->sent.n});
         struct str original = arena_str(t->arena, (struct str){r->original.p, r->original.n});
-        *copy = (struct renamed){kept, {sent.p, sent.n}, {original.p, original.n}};
+        *copy = (struct renamed){kept, {sent.p, sent.n}, {original.p, original.n}, r->wraps_text};
         kept = copy;
     }
     t->request.renamed = kept;
@@ -193,6 +194,7 @@ void translate_forget(struct translate *t)
         .from = t->request.from,
         .stream = t->request.stream,
         .include_usage = t->request.include_usage,
+        .functions = t->request.functions,
         .emulates_schema = t->request.emulates_schema,
         .renamed = t->request.renamed,
     };
