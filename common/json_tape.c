@@ -211,6 +211,12 @@ enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n
     return s == JSON_TAPE_DONE && t->state != T_END ? JSON_TAPE_BAD : s;
 }
 
+static bool key_is(const struct json_tape *t, const struct json_val *k, struct str name)
+{
+    return k->n == name.n ? memcmp(t->text + k->at, name.p, name.n) == 0
+                          : k->escaped && jstr_is(json_text(t, k), name);
+}
+
 const struct json_val *json_get(const struct json_tape *t, const struct json_val *obj,
                                 struct str key)
 {
@@ -219,10 +225,23 @@ const struct json_val *json_get(const struct json_tape *t, const struct json_val
     if (!json_has_type(obj, JSON_OBJECT))
         return NULL;
     JSON_MEMBERS(t, obj, k, v)
-    if (k->n == key.n ? memcmp(t->text + k->at, key.p, key.n) == 0
-                      : k->escaped && jstr_is(json_text(t, k), key))
+    if (key_is(t, k, key))
         found = v;
     return found && found->type == JSON_NULL ? NULL : found;
+}
+
+void json_members(const struct json_tape *t, const struct json_val *obj, const struct str *names,
+                  unsigned n, const struct json_val **ret_found)
+{
+    memset(ret_found, 0, n * sizeof *ret_found);
+    if (!json_has_type(obj, JSON_OBJECT))
+        return;
+    JSON_MEMBERS(t, obj, k, v)
+    for (unsigned i = 0; i < n; i++)
+        if (key_is(t, k, names[i])) {
+            ret_found[i] = v->type == JSON_NULL ? NULL : v;
+            break;
+        }
 }
 
 bool json_u64(const struct json_tape *t, const struct json_val *v, uint64_t *ret)

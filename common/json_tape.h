@@ -85,6 +85,10 @@ const struct json_val *json_get(const struct json_tape *t, const struct json_val
                                 struct str key);
 #define JSON_GET(t, obj, lit) json_get(t, obj, STR(lit))
 
+/* Several at once: found[i] is what json_get() says of names[i]. */
+void json_members(const struct json_tape *t, const struct json_val *obj, const struct str *names,
+                  unsigned n, const struct json_val **ret_found);
+
 /* A whole number of at least 0, "7" and 7.0 not included; false otherwise. */
 bool json_u64(const struct json_tape *t, const struct json_val *v, uint64_t *ret);
 

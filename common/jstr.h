@@ -31,6 +31,12 @@ static inline bool jstr_has_escapes(struct jstr j)
 /* Means `s`, whatever of it is escaped. */
 bool jstr_is(struct jstr j, struct str s);
 
+/* Begins with `prefix`, as written. */
+static inline bool jstr_starts(struct jstr j, struct str prefix)
+{
+    return str_starts((struct str){j.p, j.n}, prefix);
+}
+
 /* What it means: borrowed from `j` when nothing is escaped, else in the arena. Lone surrogates
  * become U+FFFD. Empty when the arena failed. */
 struct str jstr_decode(struct jstr j, struct arena *a);
@@ -40,6 +46,13 @@ struct jstr jstr_encode(struct str s, struct arena *a);
 
 /* Nothing but blanks (or nothing at all), by meaning. */
 bool jstr_is_blank(struct jstr j);
+
+static inline struct jstr jstr_copy(struct jstr j, struct arena *a)
+{
+    struct str copy = arena_str(a, (struct str){j.p, j.n});
+
+    return (struct jstr){copy.p, copy.n};
+}
 
 /* Without the blanks at its end, by meaning (" ", \n, \r, \t in either form). */
 struct jstr jstr_trim_end(struct jstr j);

@@ -22,14 +22,16 @@
 #include "dialect/reply_scan.h"
 
 enum event_kind {
-    EVENT_START,     /* id, created: as upstream said; may be empty */
-    EVENT_BLOCK,     /* block, block_kind; of a tool call id, name, is_custom */
+    EVENT_START,     /* id, created, name: system_fingerprint; as upstream said, may be empty */
+    EVENT_BLOCK,     /* block, block_kind; of a tool call id, name, is_custom; of reasoning origin,
+                        is_redacted */
     EVENT_DELTA,     /* text: more of the block's text or arguments, as a JSON string's inside */
     EVENT_SIGNATURE, /* signature (and id) of the reasoning block: replaces; origin */
     EVENT_CITATION,  /* raw: one citation or annotation, origin says in whose words */
     EVENT_LOGPROBS,  /* raw: an array of chat's token entries, of the delta before it */
     EVENT_BLOCK_END,
-    EVENT_OPAQUE, /* raw: a block or item only clients of `origin` understand */
+    EVENT_OPAQUE, /* raw: a block or item only clients of `origin` understand; of chat the member
+                     `name` of the message */
     EVENT_FINISH, /* of a choice: stop; stop_sequence where it is known; text: why it refused */
     EVENT_USAGE,  /* usage, service_tier */
     EVENT_ERROR,  /* error: terminal */

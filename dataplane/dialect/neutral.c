@@ -155,32 +155,56 @@ struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max)
     return is_word(id, max) ? id : word_of(n, id, max);
 }
 
+static struct renamed *renamed_find(const struct neutral *n, struct jstr sent)
+{
+    struct renamed *r = n->renamed;
+
+    while (r && !jstr_same(r->sent, sent))
+        r = r->next;
+    return r;
+}
+
+static struct jstr rename_tool(struct neutral *n, struct jstr name, size_t max, bool wraps_text)
+{
+    struct jstr sent = neutral_id(n, name, max);
+    struct renamed *r = renamed_find(n, sent);
+
+    if (r) {
+        r->wraps_text |= wraps_text;
+        return r->sent;
+    }
+    r = arena_zalloc(n->arena, sizeof *r);
+    struct str copy = arena_str(n->arena, (struct str){name.p, name.n});
+    struct str kept = arena_str(n->arena, (struct str){sent.p, sent.n});
+    if (!r || !kept.p)
+        return JSTR_NONE;
+    *r = (struct renamed){n->renamed, {kept.p, kept.n}, {copy.p, copy.n}, wraps_text};
+    n->renamed = r;
+    return r->sent;
+}
+
 struct jstr neutral_tool_name(struct neutral *n, struct jstr name, size_t max)
 {
-    if (is_word(name, max))
-        return name;
-    struct jstr sent = word_of(n, name, max);
-    for (struct renamed *r = n->renamed; r; r = r->next)
-        if (jstr_same(r->sent, sent))
-            return r->sent;
-    struct renamed *r = arena_zalloc(n->arena, sizeof *r);
-    char *copy = arena_alloc(n->arena, name.n);
-    if (!r || !copy)
-        return JSTR_NONE;
-    memcpy(copy, name.p, name.n);
-    r->sent = sent;
-    r->original = (struct jstr){copy, name.n};
-    r->next = n->renamed;
-    n->renamed = r;
-    return sent;
+    return is_word(name, max) ? name : rename_tool(n, name, max, false);
+}
+
+struct jstr neutral_wrapped_name(struct neutral *n, struct jstr name, size_t max)
+{
+    return rename_tool(n, name, max, true);
 }
 
 struct jstr neutral_original_name(const struct neutral *n, struct jstr name)
 {
-    for (const struct renamed *r = n->renamed; r; r = r->next)
-        if (jstr_same(r->sent, name))
-            return r->original;
-    return name;
+    const struct renamed *r = renamed_find(n, name);
+
+    return r ? r->original : name;
+}
+
+bool neutral_is_wrapped(const struct neutral *n, struct jstr sent)
+{
+    const struct renamed *r = renamed_find(n, sent);
+
+    return r && r->wraps_text;
 }
 
 /* --- media ---------------------------------------------------------------------------------------

@@ -140,11 +140,12 @@ struct extra { /* a member no dialect knows */
     struct str value;
 };
 
-/* A tool name that had to be shortened for the upstream, and what the client called it. */
+/* A tool that the upstream was told of in another way than the client did. */
 struct renamed {
     struct renamed *next;
-    struct jstr sent;     /* the target's alphabet needs no escapes */
-    struct jstr original; /* in the arena */
+    struct jstr sent;     /* its name; the target's alphabet needs no escapes */
+    struct jstr original; /* what the client called it; in the arena */
+    bool wraps_text;      /* takes free text; told as a function of one member (wrapped.h) */
 };
 
 struct neutral {
@@ -168,6 +169,7 @@ struct neutral {
     } reasoning;
     uint64_t max_tokens; /* 0: not given */
     bool stream, include_usage;
+    bool functions;    /* chat: tools came as the deprecated `functions`, so do calls */
     struct jstr *stop; /* in the arena */
     uint32_t n_stop;
     struct jstr end_user;     /* safety_identifier, user, metadata.user_id */
@@ -206,8 +208,12 @@ void neutral_extra(struct neutral *n, struct jstr key, struct str value);
  */
 struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max);
 struct jstr neutral_tool_name(struct neutral *n, struct jstr name, size_t max);
+/* The same for a tool of free text that is told as a function. */
+struct jstr neutral_wrapped_name(struct neutral *n, struct jstr name, size_t max);
 /* What the client called the tool the upstream calls `name`. */
 struct jstr neutral_original_name(const struct neutral *n, struct jstr name);
+/* The tool was told as a function of one text. */
+bool neutral_is_wrapped(const struct neutral *n, struct jstr sent);
 
 /*
  * Reads "data:TYPE;base64,DATA" into a block's source, media_type and text; any other URL becomes

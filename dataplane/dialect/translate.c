@@ -146,7 +146,7 @@ static void keep_names(struct translate *t)
             return;
         struct str sent = arena_str(t->arena, (struct str){r->sent.p, r->sent.n});
         struct str original = arena_str(t->arena, (struct str){r->original.p, r->original.n});
-        *copy = (struct renamed){kept, {sent.p, sent.n}, {original.p, original.n}};
+        *copy = (struct renamed){kept, {sent.p, sent.n}, {original.p, original.n}, r->wraps_text};
         kept = copy;
     }
     t->request.renamed = kept;
@@ -196,6 +196,7 @@ void translate_forget(struct translate *t)
         .from = t->request.from,
         .stream = t->request.stream,
         .include_usage = t->request.include_usage,
+        .functions = t->request.functions,
         .emulates_schema = t->request.emulates_schema,
         .renamed = t->request.renamed,
     };

@@ -1,0 +1,296 @@
+/*
+ * What chat has no words of its own for, or few (wire-formats.md A.11, E.1.3, E.2.5): reasoning,
+ * citations, logprobs. It goes the way LiteLLM writes it.
+ */
+
+#include "dialect/openai_chat_writer.h"
+
+enum { REASONING_KEPT_MAX = 64 * 1024 }; /* of a block in a stream, for the item that ends it */
+
+/* Where the next value of a list goes: to a chunk of its own, or behind the others. */
+static struct jout *item_begin(struct chat_writer *w, struct said *c, enum fold f,
+                               struct str member)
+{
+    struct jout *o = w->env.stream ? chat_chunk_begin(w, c, false) : chat_grow(w, &c->fold[f]);
+
+    if (w->env.stream)
+        jout_raw(o, member);
+    else if (c->fold[f].n)
+        jout_lit(o, ",");
+    return o;
+}
+
+static void item_end(struct chat_writer *w)
+{
+    if (w->env.stream)
+        chat_chunk_end(w, STR("]},\"finish_reason\":null"));
+}
+
+/* --- reasoning -----------------------------------------------------------------------------------
+ */
+
+static struct jstr reasoning_text(const struct said *c)
+{
+    const struct buf *b = &c->fold[FOLD_REASONING];
+
+    return (struct jstr){b->p + c->reasoning_from, b->n - c->reasoning_from};
+}
+
+void chat_reasoning_begin(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    if (w->env.stream)
+        c->fold[FOLD_REASONING].n = 0;
+    c->reasoning_from = c->fold[FOLD_REASONING].n;
+    c->origin = e->origin;
+    c->is_redacted = e->is_redacted;
+    c->id = c->signature = JSTR_NONE;
+}
+
+/* [{"type":"thinking","thinking":"TEXT"}] of a chunk */
+static void put_thinking(struct jout *o, const struct said *c, struct jstr text,
+                         struct jstr signature)
+{
+    if (c->is_redacted) {
+        jout_lit(o, "[{\"type\":\"redacted_thinking\",\"data\":");
+        jout_string(o, signature);
+    } else {
+        jout_lit(o, "[{\"type\":\"thinking\",\"thinking\":");
+        jout_string(o, text);
+        if (signature.n) {
+            jout_lit(o, ",\"signature\":");
+            jout_string(o, signature);
+        }
+    }
+    jout_lit(o, ",\"index\":");
+    jout_u64(o, c->n_thinking);
+    jout_lit(o, "}]");
+}
+
+static void put_thinking_chunk(struct chat_writer *w, struct said *c, struct jstr text,
+                               struct jstr signature)
+{
+    struct jout *o = chat_chunk_begin(w, c, false);
+
+    if (!c->is_redacted) {
+        jout_lit(o, "\"reasoning_content\":");
+        jout_string(o, text);
+        jout_lit(o, ",");
+    }
+    jout_lit(o, "\"thinking_blocks\":");
+    put_thinking(o, c, text, signature);
+    jout_lit(o, ",\"provider_specific_fields\":{\"thinking_blocks\":");
+    put_thinking(o, c, text, signature);
+    jout_lit(o, "}");
+    chat_chunk_end(w, CHAT_DELTA_END);
+}
+
+void chat_reasoning_delta(struct chat_writer *w, struct said *c, struct jstr text)
+{
+    if (!w->env.stream || c->fold[FOLD_REASONING].n + text.n <= REASONING_KEPT_MAX)
+        jout_text(chat_grow(w, &c->fold[FOLD_REASONING]), text);
+    if (!w->env.stream)
+        return;
+    if (c->origin == API_MESSAGES)
+        put_thinking_chunk(w, c, text, JSTR_NONE);
+    else
+        chat_put_delta(w, c, FOLD_REASONING, STR("\"reasoning_content\":\""), text);
+}
+
+static void put_details(struct chat_writer *w, struct said *c, struct jstr list)
+{
+    if (w->env.stream) {
+        struct jout *o = chat_chunk_begin(w, c, false);
+        jout_lit(o, "\"reasoning_details\":");
+        jout_unescaped(o, list);
+        chat_chunk_end(w, CHAT_DELTA_END);
+    } else {
+        c->fold[FOLD_DETAILS].n = 0;
+        jout_unescaped(chat_grow(w, &c->fold[FOLD_DETAILS]), list);
+    }
+}
+
+void chat_reasoning_signature(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    bool told = c->origin == e->origin; /* the text went out as thinking */
+
+    c->is_redacted |= e->is_redacted;
+    c->origin = e->origin;
+    if (e->origin == API_CHAT)
+        put_details(w, c, e->signature);
+    else if (e->origin == API_MESSAGES && w->env.stream)
+        put_thinking_chunk(w, c, told ? JSTR("") : reasoning_text(c), e->signature);
+    else {
+        c->id = jstr_copy(e->id, w->env.arena);
+        c->signature = jstr_copy(e->signature, w->env.arena);
+    }
+}
+
+static void put_reasoning_item(struct chat_writer *w, struct said *c)
+{
+    struct jout *o = item_begin(w, c, FOLD_ITEMS, STR("\"reasoning_items\":["));
+    struct jstr text = reasoning_text(c);
+
+    jout_lit(o, "{\"type\":\"reasoning\",\"id\":");
+    jout_string(o, c->id);
+    if (c->signature.n) {
+        jout_lit(o, ",\"encrypted_content\":");
+        jout_string(o, c->signature);
+    }
+    jout_lit(o, ",\"summary\":[");
+    if (text.n) {
+        jout_lit(o, "{\"type\":\"summary_text\",\"text\":");
+        jout_string(o, text);
+        jout_lit(o, "}");
+    }
+    jout_lit(o, "]}");
+    item_end(w);
+}
+
+static void fold_thinking(struct chat_writer *w, struct said *c)
+{
+    struct jout *o = chat_grow(w, &c->fold[FOLD_THINKING]);
+
+    if (o->buf->n)
+        jout_lit(o, ",");
+    if (c->is_redacted) {
+        jout_lit(o, "{\"type\":\"redacted_thinking\",\"data\":");
+    } else {
+        jout_lit(o, "{\"type\":\"thinking\",\"thinking\":");
+        jout_string(o, reasoning_text(c));
+        jout_lit(o, ",\"signature\":");
+    }
+    jout_string(o, c->signature);
+    jout_lit(o, "}");
+}
+
+void chat_reasoning_end(struct chat_writer *w, struct said *c)
+{
+    if (c->origin == API_RESPONSES && (c->id.n || c->signature.n))
+        put_reasoning_item(w, c);
+    if (c->origin != API_MESSAGES)
+        return;
+    if (!w->env.stream)
+        fold_thinking(w, c);
+    c->n_thinking++;
+}
+
+/* --- citations, logprobs -------------------------------------------------------------------------
+ */
+
+/* Characters of a text that stands in a JSON string. */
+uint64_t chat_chars(struct jstr text)
+{
+    uint64_t chars = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] != '\\') {
+            chars += (text.p[i] & 0xc0) != 0x80;
+            continue;
+        }
+        bool unit = i + 5 < text.n && text.p[i + 1] == 'u';
+        bool low = unit && char_lower(text.p[i + 2]) == 'd' && char_lower(text.p[i + 3]) >= 'c';
+        chars += !low; /* the second half of a pair */
+        i += unit ? 5 : 1;
+    }
+    return chars;
+}
+
+/* A page found by search, whatever API said so, as chat has it. */
+static void put_url_citation(struct jout *o, const struct said *c, struct json_tape *t)
+{
+    MEMBERS(t, json_root(t), m, NAME("url"), NAME("title"), NAME("start_index"), NAME("end_index"));
+
+    jout_lit(o, "{\"type\":\"url_citation\",\"url_citation\":{\"url\":");
+    jout_raw(o, json_raw(t, m[0]));
+    jout_lit(o, ",\"title\":");
+    jout_raw(o, m[1] ? json_raw(t, m[1]) : STR("\"\""));
+    jout_lit(o, ",\"start_index\":");
+    if (m[2])
+        jout_raw(o, json_raw(t, m[2]));
+    else
+        jout_u64(o, c->chars_from);
+    jout_lit(o, ",\"end_index\":");
+    if (m[3])
+        jout_raw(o, json_raw(t, m[3]));
+    else
+        jout_u64(o, c->chars);
+    jout_lit(o, "}}");
+}
+
+/* Anthropic's own words, gathered by block as LiteLLM does. */
+static void put_foreign_citation(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    if (w->env.stream) {
+        struct jout *o = chat_chunk_begin(w, c, false);
+        jout_lit(o, "\"provider_specific_fields\":{\"citation\":");
+        jout_raw(o, e->raw);
+        jout_lit(o, "}");
+        chat_chunk_end(w, CHAT_DELTA_END);
+        return;
+    }
+    struct jout *o = chat_grow(w, &c->fold[FOLD_CITATIONS]);
+    jout_raw(o, c->cited_block == e->block + 1 ? STR(",") : c->cited_block ? STR("],[") : STR("["));
+    c->cited_block = e->block + 1;
+    jout_raw(o, e->raw);
+}
+
+void chat_put_citation(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    static const struct str member = STR_INIT("\"annotations\":[");
+    struct json_tape t;
+
+    if (e->origin == API_CHAT) {
+        jout_raw(item_begin(w, c, FOLD_ANNOTATIONS, member), e->raw);
+        item_end(w);
+        return;
+    }
+    if (e->origin == API_MESSAGES)
+        put_foreign_citation(w, c, e);
+    json_tape_init(&t, w->env.out->pool);
+    if (json_tape_read(&t, e->raw.p, e->raw.n) == JSON_TAPE_DONE &&
+        json_has_type(JSON_GET(&t, json_root(&t), "url"), JSON_STRING)) {
+        put_url_citation(item_begin(w, c, FOLD_ANNOTATIONS, member), c, &t);
+        item_end(w);
+    }
+    json_tape_deinit(&t);
+}
+
+static struct str list_inside(struct str list)
+{
+    return list.n > 2 ? (struct str){list.p + 1, list.n - 2} : (struct str){0};
+}
+
+void chat_put_logprobs(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    bool refusal = e->block_kind == BLOCK_REFUSAL;
+    enum fold f = refusal ? FOLD_REFUSAL_LOGPROBS : FOLD_LOGPROBS;
+
+    if (!w->env.stream) {
+        struct jout *fold = chat_grow(w, &c->fold[f]);
+        if (c->fold[f].n && list_inside(e->raw).n)
+            jout_lit(fold, ",");
+        jout_raw(fold, list_inside(e->raw));
+        return;
+    }
+    struct jout *o = chat_chunk_begin(w, c, true);
+    jout_raw(o, refusal ? STR("\"content\":\"\"},\"logprobs\":{\"content\":null,\"refusal\":")
+                        : STR("\"content\":\"\"},\"logprobs\":{\"content\":"));
+    jout_raw(o, e->raw);
+    chat_chunk_end(w, refusal ? STR("},\"finish_reason\":null")
+                              : STR(",\"refusal\":null},\"finish_reason\":null"));
+}
+
+/* A member of the message in chat's own words: audio, images. */
+void chat_put_opaque(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    struct jout *o =
+        w->env.stream ? chat_chunk_begin(w, c, false) : chat_grow(w, &c->fold[FOLD_MEMBERS]);
+
+    if (!w->env.stream)
+        jout_lit(o, ",");
+    jout_string(o, e->name);
+    jout_lit(o, ":");
+    jout_raw(o, e->raw);
+    if (w->env.stream)
+        chat_chunk_end(w, CHAT_DELTA_END);
+}
