@@ -107,6 +107,7 @@ class Request:
     body: bytes
     time: float  # complete
     conn: "Connection" = field(repr=False, default=None)
+    view: object = field(repr=False, default=None)  # of plans.py: what the model saw
 
     @property
     def line(self):

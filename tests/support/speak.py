@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from .mock_provider import FIN, LAST_CHUNK, RST, STALL, Delay, Do, chunk, head, json_reply, sse, sse_reply
 from .parts import Call, Cut, End, Fail, Pace, Pause, Refusal, Text, Thought, of, text_of
+from .strict.openai_common import official
 from .strict.seals import seal
 
 
@@ -163,6 +164,8 @@ def chat(request, parts):
     body = request.json
     if fault := _first_fault(request, parts):
         return fault
+    if official(body["model"]):  # they keep their reasoning to themselves in this API
+        parts = [p for p in parts if not isinstance(p, Thought)]
     e = new_entry(request, "chat", "chatcmpl-")
     common = {"id": e.id, "created": 1700000000, "model": body["model"], "service_tier": "default",
               "system_fingerprint": "fp_mock"}  # fmt: skip

@@ -76,16 +76,14 @@ class View:
 
     @property
     def rounds(self):
-        """How often the model has called tools since the user last spoke."""
-        n, called = 0, False
+        """How often the model has called tools since the user last spoke. What stands beside results is no speaking."""
+        n, before = 0, []
         for t in self.turns:
-            if t.role == "user" and of(Text, t.parts) and not of(Result, t.parts):
-                n, called = 0, False
-            elif t.role == "assistant":
-                n += bool(of(Call, t.parts)) and not called
-                called = bool(of(Call, t.parts))
-            else:
-                called = False
+            if t.role == "assistant":
+                n += bool(of(Call, t.parts))
+            elif not of(Result, [*before, *t.parts]):
+                n = 0
+            before = t.parts
         return n
 
     @property
@@ -93,12 +91,12 @@ class View:
         return self.parts(Call)
 
 
-def read(request):
+def read(request, before=()):
+    """`before`: the items that previous_response_id stands for."""
     body = request.json
-    for end, reader in READERS:
-        if request.path.endswith(end):
-            return reader(body)
-    raise ValueError(request.path)
+    if request.path.endswith("/responses"):
+        return responses(body, before)
+    return messages(body) if "/messages" in request.path else chat(body)
 
 
 def _listed(content):
@@ -280,7 +278,6 @@ def _responses_tools(tools, prefix=""):
 
 
 def responses(body, before=()):
-    """`before`: the items that previous_response_id stands for."""
     v = View("responses", body["model"], bool(body.get("stream")), body)
     if body.get("instructions"):
         v.system.append(body["instructions"])
@@ -303,5 +300,3 @@ def responses(body, before=()):
     v.max_tokens = body.get("max_output_tokens")
     return v
 
-
-READERS = (("/chat/completions", chat), ("/messages", messages), ("/messages/count_tokens", messages), ("/responses", responses))

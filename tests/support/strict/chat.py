@@ -25,9 +25,13 @@ def content(parts):
 
 
 TEXTS = content({"text": TEXT_PART})
+# `index` and `parsed_arguments` are left there by the Python SDK's own accumulator and parser.
 CALL = tagged(
     {
-        "function": record({"id": text(1, 40), "function": record({"name": NAME, "arguments": text()})}),
+        "function": record(
+            {"id": text(1, 40), "function": record({"name": NAME, "arguments": text()}, {"parsed_arguments": anything})},
+            {"index": integer(0)},
+        ),
         "custom": record({"id": text(1, 40), "custom": record({"name": NAME, "input": text()})}),
     }
 )
@@ -45,7 +49,9 @@ MESSAGE = tagged(
                 "tool_calls": array(CALL, 1),
                 "function_call": maybe(record({"name": NAME, "arguments": text()})),
                 "audio": maybe(record({"id": text()})),
-                "annotations": array(anything),  # replies are sent back whole
+                "annotations": maybe(array(anything)),  # replies are sent back whole, as the SDKs make them
+                "parsed": anything,
+                "reasoning_content": maybe(text()),  # compatible servers only
                 **PERSON,
             },
         ),
@@ -176,10 +182,13 @@ def _format(body):
 
 def _model(body):
     model = body["model"]
+    for i, m in enumerate(body["messages"]):
+        if official(model) and "reasoning_content" in m:
+            raise Refused(f"messages[{i}].reasoning_content", "unknown parameter", "unknown_parameter")
     if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
         raise Refused("max_tokens", "not together with 'max_completion_tokens'")
     if body.get("max_tokens") is not None and reasons(model):
         raise Refused("max_tokens", "use 'max_completion_tokens' with this model", "unsupported_parameter")
     if body.get("reasoning_effort") is not None and official(model) and not reasons(model):
         raise Refused("reasoning_effort", "not supported with this model", "unsupported_parameter")
-    sampling(body, ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "stop"))
+    sampling(body, ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "stop"), body.get("reasoning_effort"))

@@ -32,9 +32,9 @@ def official(model):
     return bool(re.match(r"(o\d|gpt-|chatgpt-)", model))
 
 
-def sampling(body, names):
-    """A reasoning model takes no sampling parameter but its default."""
-    if not reasons(body["model"]):
+def sampling(body, names, effort):
+    """A model that reasons takes no sampling parameter but its default; those since gpt-5.1 do so only when told."""
+    if not reasons(body["model"]) or (re.match(r"gpt-5\.\d", body["model"]) and effort in (None, "none")):
         return
     for name in names:
         value = body.get(name)

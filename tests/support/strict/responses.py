@@ -259,4 +259,4 @@ def _model(body):
             raise Refused("reasoning.effort", "not supported with this model", "unsupported_parameter")
         if "reasoning.encrypted_content" in (body.get("include") or ()):
             raise Refused("include", "encrypted content is not supported with this model")
-    sampling(body, ("temperature", "top_p", "top_logprobs"))
+    sampling(body, ("temperature", "top_p", "top_logprobs"), (body.get("reasoning") or {}).get("effort"))
