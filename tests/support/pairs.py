@@ -13,7 +13,7 @@ UPSTREAMS = {
     "vllm": ("chat", "hosted_vllm/Qwen/Qwen3-Coder-30B", None),
     "deepseek": ("chat", "deepseek/deepseek-reasoner", None),
     "groq": ("chat", "groq/llama-3.3-70b", None),
-    "messages": ("messages", "anthropic/claude-sonnet-4-5", None),
+    "messages": ("messages", "anthropic/claude-haiku-4-5", None),
     "adaptive": ("messages", "anthropic/claude-opus-4-8", None),
     "older": ("messages", "anthropic/claude-3-7-sonnet-20250219", None),
     "responses": ("responses", "openai/responses/gpt-5-mini", None),

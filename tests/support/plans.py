@@ -177,7 +177,8 @@ def script(request, plans=PLANS):
     mock = request.conn.mock
     refused = strict.judge(request, {k: kept.context for k, kept in mock.kept.items()})
     if refused:
-        mock.refused.append((request.line, request.body.decode(errors="replace"), str(refused)))
+        if not refused.usual:
+            mock.refused.append((request.line, request.body.decode(errors="replace"), str(refused)))
         return strict.answer(request, refused)
     if request.path not in SPOKEN:
         return dialects.default(request)

@@ -328,7 +328,7 @@ def _messages_events(message, planned, end, e):
     yield "message_start", {"message": start}
     yield "ping", {}
     index = 0
-    for b, then in zip(planned, [*planned[1:], None], strict=True):
+    for b, then in itertools.pairwise([*planned, None]):
         if isinstance(b, Fail):
             yield "error", {k: v for k, v in _anthropic_fault(b.status, b.message).items() if k != "type"}
             return
@@ -453,7 +453,7 @@ def _responses_events(body, planned, done, e):
     yield "response.created", {"response": started}
     yield "response.in_progress", {"response": started}
     index = 0
-    for item, then in zip(planned, [*planned[1:], None], strict=True):
+    for item, then in itertools.pairwise([*planned, None]):
         if isinstance(item, Fail):
             code = "rate_limit_exceeded" if item.status == 429 else "server_error"
             failed = {**started, "status": "failed", "error": {"code": code, "message": item.message or "upstream failed"}}

@@ -73,6 +73,8 @@ def answer(request, refused):
     if "/messages" in request.path:
         kind = {401: "authentication_error", 404: "not_found_error"}.get(refused.status, "invalid_request_error")
         error = {"type": kind, "message": str(refused)}
+        if refused.usual:
+            error["details"] = {"error_code": refused.code, "unsupported": [refused.at]}
         return json_reply({"type": "error", "error": error, "request_id": "req_refused"}, refused.status)
     error = {"message": str(refused), "type": "invalid_request_error", "param": refused.at or None, "code": refused.code}
     return json_reply({"error": error}, refused.status)

@@ -8,11 +8,11 @@ import re
 
 
 class Refused(Exception):
-    """The provider would answer this with 400 (or `status`)."""
+    """The provider would answer this with 400 (or `status`). `usual`: clients ask on purpose, to see what it can."""
 
-    def __init__(self, at, message, code=None, status=400):
+    def __init__(self, at, message, code=None, status=400, usual=False):
         super().__init__(f"{at}: {message}" if at else message)
-        self.at, self.message, self.code, self.status = at, message, code, status
+        self.at, self.code, self.status, self.usual = at, code, status, usual
 
 
 def below(at, key):
