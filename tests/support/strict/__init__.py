@@ -47,14 +47,17 @@ def judge(request, stored=()):
     """`stored`: what this provider kept of earlier responses; see responses.check."""
     try:
         _credential(request)
+        if not (request.method == "POST" and request.path in CHECKS):
+            return None
+        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+            raise Refused("", f"content type {request.headers.get('content-type')!r}")
         try:
             body = json.loads(request.body, object_pairs_hook=_pairs)
         except ValueError:
             raise Refused("", "we could not parse the JSON body of your request") from None
         if not isinstance(body, dict):
             raise Refused("", "expected an object")
-        if path := CHECKS.get(request.path):
-            path(body, request.headers, stored)
+        CHECKS[request.path](body, request.headers, stored)
     except Refused as e:
         return e
     return None
@@ -65,8 +68,6 @@ def _credential(request):
     given = [n for n in ("authorization", "x-api-key", "api-key") if n in names]
     if len(given) != 1 or names.count(given[0]) != 1:
         raise Refused("", f"credentials: {given or 'none'}", status=401)
-    if request.headers.get("content-type", "").split(";")[0] != "application/json":
-        raise Refused("", f"content type {request.headers.get('content-type')!r}")
 
 
 def answer(request, refused):
