@@ -53,4 +53,6 @@ def config(base):
         info = {"id": f"dep-{name}", **({"mode": mode} if mode else {})}
         params = {"model": model, "api_base": base + path, "api_key": key}
         models.append({"model_name": f"{name}-pub", "litellm_params": params, "model_info": info})
+        # Codex offers its tools by the name of the model.
+        models.append({"model_name": f"gpt-5.5-on-{name}", "litellm_params": params, "model_info": {**info, "id": f"codex-{name}"}})
     return {"model_list": models, "router_settings": {"num_retries": 0, "disable_cooldowns": True}}

@@ -156,8 +156,47 @@ def slow(v):
     return [Text(TEXT), Pace(0.05)]
 
 
+# --- agents: a task by their own tools ------------------------------------------------------------------------------
+
+FILE = re.compile(r"file=(\S+)")
+WRITTEN = "one\nzwei 🌊\n"
+
+
+def _step(v, calls):
+    """One call a round, then what the last one gave. An agent's side questions have no tools."""
+    if not v.tools:
+        return [Text("A title")]
+    if v.rounds < len(calls):
+        return [Thought(THOUGHT), Text(f"Step {v.rounds + 1}."), calls[v.rounds]]
+    return [Text(f"All done: {v.results[-1].text}")]
+
+
+def claude(v):
+    path = FILE.search(v.all_said)[1]
+    steps = [
+        ("Write", {"file_path": path, "content": "one\ntwo\n"}),
+        ("Read", {"file_path": path}),
+        ("Edit", {"file_path": path, "old_string": "two", "new_string": "zwei 🌊"}),
+        ("Bash", {"command": f"cat {path}", "description": "Show the file"}),
+    ]
+    return _step(v, [Call(name, json.dumps(given)) for name, given in steps])
+
+
+def codex(v):
+    path = FILE.search(v.all_said)[1]
+    patch = f"*** Begin Patch\n*** Add File: {path}\n+one\n+two\n*** End Patch\n"
+    if tool := v.tools.get("apply_patch"):
+        custom = tool.kind == "custom"
+        argument = None if custom else next(iter(tool.schema["properties"]))
+        write = Call("apply_patch", patch if custom else json.dumps({argument: patch}), custom=custom)
+    else:
+        write = Call("exec_command", json.dumps({"cmd": f"printf 'one\\ntwo\\n' > {path}"}))
+    edit = Call("exec_command", json.dumps({"cmd": f"sed -i 's/two/zwei 🌊/' {path} && cat {path}"}))
+    return _step(v, [write, edit])
+
+
 PLANS = {f.__name__: f for f in (say, weather, both, rounds, named, free, person, think, hidden, ponder, refuse, long,
-                                 sequence, cutcall, report, fail, cut, reset, stall, slow)}  # fmt: skip
+                                 sequence, cutcall, report, fail, cut, reset, stall, slow, claude, codex)}  # fmt: skip
 
 
 def _err(status):

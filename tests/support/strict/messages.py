@@ -15,7 +15,7 @@ BETAS = re.compile(
     r"|token-efficient-tools|mcp-client|interleaved-thinking|dev-full-thinking|fine-grained-tool-streaming|code-execution"
     r"|files-api|skills|context-1m|context-management|model-context-window-exceeded|structured-outputs|compact|fast-mode"
     r"|task-budgets|advisor-tool|cache-diagnosis|thinking-token-count|message-threads|oauth|claude-code|effort"
-    r"|tool-examples|advanced-tool-use)-20\d\d-?\d\d-?\d\d"
+    r"|tool-examples|advanced-tool-use|mid-conversation-tool-changes)-20\d\d-?\d\d-?\d\d"
 )
 CACHE = {"cache_control": maybe(tagged({"ephemeral": record({}, {"ttl": one_of("5m", "1h")})}))}
 ID = text(1, 64, r"[A-Za-z0-9_-]+")
@@ -206,7 +206,7 @@ def _messages(body):
             raise Refused(at, "all messages must have non-empty content except for the optional final assistant message")
         if m["content"] != "" or not last:
             _texts(blocks, at)
-        if m["role"] == "system" and generation(body["model"]) < (5, 0):
+        if m["role"] == "system" and generation(body["model"]) < (4, 7):
             raise Refused(at, "role 'system' is not supported on this model")
         _results(blocks, uses, at)
         uses = {b["id"]: False for b in blocks if b["type"] == "tool_use"}
