@@ -83,6 +83,8 @@ def test_claude_code(upstream, run, place, model):
 CONFIG = """
 model_provider = "weir"
 check_for_update_on_startup = false
+[features]
+plugins = false
 [analytics]
 enabled = false
 [feedback]
