@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 
-from .schema import Refused
+from .schema import Refused, text
 
 MAGIC = {"image/png": rb"\x89PNG\r\n\x1a\n", "image/jpeg": rb"\xff\xd8\xff", "image/gif": rb"GIF8[79]a",
          "image/webp": rb"RIFF....WEBP", "application/pdf": rb"%PDF-"}  # fmt: skip
@@ -13,6 +13,7 @@ DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+-]+);base64,(.*)", re.S)
 
 def decode(data, at):
     """Standard alphabet, padded, no line ends."""
+    text()(data, at)
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
@@ -33,6 +34,7 @@ IMAGES = frozenset(m for m in MAGIC if m.startswith("image/"))
 
 def image_url(url, at):
     """As OpenAI takes it: http(s), or data of an image."""
+    text()(url, at)
     if re.match(r"https?://[^\s/]+", url):
         return
     found = DATA_URL.fullmatch(url)
@@ -43,6 +45,7 @@ def image_url(url, at):
 
 def file_data(url, at):
     """As OpenAI takes it: a data URL of a document."""
+    text()(url, at)
     found = DATA_URL.fullmatch(url)
     if not found:
         raise Refused(at, "expected a base64-encoded data URL with a MIME type", "invalid_value")
