@@ -10,9 +10,8 @@ from conftest import DIRECT
 
 from support.connect_proxy import ConnectProxy
 from support.node import MODULES
-from support.pairs import api_of
-from support.plans import WRITTEN
 from support.parts import Call
+from support.plans import WRITTEN
 
 CLAUDE = next(MODULES.glob("@anthropic-ai/claude-code-linux-*/claude"), None)
 CODEX = next(MODULES.glob("@openai/codex-linux-*/vendor/*/bin/codex"), None)
@@ -60,7 +59,9 @@ def check_calls(model, names):
     return last
 
 
-@pytest.mark.parametrize("upstream", ["adaptive"] if DIRECT else ["adaptive", "messages", "chat", "vllm", "deepseek", "responses", "moded"])
+@pytest.mark.parametrize(
+    "upstream", ["adaptive"] if DIRECT else ["adaptive", "messages", "chat", "vllm", "deepseek", "responses", "moded"]
+)
 def test_claude_code(upstream, run, place, model):
     name = place.name(upstream)
     env = {
@@ -71,7 +72,9 @@ def test_claude_code(upstream, run, place, model):
     }  # fmt: skip
     assert CLAUDE, "the package is missing: deploy/install-deps --test"
     tools = "Write,Read,Edit,Bash(cat *)"
-    out, work = run([CLAUDE, "-p", "plan:claude please, file=note.txt", "--output-format", "json", "--allowedTools", tools], env)
+    out, work = run(
+        [CLAUDE, "-p", "plan:claude please, file=note.txt", "--output-format", "json", "--allowedTools", tools], env
+    )
     result = json.loads(out)
     assert (work / "note.txt").read_text() == WRITTEN, result
     assert (result["is_error"], result["subtype"]) == (False, "success")
@@ -101,7 +104,9 @@ supports_websockets = false
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["unknown_name", "known_name"])
-@pytest.mark.parametrize("upstream", ["responses", "moded"] if DIRECT else ["responses", "moded", "messages", "adaptive", "vllm", "deepseek"])
+@pytest.mark.parametrize(
+    "upstream", ["responses", "moded"] if DIRECT else ["responses", "moded", "messages", "adaptive", "vllm", "deepseek"]
+)
 def test_codex(upstream, known, run, place, model, tmp_path):
     """By the name of the model it offers a patch tool of free text, or only a shell."""
     name = f"gpt-5.5-on-{upstream}" if known else place.name(upstream)
@@ -109,7 +114,18 @@ def test_codex(upstream, known, run, place, model, tmp_path):
     config.mkdir()
     (config / "config.toml").write_text(CONFIG.format(url=place.url))
     assert CODEX, "the package is missing: deploy/install-deps --test"
-    argv = [CODEX, "exec", "--skip-git-repo-check", "-s", "danger-full-access", "-m", name, "-o", tmp_path / "last", "--json"]
+    argv = [
+        CODEX,
+        "exec",
+        "--skip-git-repo-check",
+        "-s",
+        "danger-full-access",
+        "-m",
+        name,
+        "-o",
+        tmp_path / "last",
+        "--json",
+    ]
     out, work = run([*argv, "plan:codex please, file=note.txt"], {"CODEX_HOME": str(config), "WEIR_KEY": place.key})
     assert (work / "note.txt").read_text() == WRITTEN, out
     events = [json.loads(line) for line in out.splitlines()]

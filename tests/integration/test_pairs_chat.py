@@ -8,10 +8,10 @@ import pytest
 from conftest import DIRECT, upstreams
 from pydantic import BaseModel
 
-from support.pairs import api_of, billed
-from support.plans import BIG, PERSON, REFUSAL, _digest
-from support.samples import JPEG, PDF, PLAIN, PNG, URL, data_url
 from support.dialects import TEXT, THOUGHT
+from support.pairs import api_of, billed
+from support.plans import BIG, PERSON, REFUSAL, digest
+from support.samples import JPEG, PDF, PNG, URL, data_url
 
 EVERY = pytest.mark.parametrize("upstream", upstreams("chat"))
 OPTIONAL = {"type": "object", "properties": {"city": {"type": "string"}, "station": {"type": "integer"}}}
@@ -175,7 +175,11 @@ def loop(complete, upstream, messages, tools, answer, **more):
 @EVERY
 def test_tool_loop(upstream, complete, model):
     def weather(call):
-        assert (call.type, call.function.name, json.loads(call.function.arguments)) == ("function", "get_weather", {"city": "Zürich"})
+        assert (call.type, call.function.name, json.loads(call.function.arguments)) == (
+            "function",
+            "get_weather",
+            {"city": "Zürich"},
+        )
         return "12 °C"
 
     message, turns = loop(complete, upstream, ask("weather"), [WEATHER], weather)
@@ -254,19 +258,27 @@ FOREIGN_IDS = ("functions.get_weather:0", "call_" + "x" * 35, "toolu_01A09q90qw9
 def test_history_with_ids_of_other_vendors(upstream, id_, create, model):
     """The history was made elsewhere: its ids fit the upstream's rules, and calls and results still match."""
     call = {"id": id_, "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Zürich"}'}}
-    history = [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": id_, "content": "7"}]
+    history = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": id_, "content": "7"},
+    ]
     done = create(upstream, [*ask("weather"), *history], tools=[WEATHER])
     assert message_of(done).content == "The tool said 7"
 
 
 @pytest.mark.parametrize(
     "upstream,empty",
-    [(u, e) for u in upstreams("chat") for e in (None, "", []) if (u, e) != ("chat", [])],  # OpenAI refuses an empty list
+    [
+        (u, e) for u in upstreams("chat") for e in (None, "", []) if (u, e) != ("chat", [])
+    ],  # OpenAI refuses an empty list
 )
 def test_history_with_empty_texts(upstream, empty, create, model):
     """F.24: none, empty, and an empty list all mean no text beside the calls."""
     call = {"id": "call_1", "type": "function", "function": {"name": "now", "arguments": ""}}
-    history = [{"role": "assistant", "content": empty, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call_1", "content": ""}]
+    history = [
+        {"role": "assistant", "content": empty, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": ""},
+    ]
     done = create(upstream, [*ask("weather"), *history], tools=[NOW])
     assert message_of(done).content == "The tool said "
 
@@ -275,7 +287,10 @@ def test_history_with_empty_texts(upstream, empty, create, model):
 def test_history_without_tools_defined(upstream, create, model):
     """Anthropic wants the tools of a history defined."""
     call = {"id": "call_1", "type": "function", "function": {"name": "now", "arguments": "{}"}}
-    history = [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call_1", "content": "7"}]
+    history = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "7"},
+    ]
     try:
         done = create(upstream, [*ask("weather"), *history])
     except openai.BadRequestError as e:
@@ -305,7 +320,9 @@ def test_custom_tool(upstream, create):
     assert (call.type, call.custom.name, call.custom.input) == ("custom", "script", 'let x = "1\n2";')
     messages = [*ask("free"), message_of(done), {"role": "tool", "tool_call_id": call.id, "content": "ran"}]
     assert message_of(create(upstream, messages, tools=[tool])).content == "It said ran"
-    deltas = [d for c in create(upstream, "free", tools=[tool], stream=True) for d in c.choices[0].delta.tool_calls or ()]
+    deltas = [
+        d for c in create(upstream, "free", tools=[tool], stream=True) for d in c.choices[0].delta.tool_calls or ()
+    ]
     assert (deltas[0].type, deltas[0].custom["name"]) == ("custom", "script")
     assert "".join(d.custom["input"] for d in deltas) == 'let x = "1\n2";'
 
@@ -322,7 +339,7 @@ def test_images(upstream, create):
         {"type": "image_url", "image_url": {"url": data_url("image/jpeg", JPEG)}},
     ]
     got = reported(create(upstream, ask("", content=parts)))
-    assert got["images"] == [["image/png", _digest(PNG)], [URL], ["image/jpeg", _digest(JPEG)]]
+    assert got["images"] == [["image/png", digest(PNG)], [URL], ["image/jpeg", digest(JPEG)]]
 
 
 @pytest.mark.parametrize("upstream", upstreams("chat", "messages", "responses"))
@@ -331,7 +348,7 @@ def test_image_of_a_wrong_or_missing_type(upstream, create):
     urls = [data_url("image/jpg", JPEG), data_url("image/png", JPEG), "data:;base64," + PNG]
     parts = [{"type": "text", "text": "plan:report"}, *({"type": "image_url", "image_url": {"url": u}} for u in urls)]
     got = reported(create(upstream, ask("", content=parts)))
-    assert got["images"] == [["image/jpeg", _digest(JPEG)]] * 2 + [["image/png", _digest(PNG)]]
+    assert got["images"] == [["image/jpeg", digest(JPEG)]] * 2 + [["image/png", digest(PNG)]]
 
 
 @EVERY
@@ -340,14 +357,19 @@ def test_documents(upstream, create):
         {"type": "text", "text": "plan:report"},
         {"type": "file", "file": {"filename": "a.pdf", "file_data": data_url("application/pdf", PDF)}},
     ]
-    assert reported(create(upstream, ask("", content=parts)))["documents"] == [["a.pdf", "application/pdf", _digest(PDF)]]
+    assert reported(create(upstream, ask("", content=parts)))["documents"] == [
+        ["a.pdf", "application/pdf", digest(PDF)]
+    ]
 
 
 @pytest.mark.parametrize("upstream", upstreams("chat", "messages", "responses"))
 def test_audio_is_refused_where_there_is_none(upstream, create, model):
-    parts = [{"type": "text", "text": "plan:report"}, {"type": "input_audio", "input_audio": {"format": "wav", "data": PNG}}]
+    parts = [
+        {"type": "text", "text": "plan:report"},
+        {"type": "input_audio", "input_audio": {"format": "wav", "data": PNG}},
+    ]
     if api_of(upstream) == "responses":
-        assert reported(create(upstream, ask("", content=parts)))["audio"] == [["wav", _digest(PNG)]]
+        assert reported(create(upstream, ask("", content=parts)))["audio"] == [["wav", digest(PNG)]]
         return
     with pytest.raises(openai.BadRequestError):
         create(upstream, ask("", content=parts))
@@ -373,7 +395,12 @@ def test_system_messages_keep_their_order(upstream, create):
 
 @EVERY
 def test_system_message_between_others(upstream, create):
-    messages = [*ask("say"), {"role": "assistant", "content": "yes"}, {"role": "system", "content": "Be brief."}, *ask("report")]
+    messages = [
+        *ask("say"),
+        {"role": "assistant", "content": "yes"},
+        {"role": "system", "content": "Be brief."},
+        *ask("report"),
+    ]
     got = reported(create(upstream, messages))
     assert "Be brief." in "\n".join(got["system"]) + got["said"]
 
@@ -441,7 +468,9 @@ def test_structured_output(upstream, client, place, model):
     done = client.chat.completions.parse(model=place.name(upstream), messages=ask("person"), response_format=Person)
     assert message_of(done).parsed == Person(**PERSON)
     assert (done.choices[0].finish_reason, message_of(done).tool_calls or None) == ("stop", None)
-    with client.chat.completions.stream(model=place.name(upstream), messages=ask("person"), response_format=Person) as stream:
+    with client.chat.completions.stream(
+        model=place.name(upstream), messages=ask("person"), response_format=Person
+    ) as stream:
         kinds = [e.type for e in stream]
         done = stream.get_final_completion()
     assert kinds.count("content.delta") > 2
@@ -464,7 +493,9 @@ def test_json_mode(upstream, complete):
 
 # --- reasoning -------------------------------------------------------------------------------------------------------
 
-REASONERS = pytest.mark.parametrize("upstream", upstreams("chat", "deepseek", "messages", "adaptive", "responses", "moded"))
+REASONERS = pytest.mark.parametrize(
+    "upstream", upstreams("chat", "deepseek", "messages", "adaptive", "responses", "moded")
+)
 
 
 @REASONERS

@@ -13,14 +13,17 @@ from pydantic import BaseModel
 from support.dialects import TEXT, THOUGHT
 from support.pairs import api_of, billed
 from support.parts import Image
-from support.plans import BIG, PERSON, REFUSAL, _digest
+from support.plans import BIG, PERSON, REFUSAL, digest
 from support.samples import JPEG, PDF, PLAIN, PNG, URL
 
 EVERY = pytest.mark.parametrize("upstream", upstreams("messages"))
 CITY = {"type": "object", "properties": {"city": {"type": "string"}, "station": {"type": "integer"}}}
 WEATHER = {"name": "get_weather", "description": "The weather", "input_schema": CITY}
 NOW = {"name": "now", "input_schema": {"type": "object", "properties": {}}}
-COUNT = {"name": "count", "input_schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}
+COUNT = {
+    "name": "count",
+    "input_schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+}
 
 
 def ask(plan, *before, content=None):
@@ -48,7 +51,9 @@ def streamed(client, place):
 
     def streamed_(upstream, messages, max_tokens=4096, **more):
         messages = ask(messages) if isinstance(messages, str) else messages
-        with client.messages.stream(model=place.name(upstream), max_tokens=max_tokens, messages=messages, **more) as stream:
+        with client.messages.stream(
+            model=place.name(upstream), max_tokens=max_tokens, messages=messages, **more
+        ) as stream:
             events = list(stream)
             return stream.get_final_message(), events
 
@@ -300,27 +305,34 @@ def test_images(upstream, create):
         {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": JPEG}},
     ]
     got = reported(create(upstream, ask("", content=content)))
-    assert got["images"] == [["image/png", _digest(PNG)], [URL], ["image/jpeg", _digest(JPEG)]]
+    assert got["images"] == [["image/png", digest(PNG)], [URL], ["image/jpeg", digest(JPEG)]]
 
 
 @EVERY
 def test_documents(upstream, create, model):
     content = [
         {"type": "text", "text": "plan:report"},
-        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}, "title": "a.pdf"},
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+            "title": "a.pdf",
+        },
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": PLAIN}, "title": "b"},
     ]
     got = reported(create(upstream, ask("", content=content)))
-    assert got["documents"][0] == ["a.pdf", "application/pdf", _digest(PDF)]
+    assert got["documents"][0] == ["a.pdf", "application/pdf", digest(PDF)]
     if api_of(upstream) == "messages":
-        assert got["documents"][1] == ["b", "text/plain", _digest(PLAIN)]
+        assert got["documents"][1] == ["b", "text/plain", digest(PLAIN)]
     else:
         assert PLAIN in got["said"] or len(got["documents"]) == 2
 
 
 @EVERY
 def test_system(upstream, create):
-    blocks = [{"type": "text", "text": "First."}, {"type": "text", "text": "Second.", "cache_control": {"type": "ephemeral"}}]
+    blocks = [
+        {"type": "text", "text": "First."},
+        {"type": "text", "text": "Second.", "cache_control": {"type": "ephemeral"}},
+    ]
     for system in ("First. Second.", blocks):
         assert "\n".join(reported(create(upstream, "report", system=system))["system"]).split() == ["First.", "Second."]
 
@@ -329,7 +341,9 @@ def test_system(upstream, create):
 def test_cache_marks_are_no_fault_elsewhere(upstream, create):
     mark = {"cache_control": {"type": "ephemeral"}}
     content = [{"type": "text", "text": "plan:report", **mark}]
-    got = reported(create(upstream, ask("", content=content), tools=[{**WEATHER, **mark}], cache_control={"type": "ephemeral"}))
+    got = reported(
+        create(upstream, ask("", content=content), tools=[{**WEATHER, **mark}], cache_control={"type": "ephemeral"})
+    )
     assert got["said"] == "plan:report"
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from support.dialects import TEXT, THOUGHT
 from support.pairs import api_of, billed
-from support.plans import BIG, PERSON, REFUSAL, _digest
+from support.plans import BIG, PERSON, REFUSAL, digest
 from support.samples import JPEG, PDF, PNG, URL, data_url
 
 EVERY = pytest.mark.parametrize("upstream", upstreams("responses"))
@@ -260,7 +260,12 @@ def test_parsed_tools(upstream, client, place):
 @EVERY
 @pytest.mark.parametrize(
     "choice,seen",
-    [("auto", "auto"), ("none", "none"), ("required", "required"), ({"type": "function", "name": "now"}, ["tool", "now"])],
+    [
+        ("auto", "auto"),
+        ("none", "none"),
+        ("required", "required"),
+        ({"type": "function", "name": "now"}, ["tool", "now"]),
+    ],
 )
 def test_tool_choice(upstream, choice, seen, create):
     got = reported(create(upstream, "report", tools=[WEATHER, NOW], tool_choice=choice))
@@ -289,10 +294,13 @@ def test_custom_tool(upstream, complete):
 @EVERY
 def test_result_of_parts(upstream, create, model):
     call = {"type": "function_call", "call_id": "call_1", "name": "now", "arguments": "{}"}
-    parts = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": data_url("image/png", PNG), "detail": "auto"}]
+    parts = [
+        {"type": "input_text", "text": "look"},
+        {"type": "input_image", "image_url": data_url("image/png", PNG), "detail": "auto"},
+    ]
     output = {"type": "function_call_output", "call_id": "call_1", "output": parts}
     got = reported(create(upstream, [says("plan:report"), call, output], tools=[NOW]))
-    assert got["images"] == [["image/png", _digest(PNG)]]
+    assert got["images"] == [["image/png", digest(PNG)]]
     assert "look" in got["results"][0][0]
 
 
@@ -305,14 +313,14 @@ def test_images(upstream, create):
     content = [{"type": "input_text", "text": "plan:report"},
                *({"type": "input_image", "image_url": u, "detail": "auto"} for u in urls)]  # fmt: skip
     got = reported(create(upstream, [says(content)]))
-    assert got["images"] == [["image/png", _digest(PNG)], [URL], ["image/jpeg", _digest(JPEG)]]
+    assert got["images"] == [["image/png", digest(PNG)], [URL], ["image/jpeg", digest(JPEG)]]
 
 
 @EVERY
 def test_documents(upstream, create):
     file = {"type": "input_file", "filename": "a.pdf", "file_data": data_url("application/pdf", PDF)}
     got = reported(create(upstream, [says([{"type": "input_text", "text": "plan:report"}, file])]))
-    assert got["documents"] == [["a.pdf", "application/pdf", _digest(PDF)]]
+    assert got["documents"] == [["a.pdf", "application/pdf", digest(PDF)]]
 
 
 @EVERY
@@ -369,7 +377,7 @@ def test_image_stays_in_the_conversation(upstream, create, model):
     image = {"type": "input_image", "image_url": data_url("image/png", PNG), "detail": "auto"}
     first = create(upstream, [says([{"type": "input_text", "text": "plan:say"}, image])])
     got = reported(create(upstream, "report", previous_response_id=first.id))
-    assert got["images"] == [["image/png", _digest(PNG)]]
+    assert got["images"] == [["image/png", digest(PNG)]]
 
 
 @EVERY
@@ -475,7 +483,9 @@ def test_json_mode(upstream, complete):
 
 # --- reasoning -------------------------------------------------------------------------------------------------------
 
-REASONERS = pytest.mark.parametrize("upstream", upstreams("responses", "deepseek", "messages", "adaptive", "responses", "moded"))
+REASONERS = pytest.mark.parametrize(
+    "upstream", upstreams("responses", "deepseek", "messages", "adaptive", "responses", "moded")
+)
 EFFORT = {"effort": "high", "summary": "auto"}
 
 

@@ -225,7 +225,12 @@ def test_text_that_is_no_request():
 
 # --- OpenAI Responses ------------------------------------------------------------------------------------------------
 
-REASONING = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": seal("hm")}
+REASONING = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [{"type": "summary_text", "text": "hm"}],
+    "encrypted_content": seal("hm"),
+}
 RESPONSES = {
     "model": "gpt-5-mini", "stream": True, "store": False, "include": ["reasoning.encrypted_content"], "max_output_tokens": 99,
     "reasoning": {"effort": "low", "summary": "auto"}, "instructions": "s",

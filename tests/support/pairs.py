@@ -54,5 +54,11 @@ def config(base):
         params = {"model": model, "api_base": base + path, "api_key": key}
         models.append({"model_name": f"{name}-pub", "litellm_params": params, "model_info": info})
         # Codex offers its tools by the name of the model.
-        models.append({"model_name": f"gpt-5.5-on-{name}", "litellm_params": params, "model_info": {**info, "id": f"codex-{name}"}})
+        models.append(
+            {
+                "model_name": f"gpt-5.5-on-{name}",
+                "litellm_params": params,
+                "model_info": {**info, "id": f"codex-{name}"},
+            }
+        )
     return {"model_list": models, "router_settings": {"num_retries": 0, "disable_cooldowns": True}}

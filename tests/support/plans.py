@@ -18,7 +18,7 @@ REFUSAL = "I cannot help with that."
 MARK = re.compile(r"plan:([a-z]+)(?:-(\w+))?")
 
 
-def _digest(data):
+def digest(data):
     return hashlib.sha256(data.encode()).hexdigest()[:12]
 
 
@@ -110,7 +110,11 @@ def sequence(v):
 
 def cutcall(v):
     """A call cut short by the limit."""
-    return [Call("get_weather", CITY[:12]), End("length")] if v.api != "messages" else [Call("get_weather", "{}"), End("length")]
+    return (
+        [Call("get_weather", CITY[:12]), End("length")]
+        if v.api != "messages"
+        else [Call("get_weather", "{}"), End("length")]
+    )
 
 
 def report(v):
@@ -122,9 +126,9 @@ def report(v):
         "tools": {t.name: t.kind for t in v.tools.values()},
         "choice": v.choice,
         "parallel": v.parallel,
-        "images": [[i.mime, _digest(i.data)] if i.data else [i.url] for i in v.parts(Image)],
-        "documents": [[d.name, d.mime, _digest(d.data)] for d in v.parts(Document)],
-        "audio": [[a.format, _digest(a.data)] for a in v.parts(Audio)],
+        "images": [[i.mime, digest(i.data)] if i.data else [i.url] for i in v.parts(Image)],
+        "documents": [[d.name, d.mime, digest(d.data)] for d in v.parts(Document)],
+        "audio": [[a.format, digest(a.data)] for a in v.parts(Audio)],
         "results": [[r.text, r.error] for r in v.results],
         "thoughts": [[t.text, t.redacted] for t in v.parts(Thought)],
         "calls": [[c.name, c.args] for c in v.calls],

@@ -318,7 +318,9 @@ def _messages_deltas(block):
             return [*deltas, {"type": "signature_delta", "signature": block["signature"]}]
         case "tool_use":
             text = json.dumps(block["input"], ensure_ascii=False) if block["input"] else ""
-            return [{"type": "input_json_delta", "partial_json": p} for p in ("", text[:8], text[8:]) if p or not text[8:]]
+            return [
+                {"type": "input_json_delta", "partial_json": p} for p in ("", text[:8], text[8:]) if p or not text[8:]
+            ]
     return []
 
 
@@ -456,7 +458,11 @@ def _responses_events(body, planned, done, e):
     for item, then in itertools.pairwise([*planned, None]):
         if isinstance(item, Fail):
             code = "rate_limit_exceeded" if item.status == 429 else "server_error"
-            failed = {**started, "status": "failed", "error": {"code": code, "message": item.message or "upstream failed"}}
+            failed = {
+                **started,
+                "status": "failed",
+                "error": {"code": code, "message": item.message or "upstream failed"},
+            }
             yield "response.failed", {"response": failed}
             return
         if isinstance(item, BREAKS):
@@ -489,7 +495,10 @@ def _message_events(item, at):
         for p in pieces(part[key]):
             shown = {"logprobs": _logprobs(p)} if part.get("logprobs") else more
             yield f"response.{part['type']}.delta", {**here, "delta": p, **shown, "obfuscation": "xY"}
-        yield f"response.{part['type']}.done", {**here, key: part[key], **({"logprobs": part["logprobs"]} if more else {})}
+        yield (
+            f"response.{part['type']}.done",
+            {**here, key: part[key], **({"logprobs": part["logprobs"]} if more else {})},
+        )
         yield "response.content_part.done", {**here, "part": part}
 
 
@@ -505,7 +514,10 @@ def _reasoning_events(item, at):
 
 def _function_events(item, at):
     for k in range(0, len(item["arguments"]), 6):
-        yield "response.function_call_arguments.delta", {**at, "delta": item["arguments"][k : k + 6], "obfuscation": "x"}
+        yield (
+            "response.function_call_arguments.delta",
+            {**at, "delta": item["arguments"][k : k + 6], "obfuscation": "x"},
+        )
     yield "response.function_call_arguments.done", {**at, "arguments": item["arguments"], "name": item["name"]}
 
 

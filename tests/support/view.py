@@ -161,7 +161,9 @@ def chat(body):
             v.turns.append(Turn(m["role"], parts))
     v.tools = {t.name: t for t in map(_chat_tool, body.get("tools") or ())}
     choice = body.get("tool_choice")
-    v.choice = ("tool", choice[choice["type"]]["name"]) if isinstance(choice, dict) and choice["type"] in choice else choice
+    v.choice = (
+        ("tool", choice[choice["type"]]["name"]) if isinstance(choice, dict) and choice["type"] in choice else choice
+    )
     v.parallel = body.get("parallel_tool_calls")
     form = body.get("response_format") or {}
     v.schema = form.get("json_schema", {}).get("schema")
@@ -202,7 +204,9 @@ def _messages_part(b):
         case "tool_use":
             return Call(b["name"], json.dumps(b["input"], ensure_ascii=False), b["id"])
         case "tool_result":
-            return Result(b["tool_use_id"], [_messages_part(p) for p in _listed(b.get("content"))], bool(b.get("is_error")))
+            return Result(
+                b["tool_use_id"], [_messages_part(p) for p in _listed(b.get("content"))], bool(b.get("is_error"))
+            )
     raise ValueError(b)
 
 
@@ -243,7 +247,9 @@ def _responses_part(p):
         case "input_image":
             return _image(p["image_url"])
         case "input_file":
-            return Document(url=p["file_url"]) if p.get("file_url") else _document(p["file_data"], p.get("filename", ""))
+            return (
+                Document(url=p["file_url"]) if p.get("file_url") else _document(p["file_data"], p.get("filename", ""))
+            )
         case "input_audio":
             return Audio(p["input_audio"]["format"], p["input_audio"]["data"])
         case "refusal":
@@ -257,7 +263,9 @@ def _item(item):
         case "message":
             return item["role"], [_responses_part(p) for p in _listed(item["content"])]
         case "reasoning":
-            return "assistant", [Thought("".join(p["text"] for p in item["summary"]), item.get("encrypted_content") or "")]
+            return "assistant", [
+                Thought("".join(p["text"] for p in item["summary"]), item.get("encrypted_content") or "")
+            ]
         case "function_call":
             return "assistant", [Call(item["name"], item["arguments"], item["call_id"])]
         case "custom_tool_call":
@@ -299,4 +307,3 @@ def responses(body, before=()):
     v.effort = (body.get("reasoning") or {}).get("effort")
     v.max_tokens = body.get("max_output_tokens")
     return v
-

@@ -77,5 +77,10 @@ def answer(request, refused):
         if refused.usual:
             error["details"] = {"error_code": refused.code, "unsupported": [refused.at]}
         return json_reply({"type": "error", "error": error, "request_id": "req_refused"}, refused.status)
-    error = {"message": str(refused), "type": "invalid_request_error", "param": refused.at or None, "code": refused.code}
+    error = {
+        "message": str(refused),
+        "type": "invalid_request_error",
+        "param": refused.at or None,
+        "code": refused.code,
+    }
     return json_reply({"error": error}, refused.status)

@@ -5,8 +5,22 @@ import json
 from . import jsonschema, media
 from .openai_common import COMMON, EFFORT, NAME, answered, known_tool, official, reasons, sampling
 from .schema import (
-    Refused, an_object, anything, array, below, boolean, by_kind, integer, maybe, number, one_of, record, table, tagged,
-    text, unique,
+    Refused,
+    an_object,
+    anything,
+    array,
+    below,
+    boolean,
+    by_kind,
+    integer,
+    maybe,
+    number,
+    one_of,
+    record,
+    table,
+    tagged,
+    text,
+    unique,
 )  # fmt: skip
 
 TEXT_PART = record({"text": text()})
@@ -29,7 +43,10 @@ TEXTS = content({"text": TEXT_PART})
 CALL = tagged(
     {
         "function": record(
-            {"id": text(1, 40), "function": record({"name": NAME, "arguments": text()}, {"parsed_arguments": anything})},
+            {
+                "id": text(1, 40),
+                "function": record({"name": NAME, "arguments": text()}, {"parsed_arguments": anything}),
+            },
             {"index": integer(0)},
         ),
         "custom": record({"id": text(1, 40), "custom": record({"name": NAME, "input": text()})}),
@@ -61,7 +78,10 @@ MESSAGE = tagged(
     tag="role",
 )
 GRAMMAR = tagged(
-    {"text": record({}), "grammar": record({"grammar": record({"definition": text(1), "syntax": one_of("lark", "regex")})})}
+    {
+        "text": record({}),
+        "grammar": record({"grammar": record({"definition": text(1), "syntax": one_of("lark", "regex")})}),
+    }
 )
 FUNCTION = record({"name": NAME}, {"description": text(), "parameters": an_object, "strict": maybe(boolean)})
 TOOL = tagged(
@@ -77,7 +97,11 @@ FORMAT = tagged(
         "text": record({}),
         "json_object": record({}),
         "json_schema": record(
-            {"json_schema": record({"name": NAME}, {"description": text(), "schema": an_object, "strict": maybe(boolean)})}
+            {
+                "json_schema": record(
+                    {"name": NAME}, {"description": text(), "schema": an_object, "strict": maybe(boolean)}
+                )
+            }
         ),
     }
 )
@@ -132,7 +156,9 @@ def _messages(messages):
         at = below("messages", i)
         if m["role"] == "tool":
             if m["tool_call_id"] not in pending:
-                raise Refused(at, "messages with role 'tool' must be a response to a preceding message with 'tool_calls'")
+                raise Refused(
+                    at, "messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                )
             pending.discard(m["tool_call_id"])
             continue
         answered(pending, at)
@@ -164,7 +190,9 @@ def _tools(body):
     if isinstance(choice, dict):
         chosen = choice["allowed_tools"]["tools"] if choice["type"] == "allowed_tools" else [choice]
         for c in chosen:
-            known_tool((c["type"], c[c["type"]]["name"]), {(t["type"], t[t["type"]]["name"]) for t in tools}, "tool_choice")
+            known_tool(
+                (c["type"], c[c["type"]]["name"]), {(t["type"], t[t["type"]]["name"]) for t in tools}, "tool_choice"
+            )
 
 
 def _format(body):
@@ -191,4 +219,8 @@ def _model(body):
         raise Refused("max_tokens", "use 'max_completion_tokens' with this model", "unsupported_parameter")
     if body.get("reasoning_effort") is not None and official(model) and not reasons(model):
         raise Refused("reasoning_effort", "not supported with this model", "unsupported_parameter")
-    sampling(body, ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "stop"), body.get("reasoning_effort"))
+    sampling(
+        body,
+        ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "stop"),
+        body.get("reasoning_effort"),
+    )

@@ -20,10 +20,14 @@ def closed(schema, at, all_required, unsupported=frozenset()):
         raise Refused(at, f"property {sorted(bad)[0]!r} is not supported", "invalid_json_schema")
     if schema.get("type") == "object" or "properties" in schema:
         if schema.get("additionalProperties") is not False:
-            raise Refused(at, "'additionalProperties' is required to be supplied and to be false", "invalid_json_schema")
+            raise Refused(
+                at, "'additionalProperties' is required to be supplied and to be false", "invalid_json_schema"
+            )
         missing = schema.get("properties", {}).keys() - set(schema.get("required", ()))
         if all_required and missing:
-            raise Refused(at, f"'required' must include every property; missing {sorted(missing)}", "invalid_json_schema")
+            raise Refused(
+                at, f"'required' must include every property; missing {sorted(missing)}", "invalid_json_schema"
+            )
     for key in CHILDREN:
         for name, s in (schema.get(key) or {}).items():
             closed(s, below(below(at, key), name), all_required, unsupported)
@@ -34,4 +38,4 @@ def closed(schema, at, all_required, unsupported=frozenset()):
 def parameters(schema, at):
     """Of a function: an object schema."""
     if schema.get("type") != "object":
-        raise Refused(at, f"schema must be of type \"object\", got {schema.get('type')!r}", "invalid_function_parameters")
+        raise Refused(at, f'schema must be of type "object", got {schema.get("type")!r}', "invalid_function_parameters")

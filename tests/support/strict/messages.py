@@ -4,7 +4,20 @@ import re
 
 from . import jsonschema, media
 from .schema import (
-    Refused, an_object, anything, array, below, boolean, by_kind, integer, maybe, number, one_of, record, tagged, text,
+    Refused,
+    an_object,
+    anything,
+    array,
+    below,
+    boolean,
+    by_kind,
+    integer,
+    maybe,
+    number,
+    one_of,
+    record,
+    tagged,
+    text,
     unique,
 )  # fmt: skip
 from .seals import is_redacted, is_sealed
@@ -34,7 +47,8 @@ URL = record({"url": text(1, None, r"https?://\S+")})
 BY_ID = record({"file_id": text(1)})
 TEXT = record({"text": text()}, {"citations": maybe(array(an_object)), **CACHE})
 IMAGE = record(
-    {"source": tagged({"base64": _base64(media.IMAGES), "url": URL, "file": BY_ID})}, {"transformations": an_object, **CACHE}
+    {"source": tagged({"base64": _base64(media.IMAGES), "url": URL, "file": BY_ID})},
+    {"transformations": an_object, **CACHE},
 )
 PLAIN = record({"media_type": one_of("text/plain"), "data": text()})
 IN_DOCUMENT = by_kind(string=text(), array=array(tagged({"text": TEXT, "image": IMAGE})))
@@ -128,7 +142,12 @@ COUNTED = {
     "system": TEXTS,
     "thinking": THINKING,
     "tool_choice": tagged(
-        {"auto": record({}, SERIAL), "any": record({}, SERIAL), "tool": record({"name": NAME}, SERIAL), "none": record({})}
+        {
+            "auto": record({}, SERIAL),
+            "any": record({}, SERIAL),
+            "tool": record({"name": NAME}, SERIAL),
+            "none": record({}),
+        }
     ),
     "tools": array(_tool),
     "output_config": OUTPUT,
@@ -195,7 +214,7 @@ def blocks_of(content):
 def _messages(body):
     messages, uses = body["messages"], {}
     if body["messages"][0]["role"] == "assistant":
-        raise Refused("messages", "first message must use the \"user\" role")
+        raise Refused("messages", 'first message must use the "user" role')
     if isinstance(body.get("system"), list):
         _texts(body["system"], "system")
     seen = []
@@ -203,7 +222,9 @@ def _messages(body):
         at, last = below("messages", i), i == len(messages) - 1
         blocks = blocks_of(m["content"])
         if not blocks and not (last and m["role"] == "assistant"):
-            raise Refused(at, "all messages must have non-empty content except for the optional final assistant message")
+            raise Refused(
+                at, "all messages must have non-empty content except for the optional final assistant message"
+            )
         if m["content"] != "" or not last:
             _texts(blocks, at)
         if m["role"] == "system" and generation(body["model"]) < (4, 7):
@@ -214,9 +235,16 @@ def _messages(body):
         _thoughts(blocks, at)
     unique(seen, "messages", "`tool_use` id")
     if uses:
-        raise Refused("messages", f"`tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(uses)}")
+        raise Refused(
+            "messages", f"`tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(uses)}"
+        )
     final = blocks_of(messages[-1]["content"])
-    if messages[-1]["role"] == "assistant" and final and final[-1]["type"] == "text" and final[-1]["text"][-1:].isspace():
+    if (
+        messages[-1]["role"] == "assistant"
+        and final
+        and final[-1]["type"] == "text"
+        and final[-1]["text"][-1:].isspace()
+    ):
         raise Refused("messages", "final assistant content cannot end with trailing whitespace")
     marks = sum(1 for b in _all_blocks(body) if b.get("cache_control"))
     if marks > 4:
@@ -258,7 +286,9 @@ def _results(blocks, uses, at):
             raise Refused(at, f"each tool_use must have a single result; found several for {b['tool_use_id']}")
         uses[b["tool_use_id"]] = True
     if missing := [k for k, given in uses.items() if not given]:
-        raise Refused(at, f"`tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(missing)}")
+        raise Refused(
+            at, f"`tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(missing)}"
+        )
 
 
 def _thoughts(blocks, at):
@@ -317,7 +347,10 @@ def _begins_with_thought(messages):
         elif any(b["type"] != "tool_result" for b in blocks):
             turn = None
     if turn and turn[1] and turn[1][0]["type"] not in ("thinking", "redacted_thinking"):
-        raise Refused(f"messages[{turn[0]}].content[0]", f"expected `thinking` or `redacted_thinking`, found `{turn[1][0]['type']}`")
+        raise Refused(
+            f"messages[{turn[0]}].content[0]",
+            f"expected `thinking` or `redacted_thinking`, found `{turn[1][0]['type']}`",
+        )
 
 
 SAMPLING = ("temperature", "top_p", "top_k")

@@ -3,7 +3,20 @@
 from . import jsonschema, media
 from .openai_common import COMMON, EFFORT, NAME, answered, known_tool, official, reasons, sampling
 from .schema import (
-    Refused, an_object, anything, array, below, boolean, by_kind, integer, maybe, one_of, record, tagged, text, unique,
+    Refused,
+    an_object,
+    anything,
+    array,
+    below,
+    boolean,
+    by_kind,
+    integer,
+    maybe,
+    one_of,
+    record,
+    tagged,
+    text,
+    unique,
 )  # fmt: skip
 from .seals import is_sealed
 
@@ -11,7 +24,14 @@ DETAIL = one_of("low", "high", "auto", "original")
 INPUT_TEXT = record({"text": text()})
 IMAGE = record({}, {"image_url": maybe(media.image_url), "file_id": maybe(text(1)), "detail": DETAIL})
 FILE = record(
-    {}, {"file_data": media.file_data, "file_id": maybe(text(1)), "file_url": text(1), "filename": text(1), "detail": DETAIL}
+    {},
+    {
+        "file_data": media.file_data,
+        "file_id": maybe(text(1)),
+        "file_url": text(1),
+        "filename": text(1),
+        "detail": DETAIL,
+    },
 )
 OUTPUT_PARTS = {
     "output_text": record({"text": text()}, {"annotations": array(anything), "logprobs": array(anything)}),
@@ -82,7 +102,9 @@ CUSTOM = record(
     {"name": NAME},
     {
         "description": text(),
-        "format": tagged({"text": record({}), "grammar": record({"definition": text(1), "syntax": one_of("lark", "regex")})}),
+        "format": tagged(
+            {"text": record({}), "grammar": record({"definition": text(1), "syntax": one_of("lark", "regex")})}
+        ),
     },
 )
 HOSTED = ("web_search", "web_search_preview", "file_search", "code_interpreter", "image_generation", "mcp", "computer",
@@ -165,7 +187,9 @@ def check(body, headers, stored=()):
     items = [{"role": "user", "content": items}] if isinstance(items, str) else items
     before = body.get("previous_response_id")
     if before is not None and before not in stored:
-        raise Refused("previous_response_id", f"previous response with id '{before}' not found", "previous_response_not_found")
+        raise Refused(
+            "previous_response_id", f"previous response with id '{before}' not found", "previous_response_not_found"
+        )
     context = list(stored[before]) if before is not None else []
     if not items and not context:
         raise Refused("input", "one of 'input', 'previous_response_id', 'prompt' or 'conversation' must be provided")
@@ -213,7 +237,9 @@ def _reasoning(item, rest, at, known):
         if not is_sealed(sealed, "".join(p["text"] for p in item["summary"])):
             raise Refused(at, "the encrypted content could not be verified", "invalid_encrypted_content")
     elif item.get("id") not in known:
-        raise Refused(at, f"item with id '{item.get('id')}' not found; items are not persisted when 'store' is false", status=404)
+        raise Refused(
+            at, f"item with id '{item.get('id')}' not found; items are not persisted when 'store' is false", status=404
+        )
 
 
 def _flat(tools):

@@ -1,7 +1,7 @@
 """A small language for the shape of JSON: a schema is a function of (value, where it stands) that raises Refused.
 
-    record({"model": text()}, {"temperature": number(0, 2)})     required and optional members, no others
-    tagged({"text": record(...), "image": record(...)})          by the member "type"
+record({"model": text()}, {"temperature": number(0, 2)})     required and optional members, no others
+tagged({"text": record(...), "image": record(...)})          by the member "type"
 """
 
 import re
@@ -22,7 +22,13 @@ def below(at, key):
 
 
 def kind(v):
-    for name, type_ in (("null", type(None)), ("boolean", bool), ("number", (int, float)), ("string", str), ("array", list)):
+    for name, type_ in (
+        ("null", type(None)),
+        ("boolean", bool),
+        ("number", (int, float)),
+        ("string", str),
+        ("array", list),
+    ):
         if isinstance(v, type_):
             return name
     return "object"
