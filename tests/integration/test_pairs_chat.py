@@ -193,11 +193,11 @@ def test_parallel_calls_and_a_number_no_double_holds(upstream, complete, model):
     seen = []
 
     def answer(call):
-        seen.append((call.function.name, call.function.arguments.replace(" ", "")))
+        seen.append((call.function.name, json.loads(call.function.arguments)))
         return f"from {call.function.name}"
 
     message, _ = loop(complete, upstream, ask("both"), [WEATHER, NOW], answer)
-    assert seen == [("get_weather", f'{{"city":"Genève","station":{BIG}}}'), ("now", "{}")]
+    assert seen == [("get_weather", {"city": "Genève", "station": BIG}), ("now", {})]
     assert message.content == "from get_weather; from now"
     assert str(BIG).encode() in model.requests[-1].body
 

@@ -318,9 +318,7 @@ def _messages_deltas(block):
             return [*deltas, {"type": "signature_delta", "signature": block["signature"]}]
         case "tool_use":
             text = json.dumps(block["input"], ensure_ascii=False) if block["input"] else ""
-            return [
-                {"type": "input_json_delta", "partial_json": p} for p in ("", text[:8], text[8:]) if p or not text[8:]
-            ]
+            return [{"type": "input_json_delta", "partial_json": p} for p in ("", *pieces(text))]
     return []
 
 

@@ -150,7 +150,7 @@ def chat(body):
     for m in body["messages"]:
         parts = [_chat_part(p) for p in _listed(m.get("content"))]
         if m["role"] in ("system", "developer"):
-            v.system.append(text_of(parts))
+            v.system += [p.text for p in parts]
         elif m["role"] == "tool":
             v.turns.append(Turn("tool", [Result(m["tool_call_id"], parts)]))
         elif m["role"] == "assistant":
@@ -216,7 +216,7 @@ def messages(body):
     for m in body["messages"]:
         parts = [_messages_part(b) for b in _listed(m["content"])]
         if m["role"] == "system":
-            v.system.append(text_of(parts))
+            v.system += [p.text for p in parts]
         else:
             v.turns.append(Turn(m["role"], parts))
     for t in body.get("tools") or ():
@@ -293,7 +293,7 @@ def responses(body, before=()):
     items = [{"role": "user", "content": items}] if isinstance(items, str) else items
     for role, parts in map(_item, [*before, *(i for i in items if i.get("type") != "additional_tools")]):
         if role in ("system", "developer"):
-            v.system.append(text_of(parts))
+            v.system += [p.text for p in parts]
         elif role == "assistant" and v.turns and v.turns[-1].role == "assistant":
             v.turns[-1].parts += parts
         else:
