@@ -148,4 +148,4 @@ def place(request, model):
 
 def upstreams(api, *names):
     """Parameters: those of the names (or KINDS) that a client of the API can be pointed at, in direct mode its own."""
-    return [n for n in names or pairs.KINDS[api] if not DIRECT or pairs.api_of(n) == api]
+    return [n for n in names or pairs.KINDS[api] if not DIRECT or pairs.UPSTREAMS[n][0] == api]

@@ -134,10 +134,10 @@ def test_stop_for_length(upstream, complete):
 def test_small_limit(upstream, create, model):
     """Responses takes no limit below 16."""
     create(upstream, "say", max_tokens=1)
-    assert model.requests[-1].view.max_tokens == (16 if api_of(upstream) == "responses" else 1)
+    assert model.requests[-1].view.max_tokens == (16 if api_of(upstream, "messages") == "responses" else 1)
 
 
-@pytest.mark.parametrize("upstream", upstreams("messages", "chat", "messages", "vllm"))
+@pytest.mark.parametrize("upstream", upstreams("messages", "messages", "vllm", "deepseek"))
 def test_stop_sequence(upstream, complete, model):
     done = complete(upstream, "sequence", stop_sequences=["two"])
     assert text_of(done) == "one "
@@ -149,7 +149,7 @@ def test_stop_sequence(upstream, complete, model):
 def test_refusal(upstream, complete):
     done = complete(upstream, "refuse")
     assert done.stop_reason == "refusal"
-    if api_of(upstream) != "messages":
+    if api_of(upstream, "messages") != "messages":
         assert text_of(done) == REFUSAL
 
 
@@ -321,7 +321,7 @@ def test_documents(upstream, create, model):
     ]
     got = reported(create(upstream, ask("", content=content)))
     assert got["documents"][0] == ["a.pdf", "application/pdf", digest(PDF)]
-    if api_of(upstream) == "messages":
+    if api_of(upstream, "messages") == "messages":
         assert got["documents"][1] == ["b", "text/plain", digest(PLAIN)]
     else:
         assert PLAIN in got["said"] or len(got["documents"]) == 2
@@ -366,7 +366,7 @@ def test_end_user(upstream, create, model):
         create(upstream, "say", metadata={"user_id": user})
         body = model.requests[-1].json
         seen = body.get("user") or body.get("safety_identifier") or body.get("metadata", {}).get("user_id")
-        assert seen == user if len(user) < 64 or api_of(upstream) == "messages" else seen
+        assert seen == user if len(user) < 64 or api_of(upstream, "messages") == "messages" else seen
 
 
 @pytest.mark.parametrize("upstream", upstreams("messages", "chat", "messages", "moded"))
@@ -381,7 +381,7 @@ def test_beta_flags_stay_at_home(upstream, client, place, model):
         model=place.name(upstream), max_tokens=64, messages=ask("say"), betas=["context-1m-2025-08-07"]
     )
     assert text_of(done) == TEXT
-    assert ("anthropic-beta" in model.requests[-1].headers) == (api_of(upstream) == "messages")
+    assert ("anthropic-beta" in model.requests[-1].headers) == (api_of(upstream, "messages") == "messages")
 
 
 # --- structured output -----------------------------------------------------------------------------------------------
@@ -419,7 +419,7 @@ def test_thinking(upstream, complete, model):
     assert [b.type for b in done.content] == ["thinking", "text"]
     assert (done.content[0].thinking, done.content[1].text) == (THOUGHT, TEXT)
     assert isinstance(done.content[0].signature, str)
-    if api_of(upstream) == "responses":
+    if api_of(upstream, "messages") == "responses":
         assert model.requests[-1].view.effort == "medium"
 
 
@@ -530,4 +530,4 @@ def test_count_tokens(upstream, client, place, model):
     large = client.messages.count_tokens(model=place.name(upstream), messages=ask("say" * 200), tools=[WEATHER],
                                          system="Be brief.").input_tokens  # fmt: skip
     assert small > 0
-    assert large > small or api_of(upstream) == "messages"
+    assert large > small or api_of(upstream, "messages") == "messages"

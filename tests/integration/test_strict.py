@@ -203,6 +203,7 @@ BAD_CHAT = {
         "additionalProperties"),
     "long user": ({"user": "u" * 65}, "at most 64"),
     "metadata of numbers": ({"metadata": {"k": 1}}, "expected string"),
+    "metadata without a store": ({"metadata": {"k": "v"}}, "when 'store' is enabled"),
 }  # fmt: skip
 
 
@@ -268,6 +269,7 @@ BAD_RESPONSES = {
     "one call twice": ({"input": [*RESPONSES["input"], *RESPONSES["input"]]}, "not unique"),
     "thought left alone": ({"input": [RESPONSES["input"][0], REASONING]}, "required following item"),
     "thought before a user": ({"input.2": {"role": "user", "content": "x"}, "input.3": DROP}, "required following item"),
+    "thought with a status": ({"input.1.status": "completed"}, "unknown parameter"),
     "forged seal": ({"input.1.encrypted_content": "Zm9v"}, "could not be verified"),
     "changed summary": ({"input.1.summary.0.text": "ah"}, "could not be verified"),
     "thought by name alone": ({"input.1.encrypted_content": DROP}, "not persisted"),

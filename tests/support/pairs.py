@@ -20,18 +20,20 @@ UPSTREAMS = {
     "moded": ("responses", "openai/gpt-5.2", "responses"),
 }
 APIS = ("chat", "messages", "responses")
-# Where each client API meets all three: an upstream of the provider OpenAI has Chat and Responses.
+# Where each client API meets all three. The provider OpenAI has Responses beside Chat, for what is no chat client.
 KINDS = {
     "chat": ("chat", "messages", "responses", "moded"),
-    "messages": ("chat", "messages", "responses", "moded"),
+    "messages": ("vllm", "messages", "responses", "moded", "chat"),
     "responses": ("vllm", "messages", "responses", "moded"),
 }
 PROVIDERS = {"openai": (standard.OPENAI_KEY, "/v1"), "deepseek": ("sk-upstream-deepseek-Hc4w", "/v1"),
              "groq": ("sk-upstream-groq-Wn2z", "/v1"), "hosted_vllm": ("sk-upstream-vllm-Kx7r", "/v1"), "anthropic": (standard.ANTHROPIC_KEY, "")}  # fmt: skip
 
 
-def api_of(name):
-    return UPSTREAMS[name][0]
+def api_of(name, client="chat"):
+    """What is spoken upstream for a client of that API."""
+    api, model, _ = UPSTREAMS[name]
+    return "responses" if api == "chat" and client != "chat" and model.startswith("openai/") else api
 
 
 def upstream_model(name):

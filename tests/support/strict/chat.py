@@ -146,6 +146,8 @@ def check(body, headers):
     _model(body)
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Refused("stream_options", "only allowed when 'stream' is enabled")
+    if body.get("metadata") is not None and official(body["model"]) and not body.get("store"):
+        raise Refused("metadata", "the 'metadata' parameter is only allowed when 'store' is enabled")
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
         raise Refused("top_logprobs", "only allowed when 'logprobs' is enabled")
 

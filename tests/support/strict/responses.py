@@ -73,7 +73,8 @@ ITEM = tagged(
         "reasoning": record(
             {"summary": array(tagged({"summary_text": INPUT_TEXT}))},
             {
-                "id": item_id("rs_"), "encrypted_content": maybe(text()), **STATUS,
+                "id": item_id("rs_"),
+                "encrypted_content": maybe(text()),
                 "content": maybe(array(tagged({"reasoning_text": INPUT_TEXT}))),
             },
         ),
