@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 pytest.register_assert_rewrite("support")
 
-from support import standard
+from support import pairs, plans, standard
 from support.certs import Certs
 from support.mock_provider import Mock
 from support.weir import MASTER_KEY, Weir
@@ -97,3 +97,55 @@ def endpoint(request, mock):
         return Endpoint(mock.url, MASTER_KEY)
     weir = request.getfixturevalue("weir")
     return Endpoint(weir.url, weir.key)
+
+
+# --- clients of one API, upstreams of another ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def model_server():
+    mock = Mock(default=plans.script)
+    yield mock
+    mock.stop()
+
+
+@pytest.fixture
+def model(model_server):
+    """The model of plans.py. A request that a real provider would refuse fails the test, unless it says so."""
+    model_server.reset()
+    yield model_server
+    refused = [f"{line} {why}\n{body}" for line, body, why in model_server.refused]
+    model_server.reset()
+    assert not refused, "\n".join(refused)
+
+
+@pytest.fixture(scope="session")
+def pairs_server(model_server):
+    weir = Weir(pairs.config(model_server.url))
+    yield weir
+    weir.stop()
+
+
+@dataclass
+class Place(Endpoint):
+    """Where a client finds all upstreams of pairs.py."""
+
+    direct: bool
+
+    def name(self, upstream):
+        """What a client calls it."""
+        return pairs.upstream_model(upstream) if self.direct else f"{upstream}-pub"
+
+
+@pytest.fixture
+def place(request, model):
+    if DIRECT:
+        return Place(model.url, MASTER_KEY, True)
+    weir = request.getfixturevalue("pairs_server")
+    assert weir.process.poll() is None, weir.tail()
+    return Place(weir.url, weir.key, False)
+
+
+def upstreams(api, *names):
+    """Parameters: those of the names (or KINDS) that a client of the API can be pointed at, in direct mode its own."""
+    return [n for n in names or pairs.KINDS[api] if not DIRECT or pairs.UPSTREAMS[n][0] == api]

@@ -231,7 +231,7 @@ def test_responses_of_an_id(client, mock):
     got = client.responses.retrieve(made.id)
     assert (got.id, got.output_text) == (made.id, TEXT)
     items = client.responses.input_items.list(made.id)
-    assert items.data[0].content[0].text == "hello"
+    assert items.data[0].content[0].text == "Say something."
     assert client.responses.cancel(made.id).status == "cancelled"
     client.responses.delete(made.id)
     upstream_id = next(iter(mock.ledger))

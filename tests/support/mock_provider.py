@@ -107,6 +107,7 @@ class Request:
     body: bytes
     time: float  # complete
     conn: "Connection" = field(repr=False, default=None)
+    view: object = field(repr=False, default=None)  # of plans.py: what the model saw
 
     @property
     def line(self):
@@ -293,7 +294,9 @@ class Mock:
         self.requests = []
         self.connections = []
         self.failures = []
-        self.ledger = {}  # response id -> dialects.Entry
+        self.ledger = {}  # response id -> speak.Entry
+        self.kept = {}  # response id -> speak.Kept, of the Responses API
+        self.refused = []  # (request, why) of what strict.py would not take
         context = None
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -344,11 +347,10 @@ class Mock:
             self._scripts[key] = list(scripts)
 
     def reset(self):
-        """Forgets scripts, requests and the ledger; connections stay open."""
+        """Forgets scripts, requests and what was kept of them; connections stay open."""
         with self._lock:
-            self._scripts.clear()
-            self.requests.clear()
-            self.ledger.clear()
+            for memory in (self._scripts, self.requests, self.ledger, self.kept, self.refused):
+                memory.clear()
             failures, self.failures[:] = list(self.failures), []
         if failures:
             raise failures[0]
