@@ -128,9 +128,9 @@ enum param {
 };
 
 enum echo {
-#define ECHO(id, name, otherwise) ECHO_##id,
+#define ECHOED(id, name, otherwise) ECHO_##id,
 #include "dialect/echoes.def"
-#undef ECHO
+#undef ECHOED
     ECHOES,
 };
 

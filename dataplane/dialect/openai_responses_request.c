@@ -413,9 +413,9 @@ static const struct str param_names[PARAMS] = {
 };
 
 static const struct str echo_names[ECHOES] = {
-#define ECHO(id, name, otherwise) [ECHO_##id] = STR_INIT(name),
+#define ECHOED(id, name, otherwise) [ECHO_##id] = STR_INIT(name),
 #include "dialect/echoes.def"
-#undef ECHO
+#undef ECHOED
 };
 
 static bool member_read(struct responses_reading *r, const struct json_val *key,

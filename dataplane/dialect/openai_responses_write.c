@@ -60,9 +60,9 @@ static void echo_make(struct responses_writer *w)
     static const struct {
         struct str name, otherwise;
     } rows[ECHOES] = {
-#define ECHO(id, name, otherwise) [ECHO_##id] = {STR_INIT(name), STR_INIT(otherwise)},
+#define ECHOED(id, name, otherwise) [ECHO_##id] = {STR_INIT(name), STR_INIT(otherwise)},
 #include "dialect/echoes.def"
-#undef ECHO
+#undef ECHOED
     };
     struct jout o = jout_init(w->pool, &w->echo);
 
