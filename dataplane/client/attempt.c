@@ -14,6 +14,7 @@
 
 #include "client/books.h"
 #include "client/conn.h"
+#include "client/counting.h"
 #include "client/mock.h"
 #include "client/relaying.h"
 #include "client/reply.h"
@@ -113,6 +114,8 @@ static void attempt_next(struct request *r)
     translating_end(r); /* of the attempt before */
     if (d->flags & SNAP_MOCK) {
         mock_reply(r, (struct str){0});
+    } else if (request_api(r) == API_COUNT_TOKENS && r->upstream_api == API_COUNT) {
+        counting_messages(r);
     } else if (d->flags & SNAP_MODEL_IN_PATH && segment_is_dots(r->upstream_model)) {
         request_refuse(r, ERROR_UNKNOWN_MODEL, (struct str){0}, false);
     } else if (d->unsupported.n) {

@@ -9,6 +9,7 @@
 #include "api/models.h"
 #include "client/attempt.h"
 #include "client/conn.h"
+#include "client/counting.h"
 #include "client/mock.h"
 #include "client/probe.h"
 #include "client/relaying.h"
@@ -163,6 +164,13 @@ static bool head_authorise(struct request *r)
     return head_refuse(r, ERROR_BAD_REQUEST, STR("Two different credentials in one header."));
 }
 
+static bool reads_body(const struct request *r)
+{
+    enum route_handler h = (enum route_handler)route_rows[r->route].handler;
+
+    return h == HANDLER_INFERENCE || h == HANDLER_TOKEN_COUNTER;
+}
+
 bool request_head(struct request *r)
 {
     const struct snap_settings *s = &r->snapshot->h->settings;
@@ -179,7 +187,7 @@ bool request_head(struct request *r)
     struct str encoding = str_trim(conn_header(c, STR("content-encoding"), NULL));
     if (encoding.n && !str_ieq(encoding, STR("identity")))
         return head_refuse(r, ERROR_ENCODED_BODY, (struct str){0});
-    if (route_rows[r->route].handler == HANDLER_INFERENCE) {
+    if (reads_body(r)) {
         if (s->flags & SNAP_DISABLE_LLM_ROUTES)
             return head_refuse(r, ERROR_FORBIDDEN, (struct str){0});
         request_scan_init(&r->scan, &r->arena);
@@ -191,7 +199,7 @@ bool request_body(struct request *r, size_t from)
 {
     const struct buf *body = &r->conn->body;
 
-    if (route_rows[r->route].handler != HANDLER_INFERENCE)
+    if (!reads_body(r))
         return true;
     r->scanned = true;
     r->scan_result = request_scan_feed(&r->scan, body->p + from, body->n - from);
@@ -283,20 +291,26 @@ static void pin_response(struct request *r)
         r->found = found;
 }
 
-static void infer(struct request *r)
+/* The body has no fault and names a model: r->model. Else the client was refused. */
+static bool body_accepted(struct request *r)
 {
     struct str detail;
     enum client_error fault = body_fault(r, &detail);
 
     if (fault != CLIENT_ERRORS) {
         request_refuse(r, fault, detail, !r->conn->whole);
-        return;
+        return false;
     }
     r->model = request_model(r);
-    if (!r->model.n) {
+    if (!r->model.n)
         request_refuse(r, ERROR_NO_MODEL, (struct str){0}, false);
+    return r->model.n != 0;
+}
+
+static void infer(struct request *r)
+{
+    if (!body_accepted(r))
         return;
-    }
     if (!snap_find(r->snapshot, r->model, &r->found)) {
         struct error_facts f = reply_facts(r, ERROR_UNKNOWN_MODEL, (struct str){0});
         f.message =
@@ -359,6 +373,10 @@ void request_complete(struct request *r)
     switch ((enum route_handler)route_rows[r->route].handler) {
     case HANDLER_INFERENCE:
         infer(r);
+        break;
+    case HANDLER_TOKEN_COUNTER:
+        if (body_accepted(r))
+            counting_utility(r);
         break;
     case HANDLER_RESPONSE_ITEM:
         response_item(r);

@@ -131,10 +131,54 @@ def test_api_of_another_dialect_is_501(weir, mock, path, body):
     assert mock.requests == []
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("path", ["/v1/messages"])
 def test_messages_of_an_openai_upstream_is_501_in_anthropics_words(weir, mock, path):
     assert anthropic_error(weir.post(path, {**MESSAGES, "model": "gpt-pub"}), 501, "api_error")
     assert mock.requests == []
+
+
+# --- counting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["gpt-pub", "bedrock-pub"])
+def test_tokens_are_estimated_where_the_provider_does_not_count(weir, mock, model):
+    reply = weir.post("/v1/messages/count_tokens", {"model": model, "messages": SAY, "system": "Be brief."})
+    assert reply.status == 200, reply.body
+    assert reply.json.keys() == {"input_tokens", "litellm_count_source"}
+    assert 10 < reply.json["input_tokens"] < 30
+    assert reply.json["litellm_count_source"] == "local_estimate"
+    assert mock.requests == []
+
+
+def test_counting_needs_messages(weir):
+    message = anthropic_error(weir.post("/v1/messages/count_tokens", {"model": "gpt-pub"}), 400, "invalid_request_error")
+    assert "messages parameter is required" in message
+
+
+@pytest.mark.parametrize(
+    "prompt", [{"messages": SAY}, {"prompt": "Say something."}, {"contents": [{"parts": [{"text": "Say something."}]}]}]
+)
+def test_token_counter(weir, mock, prompt):
+    reply = weir.post("/utils/token_counter", {"model": "gpt-pub", **prompt})
+    assert reply.status == 200, reply.body
+    assert 5 < reply.json["total_tokens"] < 20
+    assert reply.json["request_model"] == "gpt-pub"
+    assert reply.json["model_used"] == "gpt-up"
+    assert reply.json["tokenizer_type"] == reply.json["count_source"] == "local_estimate"
+    assert reply.json["error"] is False
+    assert mock.requests == []
+
+
+def test_token_counter_takes_models_nobody_serves(weir):
+    reply = weir.post("/utils/token_counter", {"model": "unheard-of", "prompt": "x"})
+    assert reply.json["model_used"] == "unheard-of"
+
+
+def test_token_counter_says_no(weir):
+    assert "prompt or messages or contents" in error(weir.post("/utils/token_counter", {"model": "gpt-pub"}), 400)
+    error(weir.post("/utils/token_counter", {"prompt": "x"}), 400)
+    error(weir.call("POST", "/utils/token_counter", b'{"model": "gpt-pub", "prompt": ['), 400)
+    error(weir.call("POST", "/utils/token_counter", b"{}", key=None), 401)
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
