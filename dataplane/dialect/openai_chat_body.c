@@ -176,9 +176,13 @@ static void put_choice(struct writing *w)
     const struct tool_choice *c = &w->n->choice;
     bool custom = c->is_custom && can(w, CAP_CUSTOM_TOOLS);
 
-    if (c->kind != CHOICE_NAMED) {
-        if (c->kind != CHOICE_UNSET)
-            put_member(w, STR("tool_choice"), names[c->kind]);
+    enum choice kind = (enum choice)c->kind;
+    if ((kind == CHOICE_REQUIRED || kind == CHOICE_NAMED) && !can(w, CAP_FORCED_TOOLS))
+        kind = CHOICE_AUTO;
+    if (kind == CHOICE_UNSET)
+        return;
+    if (kind != CHOICE_NAMED) {
+        put_member(w, STR("tool_choice"), names[kind]);
         return;
     }
     jout_raw(w->o, custom ? STR(",\"tool_choice\":{\"type\":\"custom\",\"custom\":{\"name\":")
@@ -280,9 +284,10 @@ static void put_format(struct writing *w)
     struct neutral *n = w->n;
     enum tristate strict = (enum tristate)n->format.strict;
 
-    if (n->format.kind == FORMAT_JSON)
+    if (n->format.kind == FORMAT_JSON ||
+        (n->format.kind == FORMAT_SCHEMA && !can(w, CAP_JSON_SCHEMA)))
         put_member(w, STR("response_format"), STR("{\"type\":\"json_object\"}"));
-    if (n->format.kind != FORMAT_SCHEMA)
+    if (n->format.kind != FORMAT_SCHEMA || !can(w, CAP_JSON_SCHEMA))
         return;
     if (strict == UNSET && n->from == API_MESSAGES && is_strict(w, n->format.schema))
         strict = YES;
@@ -315,6 +320,10 @@ static void put_effort(struct writing *w)
     if (e == EFFORT_UNSET || !can(w, CAP_REASONING) ||
         (e == EFFORT_NONE && can(w, CAP_THINKING_ALWAYS)))
         return;
+    if (e == EFFORT_MAX && !can(w, CAP_EFFORT_MAX))
+        e = EFFORT_XHIGH;
+    if (e == EFFORT_XHIGH && !can(w, CAP_EFFORT_XHIGH))
+        e = EFFORT_HIGH;
     jout_lit(w->o, ",\"reasoning_effort\":\"");
     jout_raw(w->o, effort_name(e));
     jout_lit(w->o, "\"");

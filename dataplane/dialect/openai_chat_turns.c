@@ -516,10 +516,10 @@ static void put_results(struct writing *w, const struct turn *first, const struc
 /* --- everybody else ------------------------------------------------------------------------------
  */
 
-/* Behind the first message of somebody else, where the model takes system messages there at all. */
+/* A system message the model does not take where it stands is the user's. */
 static struct str role_name(struct writing *w, const struct turn *t)
 {
-    if (t->role == ROLE_USER || (!w->leading && !can(w, CAP_SYSTEM_INSIDE)))
+    if (t->role == ROLE_USER || !can(w, w->leading ? CAP_SYSTEM : CAP_SYSTEM_INSIDE))
         return STR("user");
     return t->role == ROLE_DEVELOPER && can(w, CAP_DEVELOPER) ? STR("developer") : STR("system");
 }
@@ -543,10 +543,22 @@ static bool put_turn(struct writing *w, const struct turn *t)
     return true;
 }
 
+/* A schema for models that have no such format: said in words. */
+static void put_schema(struct writing *w)
+{
+    message_begin(w, can(w, CAP_SYSTEM) ? STR("system") : STR("user"));
+    jout_lit(w->o, ",\"content\":\"Answer with nothing but one JSON value that this JSON Schema "
+                   "allows:\\n");
+    jout_escaped(w->o, w->n->format.schema);
+    jout_lit(w->o, "\"}");
+}
+
 bool chat_write_messages(struct writing *w)
 {
     w->leading = true;
     jout_lit(w->o, "[");
+    if (w->n->format.kind == FORMAT_SCHEMA && !can(w, CAP_JSON_SCHEMA))
+        put_schema(w);
     for (const struct turn *t = w->n->first; t;) {
         if (t->role == ROLE_ASSISTANT) {
             t = put_assistant(w, t);
