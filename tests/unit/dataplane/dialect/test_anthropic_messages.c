@@ -241,7 +241,7 @@ static void test_request_written(void **state)
          "\\n\"},{\"role\":\"assistant\",\"content\":\"\"},{\"role\":\"user\",\"content\":\"a\"},{"
          "\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"b \\n\"}]}]}",
          HEAD "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"[empty "
-              "message]\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]},{"
+              "message]\"},{\"type\":\"text\",\"text\":\"a\"}]},{"
               "\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"b\"}]}]}",
          0, 0},
         {"a prefill it does not continue", CAN_5,
