@@ -170,7 +170,7 @@ static bool put_call(struct turns *t, const struct block *b)
     jout_string(o, neutral_tool_name(n, b->name, MESSAGES_NAME_MAX));
     jout_lit(o, ",\"input\":");
     if (b->is_custom) {
-        jout_lit(o, "{\"input\":");
+        jout_lit(o, "{\"" WRAPPED_MEMBER "\":");
         jout_string(o, b->text);
         jout_lit(o, "}");
     } else if (b->input.n) {
