@@ -129,7 +129,7 @@ static void stream_open(struct messages_blocks *b, struct messages_piece *p)
     p->open = true;
     if (p->is_custom) { /* free text as the one string of an object */
         put_lead(b);
-        jout_lit(b->o, "{\\\"input\\\":\\\"\"}}\n\n");
+        jout_lit(b->o, "{\\\"" WRAPPED_MEMBER "\\\":\\\"\"}}\n\n");
     }
 }
 
@@ -237,7 +237,7 @@ static void whole_input(struct messages_blocks *b, const struct messages_piece *
     struct json_tape t;
 
     if (p->is_custom) {
-        jout_lit(b->o, "{\"input\":\"");
+        jout_lit(b->o, "{\"" WRAPPED_MEMBER "\":\"");
         jout_raw(b->o, (struct str){p->text.p, p->text.n});
         jout_lit(b->o, "\"}");
         return;

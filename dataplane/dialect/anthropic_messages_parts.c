@@ -17,9 +17,9 @@ void messages_emit(struct messages_reader *r, struct event e)
 
 static enum block_kind kind_of(const struct messages_open *p)
 {
-    return p->part == PART_REASONING                        ? BLOCK_REASONING
-           : p->part == PART_CALL || p->part == PART_CUSTOM ? BLOCK_TOOL_CALL
-                                                            : BLOCK_TEXT;
+    return p->part == PART_REASONING                         ? BLOCK_REASONING
+           : p->part == PART_CALL || p->part == PART_WRAPPED ? BLOCK_TOOL_CALL
+                                                             : BLOCK_TEXT;
 }
 
 static struct event event_of(const struct messages_open *p, enum event_kind kind)
@@ -28,7 +28,7 @@ static struct event event_of(const struct messages_open *p, enum event_kind kind
         .kind = (uint8_t)kind,
         .block_kind = (uint8_t)kind_of(p),
         .block = p->block,
-        .is_custom = p->part == PART_CUSTOM,
+        .is_custom = p->part == PART_WRAPPED,
     };
 }
 
@@ -62,11 +62,10 @@ static void emit_text(struct messages_reader *r, struct messages_open *p, struct
 
     if (!text.n)
         return;
-    p->has_text = true;
     r->env.scan->text_bytes += text.n;
     if (p->part == PART_HELD) {
         keep(r, &r->held, (struct str){text.p, text.n});
-    } else if (p->part == PART_CUSTOM || p->part == PART_OPAQUE) {
+    } else if (p->part == PART_OPAQUE) {
         collect(r, &p->input, text);
     } else {
         e.text = text;
@@ -74,8 +73,27 @@ static void emit_text(struct messages_reader *r, struct messages_open *p, struct
     }
 }
 
-/* A fragment as the upstream cut it. */
-void messages_open_text(struct messages_reader *r, struct messages_open *p, struct jstr text)
+/* What of a wrapped text a fragment holds; all fragments so far where it proves not to be wrapped.
+ */
+static struct jstr unwrap(struct messages_reader *r, struct messages_open *p, struct jstr text)
+{
+    struct jout o = jout_init(r->env.pool, &r->unwrapped);
+
+    if (p->wrapped.state == WRAPPED_PLAIN)
+        return text;
+    if (p->wrapped.state == WRAPPED_HEAD)
+        keep(r, &p->input, (struct str){text.p, text.n});
+    r->unwrapped.n = 0;
+    wrapped_feed(&p->wrapped, text, &o);
+    if (o.failed)
+        lose(r);
+    if (p->wrapped.state == WRAPPED_PLAIN)
+        return (struct jstr){p->input.p + p->began, p->input.n - p->began};
+    return (struct jstr){r->unwrapped.p, r->unwrapped.n};
+}
+
+/* Text of a block, at whose end half a character waits for the other (F.16). */
+static void whole_text(struct messages_reader *r, struct messages_open *p, struct jstr text)
 {
     if (UNLIKELY(p->half_n)) {
         r->scratch.n = 0;
@@ -92,6 +110,14 @@ void messages_open_text(struct messages_reader *r, struct messages_open *p, stru
         text = jstr_repair(text, r->env.arena);
     }
     emit_text(r, p, text);
+}
+
+void messages_open_text(struct messages_reader *r, struct messages_open *p, struct jstr text)
+{
+    if (!text.n)
+        return;
+    p->has_text = true;
+    whole_text(r, p, p->part == PART_WRAPPED ? unwrap(r, p, text) : text);
 }
 
 /* JSON as the inside of a string; lent until the next one. */
@@ -142,33 +168,22 @@ static struct messages_open *part_new(struct messages_reader *r, uint64_t index,
     return p;
 }
 
-/* {"input":"..."} of a wrapped call; what a model makes otherwise goes as it is. */
-static void end_custom(struct messages_reader *r, struct messages_open *p)
-{
-    struct str input = str_from((struct str){p->input.p, p->input.n}, p->has_text ? p->began : 0);
-    struct event e = event_of(p, EVENT_DELTA);
-    struct json_tape t;
-
-    json_tape_init(&t, r->env.pool);
-    if (json_tape_read(&t, input.p, input.n) == JSON_TAPE_DONE)
-        e.text = jstr_repair(json_text(&t, JSON_GET(&t, json_root(&t), "input")), r->env.arena);
-    if (!e.text.p)
-        e.text = quoted(r, input);
-    if (e.text.n)
-        messages_emit(r, e);
-    json_tape_deinit(&t);
-}
-
 /* A call without fragments has the input it began with (E.1.5). */
 static void end_call(struct messages_reader *r, struct messages_open *p)
 {
-    struct event e = event_of(p, EVENT_DELTA);
+    struct str input = {p->input.p, p->began};
 
     if (p->has_text)
         return;
-    e.text = p->input.n ? quoted(r, (struct str){p->input.p, p->input.n}) : JSTR("{}");
-    r->env.scan->text_bytes += e.text.n;
-    messages_emit(r, e);
+    messages_open_text(r, p, input.n ? quoted(r, input) : JSTR("{}"));
+}
+
+/* The beginning of a wrapped text, but not more, is what it said. */
+static void end_wrapped(struct messages_reader *r, struct messages_open *p)
+{
+    end_call(r, p);
+    if (p->wrapped.state == WRAPPED_HEAD)
+        whole_text(r, p, (struct jstr){p->input.p + p->began, p->input.n - p->began});
 }
 
 /* The block as it began, with the input that came after it in the place of its own. */
@@ -201,27 +216,17 @@ void messages_open_end(struct messages_reader *r, struct messages_open *p)
 {
     struct messages_open **link = &r->open;
 
+    if (p->part == PART_CALL || p->part == PART_ANSWER)
+        end_call(r, p);
+    else if (p->part == PART_WRAPPED)
+        end_wrapped(r, p);
     if (p->half_n) { /* the other half never came */
         p->half_n = 0;
         emit_text(r, p, JSTR("\\ufffd"));
     }
-    switch ((enum messages_part)p->part) {
-    case PART_CALL:
-    case PART_ANSWER:
-        end_call(r, p);
-        break;
-    case PART_CUSTOM:
-        end_custom(r, p);
-        break;
-    case PART_OPAQUE:
+    if (p->part == PART_OPAQUE)
         end_opaque(r, p);
-        break;
-    case PART_TEXT:
-    case PART_HELD:
-    case PART_REASONING:
-        break;
-    }
-    if (p->part != PART_OPAQUE && p->part != PART_HELD)
+    else if (p->part != PART_HELD)
         messages_emit(r, event_of(p, EVENT_BLOCK_END));
     while (*link != p)
         link = &(*link)->next;
@@ -236,7 +241,7 @@ void messages_end_open(struct messages_reader *r, bool calls_too)
 {
     for (struct messages_open *p = r->open, *next; p; p = next) {
         next = p->next;
-        if (calls_too || (p->part != PART_CALL && p->part != PART_CUSTOM))
+        if (calls_too || (p->part != PART_CALL && p->part != PART_WRAPPED))
             messages_open_end(r, p);
     }
 }
@@ -330,14 +335,6 @@ static void begin_with(struct messages_reader *r, struct messages_open *p, struc
     p->began = p->input.n;
 }
 
-static bool is_custom(const struct messages_reader *r, struct jstr name)
-{
-    for (uint32_t i = 0; i < r->n_custom; i++)
-        if (jstr_same(r->custom[i], name))
-            return true;
-    return false;
-}
-
 static void start_tool_use(struct messages_reader *r, const struct json_tape *t, uint64_t index,
                            const struct json_val *v)
 {
@@ -345,12 +342,13 @@ static void start_tool_use(struct messages_reader *r, const struct json_tape *t,
     struct jstr name = neutral_original_name(r->env.request, sent);
     const struct json_val *input = JSON_GET(t, v, "input");
     bool answer = r->env.request->emulates_schema && jstr_is(sent, STR(ANSWER_TOOL));
+    bool wrapped = neutral_is_wrapped(r->env.request, sent);
     struct messages_open *p;
     struct event e;
 
     r->answered |= answer;
     messages_release_held(r);
-    p = part_new(r, index, answer ? PART_ANSWER : is_custom(r, name) ? PART_CUSTOM : PART_CALL);
+    p = part_new(r, index, answer ? PART_ANSWER : wrapped ? PART_WRAPPED : PART_CALL);
     if (!p)
         return;
     r->called |= !answer;

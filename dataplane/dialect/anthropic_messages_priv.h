@@ -17,6 +17,7 @@
  */
 
 #include "dialect/event.h"
+#include "dialect/wrapped.h"
 
 /* The tool whose input is the answer where a model has no structured output (LiteLLM's name). */
 #define ANSWER_TOOL "json_tool_call"
@@ -142,8 +143,8 @@ enum messages_part {
     PART_HELD, /* text before the answer */
     PART_REASONING,
     PART_CALL,
-    PART_CUSTOM, /* a call of a tool that takes free text */
-    PART_ANSWER, /* a call that is the answer */
+    PART_WRAPPED, /* a call of a tool that takes free text, told as a function (wrapped.h) */
+    PART_ANSWER,  /* a call that is the answer */
     PART_OPAQUE,
 };
 
@@ -158,6 +159,7 @@ struct messages_open {
     bool has_text;    /* fragments came */
     size_t began;     /* bytes of `input` it began with */
     struct buf input; /* object or block it began with; what fragments brought behind it */
+    struct wrapped wrapped;
 };
 
 struct messages_reader {
@@ -165,10 +167,9 @@ struct messages_reader {
     struct messages_open *open, *spare;
     unsigned n_open;
     uint32_t next_block;
-    struct buf scratch, held;
+    struct buf scratch, unwrapped;
+    struct buf held; /* text before the answer */
     struct jstr tier;
-    struct jstr *custom; /* names of tools that take free text */
-    uint32_t n_custom;
     bool started, finished, ended, failed;
     bool called, answered; /* a tool of the client's; ANSWER_TOOL */
 };

@@ -281,29 +281,11 @@ void messages_read_reply(void *reader, const struct json_tape *t)
 /* --- life ------------------------------------------------------------------------------------
  */
 
-/* What the request knows of tools, which is gone when the reply comes. */
-static void keep_custom_names(struct messages_reader *r)
-{
-    const struct tool *t;
-    uint32_t n = 0;
-
-    for (t = r->env.request->tools; t; t = t->next)
-        n += t->kind == TOOL_CUSTOM;
-    if (!n || !(r->custom = arena_alloc(r->env.arena, n * sizeof *r->custom)))
-        return;
-    for (t = r->env.request->tools; t; t = t->next)
-        if (t->kind == TOOL_CUSTOM) {
-            struct str copy = arena_str(r->env.arena, (struct str){t->name.p, t->name.n});
-            r->custom[r->n_custom++] = (struct jstr){copy.p, copy.n};
-        }
-}
-
 void messages_reader_init(void *reader, const struct reader_env *env)
 {
     struct messages_reader *r = reader;
 
     r->env = *env;
-    keep_custom_names(r);
 }
 
 /* E.1.5: what was finished ends; "[DONE]" of the oldest API version is an end of its own. */
@@ -332,5 +314,6 @@ void messages_reader_deinit(void *reader)
     for (struct messages_open *p = r->spare; p; p = p->next)
         buf_free(r->env.pool, &p->input);
     buf_free(r->env.pool, &r->scratch);
+    buf_free(r->env.pool, &r->unwrapped);
     buf_free(r->env.pool, &r->held);
 }

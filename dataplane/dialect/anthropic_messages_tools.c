@@ -25,14 +25,19 @@ static void put_name(struct messages_writing *w, struct jstr name)
     jout_string(w->o, neutral_tool_name(w->n, name, MESSAGES_NAME_MAX));
 }
 
+static void put_description(struct messages_writing *w, struct jstr description)
+{
+    if (!description.n)
+        return;
+    jout_lit(w->o, ",\"description\":");
+    jout_string(w->o, description);
+}
+
 static void put_function(struct messages_writing *w, const struct tool *t)
 {
     jout_lit(w->o, "{\"name\":");
     put_name(w, t->name);
-    if (t->description.n) {
-        jout_lit(w->o, ",\"description\":");
-        jout_string(w->o, t->description);
-    }
+    put_description(w, t->description);
     jout_lit(w->o, ",\"input_schema\":");
     schema_put_input(w->o, t->schema);
     jout_lit(w->o, ",\"type\":\"custom\"");
@@ -53,12 +58,9 @@ static void put_custom(struct messages_writing *w, const struct tool *t)
         definition = json_text(&f, JSON_GET(&f, json_root(&f), "definition"));
     }
     jout_lit(w->o, "{\"name\":");
-    put_name(w, t->name);
-    if (t->description.n) {
-        jout_lit(w->o, ",\"description\":");
-        jout_string(w->o, t->description);
-    }
-    jout_lit(w->o, ",\"input_schema\":{\"type\":\"object\",\"properties\":{\"input\":{"
+    jout_string(w->o, neutral_wrapped_name(w->n, t->name, MESSAGES_NAME_MAX));
+    put_description(w, t->description);
+    jout_lit(w->o, ",\"input_schema\":{\"type\":\"object\",\"properties\":{\"" WRAPPED_MEMBER "\":{"
                    "\"type\":\"string\"");
     if (definition.n) {
         jout_lit(w->o, ",\"description\":\"Follows this grammar (");
@@ -67,7 +69,7 @@ static void put_custom(struct messages_writing *w, const struct tool *t)
         jout_raw(w->o, (struct str){definition.p, definition.n});
         jout_lit(w->o, "\"");
     }
-    jout_lit(w->o, "}},\"required\":[\"input\"]},\"type\":\"custom\"");
+    jout_lit(w->o, "}},\"required\":[\"" WRAPPED_MEMBER "\"]},\"type\":\"custom\"");
     messages_put_cache(w, t->cache);
     jout_lit(w->o, "}");
     json_tape_deinit(&f);

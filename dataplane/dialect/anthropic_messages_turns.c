@@ -18,6 +18,7 @@ struct turns {
     struct messages_writing *w;
     struct json_tape tape; /* of arguments being checked */
     struct id_set calls;   /* of the last assistant run; value: the result that answers */
+    uint8_t role;          /* of the message that is open, or was last */
     bool open, some;       /* a message is open; there was one */
     bool is_final;         /* the last message is being written */
 };
@@ -25,6 +26,14 @@ struct turns {
 /* --- framing ---------------------------------------------------------------------------------
  */
 
+static void message_end(struct turns *t)
+{
+    if (t->open)
+        jout_lit(t->w->o, "]}");
+    t->open = false;
+}
+
+/* A block of `role` begins: in the open message if that is its, else in one of its own. */
 static void next_block(struct turns *t, enum role role)
 {
     static const struct str names[] = {
@@ -34,21 +43,16 @@ static void next_block(struct turns *t, enum role role)
     };
     struct jout *o = t->w->o;
 
-    if (t->open) {
+    if (t->open && t->role == role) {
         jout_lit(o, ",");
         return;
     }
+    message_end(t);
     jout_raw(o, t->some ? STR(",{\"role\":\"") : STR("{\"role\":\""));
     jout_raw(o, names[role]);
     jout_lit(o, "\",\"content\":[");
+    t->role = (uint8_t)role;
     t->open = t->some = true;
-}
-
-static void message_end(struct turns *t)
-{
-    if (t->open)
-        jout_lit(t->w->o, "]}");
-    t->open = false;
 }
 
 static void put_text(struct messages_writing *w, struct jstr text, struct str cache)
@@ -59,7 +63,7 @@ static void put_text(struct messages_writing *w, struct jstr text, struct str ca
     jout_lit(w->o, "}");
 }
 
-/* A message of one text that the client did not write. */
+/* A text of the user that the client did not write. */
 static void put_filler(struct turns *t, struct jstr text)
 {
     next_block(t, ROLE_USER);
@@ -166,7 +170,7 @@ static bool put_call(struct turns *t, const struct block *b)
     jout_string(o, neutral_tool_name(n, b->name, MESSAGES_NAME_MAX));
     jout_lit(o, ",\"input\":");
     if (b->is_custom) {
-        jout_lit(o, "{\"input\":");
+        jout_lit(o, "{\"" WRAPPED_MEMBER "\":");
         jout_string(o, b->text);
         jout_lit(o, "}");
     } else if (b->input.n) {
@@ -284,7 +288,6 @@ static bool put_assistant_run(struct turns *t, const struct turn *from, const st
                 return false;
         }
     t->is_final = false;
-    message_end(t);
     return true;
 }
 
@@ -356,16 +359,28 @@ static bool put_user_turn(struct turns *t, const struct turn *u)
     return true;
 }
 
+/* A user's message that has nothing in it but what may not be sent. */
+static bool is_empty_message(const struct turn *u)
+{
+    for (const struct block *b = u->first; b; b = b->next)
+        if (b->kind != BLOCK_TEXT || !jstr_is_blank(b->text))
+            return false;
+    return !is_system(u);
+}
+
 /*
  * What models that have the role take of system turns is one message behind a user's and before an
  * assistant's; for all others, and where no user spoke, they stay where they are as text.
  */
 static bool put_user_run(struct turns *t, const struct turn *from, const struct turn *end)
 {
-    bool has_user = false, inside;
+    size_t at = t->w->o->buf->n;
+    bool has_user = false, was_empty = false, inside;
 
-    for (const struct turn *u = from; u != end; u = u->next)
+    for (const struct turn *u = from; u != end; u = u->next) {
         has_user |= !is_system(u);
+        was_empty |= is_empty_message(u);
+    }
     inside = has_user && t->w->m->can & CAP_SYSTEM_INSIDE;
     if (!put_results(t, from, end))
         return false;
@@ -376,13 +391,11 @@ static bool put_user_run(struct turns *t, const struct turn *from, const struct 
         } else if (!inside) {
             put_system_texts(t, u, ROLE_USER);
         }
-    if (!t->open && has_user)
+    if (was_empty && t->w->o->buf->n == at)
         put_filler(t, JSTR(EMPTY));
-    message_end(t);
     for (const struct turn *u = from; inside && u != end; u = u->next)
         if (is_system(u))
             put_system_texts(t, u, ROLE_SYSTEM);
-    message_end(t);
     return true;
 }
 
@@ -424,13 +437,26 @@ static bool put_runs(struct turns *t, const struct turn *u)
         while (u && (u->role == ROLE_ASSISTANT) == assistant)
             u = u->next;
         /* B.14: the first to speak is a user */
-        if (assistant && !t->some && t->w->m->modify_params) {
+        if (assistant && !t->some && t->w->m->modify_params)
             put_filler(t, JSTR(CONTINUE));
-            message_end(t);
-        }
         if (!(assistant ? put_assistant_run(t, from, u) : put_user_run(t, from, u)))
             return false;
     }
+    return true;
+}
+
+/* The last to speak is a user: calls that nobody answered, an answer begun that this model does not
+ * continue. */
+static bool put_last(struct turns *t)
+{
+    bool assistant = t->w->n->last && t->w->n->last->role == ROLE_ASSISTANT;
+
+    if (!t->w->m->modify_params || (t->some && !assistant))
+        return true;
+    if (!put_results(t, NULL, NULL))
+        return false;
+    if (!t->some || (t->role == ROLE_ASSISTANT && !(t->w->m->can & CAP_PREFILL)))
+        put_filler(t, JSTR(CONTINUE));
     return true;
 }
 
@@ -438,31 +464,19 @@ bool messages_put_turns(struct messages_writing *w)
 {
     struct turns t = {.w = w};
     const struct turn *first = put_system(w);
-    bool ends_assistant = w->n->last && w->n->last->role == ROLE_ASSISTANT, ok;
 
     json_tape_init(&t.tape, w->o->pool);
     messages_put_key(w, M_MESSAGES);
     jout_lit(w->o, "[");
-    ok = put_runs(&t, first);
-    /* calls that nobody answered; an answer begun that this model does not continue */
-    if (ok && ends_assistant && w->m->modify_params) {
-        ok = put_results(&t, NULL, NULL);
-        if (ok && !t.open && !(w->m->can & CAP_PREFILL))
-            put_filler(&t, JSTR(CONTINUE));
-        message_end(&t);
-    }
-    if (ok && !t.some && w->m->modify_params) {
-        put_filler(&t, JSTR(CONTINUE));
-        message_end(&t);
-    }
+    bool ok = put_runs(&t, first) && put_last(&t);
+    message_end(&t);
     jout_lit(w->o, "]");
     json_tape_deinit(&t.tape);
-    if (ok && !t.some) {
-        w->f->param = STR("messages");
-        return fault_set(w->f, w->n->arena, ERROR_BAD_REQUEST,
-                         "messages: there is none but of the system.");
-    }
-    return ok;
+    if (!ok || t.some)
+        return ok;
+    w->f->param = STR("messages");
+    return fault_set(w->f, w->n->arena, ERROR_BAD_REQUEST,
+                     "messages: there is none but of the system.");
 }
 
 bool messages_has_calls(const struct neutral *n)

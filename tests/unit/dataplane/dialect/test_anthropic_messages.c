@@ -241,7 +241,7 @@ static void test_request_written(void **state)
          "\\n\"},{\"role\":\"assistant\",\"content\":\"\"},{\"role\":\"user\",\"content\":\"a\"},{"
          "\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"b \\n\"}]}]}",
          HEAD "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"[empty "
-              "message]\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]},{"
+              "message]\"},{\"type\":\"text\",\"text\":\"a\"}]},{"
               "\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"b\"}]}]}",
          0, 0},
         {"a prefill it does not continue", CAN_5,
@@ -478,14 +478,15 @@ static void test_request_of_others(void **state)
         "{\"max_tokens\":4096,\"model\":\"c\",\"tools\":[{\"name\":\"getit_b3643d31861ed8f1\","
         "\"input_schema\":{\"type\":\"object\",\"required\":[\"a\"],\"properties\":{\"a\":{}}},"
         "\"type\":\"custom\"},{\"name\":\"patch\",\"description\":\"p\",\"input_schema\":{\"type\":"
-        "\"object\",\"properties\":{\"input\":{\"type\":\"string\",\"description\":\"Follows this "
-        "grammar (lark):\\nstart: \\\"x\\\"\"}},\"required\":[\"input\"]},\"type\":\"custom\"},{"
+        "\"object\",\"properties\":{\"content\":{\"type\":\"string\",\"description\":\"Follows "
+        "this "
+        "grammar (lark):\\nstart: \\\"x\\\"\"}},\"required\":[\"content\"]},\"type\":\"custom\"},{"
         "\"type\":\"web_search_20250305\",\"name\":\"web_search\",\"max_uses\":5}],\"messages\":[{"
         "\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]},{\"role\":"
         "\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":"
         "\"sig\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"getit_b3643d31861ed8f1\","
         "\"input\":{\"a\": 12345678901234567890, \"b\": \"\xc3\xa9\"}},{\"type\":\"tool_use\","
-        "\"id\":\"2\",\"name\":\"patch\",\"input\":{\"input\":\"a\\n\\\"b\\\"\"}},{\"type\":"
+        "\"id\":\"2\",\"name\":\"patch\",\"input\":{\"content\":\"a\\n\\\"b\\\"\"}},{\"type\":"
         "\"tool_use\",\"id\":\"3\",\"name\":\"f\",\"input\":{}}]},{\"role\":\"user\",\"content\":["
         "{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":\"\"}]}]}");
 
@@ -819,17 +820,32 @@ static void test_reply_undone(void **state)
     n.emulates_schema = false;
     t = neutral_tool(&n, TOOL_CUSTOM);
     t->name = JSTR("my.patch");
-    struct jstr sent = neutral_tool_name(&n, t->name, 128);
+    struct jstr sent = neutral_wrapped_name(&n, t->name, 128);
     struct str stream = arena_printf(
         &arena,
         START BLOCK(0, "{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"%.*s\"}")
-            DELTA(0, "{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"input\\\": "
+            DELTA(0, "{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"content\\\": "
                      "\\\"a\\\\\"}") DELTA(0, "{\"type\":\"input_json_delta\",\"partial_json\":"
                                               "\"nb\\\\u00e9\\\"}\"}") STOP(0) FINISH("tool_use"),
         STR_ARG(sent));
     expect_events("custom", stream.p,
-                  "start id=m1\nblock 0 call custom id=a name=my.patch\ndelta 0 \"a\\nb\\u00e9\"\n"
-                  "end 0\nfinish 4\nusage 9+5+0 7+0\ndone\n",
+                  "start id=m1\nblock 0 call custom id=a name=my.patch\ndelta 0 \"a\"\n"
+                  "delta 0 \"\\nb\\u00e9\"\nend 0\nfinish 4\nusage 9+5+0 7+0\ndone\n",
+                  true);
+    stream = arena_printf(&arena,
+                          START BLOCK(0, "{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"%.*s\","
+                                         "\"input\":{\"content\":\"x\"}}") STOP(0)
+                              BLOCK(1, "{\"type\":\"tool_use\",\"id\":\"b\",\"name\":"
+                                       "\"%.*s\"}")
+                                  DELTA(1, "{\"type\":\"input_json_delta\",\"partial_json\":\"{ "
+                                           "\"}")
+                                      DELTA(1, "{\"type\":\"input_json_delta\",\"partial_json\":"
+                                               "\"\\\"z\\\":1}\"}") STOP(1) FINISH("tool_use"),
+                          STR_ARG(sent), STR_ARG(sent));
+    expect_events("custom at once, and not as it was told", stream.p,
+                  "start id=m1\nblock 0 call custom id=a name=my.patch\ndelta 0 \"x\"\nend 0\n"
+                  "block 1 call custom id=b name=my.patch\ndelta 1 \"{ \\\"z\\\":1}\"\nend 1\n"
+                  "finish 4\nusage 9+5+0 7+0\ndone\n",
                   true);
 }
 
@@ -1021,7 +1037,7 @@ static void test_reply_written(void **state)
           EV(.kind = EVENT_BLOCK, .block_kind = BLOCK_TOOL_CALL, .is_custom = true,
              .id = JSTR("a:1"), .name = JSTR("f")),
           ARGS(0, "x\\n"), ARGS(0, "\\\"y\\\""), END(0), tool, end},
-         OUT_START OUT_CALL(0, "a1_a0a438772cd89195") OUT_ARGS(0, "{\\\"input\\\":\\\"")
+         OUT_START OUT_CALL(0, "a1_a0a438772cd89195") OUT_ARGS(0, "{\\\"content\\\":\\\"")
              OUT_ARGS(0, "x\\\\n") OUT_ARGS(0, "\\\\\\\"y\\\\\\\"") OUT_ARGS(0, "\\\"}") STOP(0)
                  OUT_END("tool_use", USAGE(0, 0, 0))},
         {"reasoning of others is sealed, also where nothing is to be read",
