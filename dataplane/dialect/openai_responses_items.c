@@ -179,8 +179,7 @@ static struct str part_head(const struct responses_out *o)
 
 static struct str part_tail(const struct responses_out *o)
 {
-    return o->part_kind == BLOCK_REFUSAL ? STR("\"}")
-                                         : STR("\",\"annotations\":[],\"logprobs\":[]}");
+    return o->part_kind == BLOCK_REFUSAL ? STR("\"}") : STR("\",\"annotations\":[]}");
 }
 
 /* Begins the part that the pending block becomes. */
@@ -240,7 +239,8 @@ static void part_end(struct responses_writer *w)
     } else {
         keep_lit(w, o, "\",\"annotations\":[");
         keep(w, o, (struct str){w->notes.p, w->notes.n});
-        keep_lit(w, o, "],\"logprobs\":[");
+        if (w->logprobs.n)
+            keep_lit(w, o, "],\"logprobs\":[");
         keep(w, o, (struct str){w->logprobs.p, w->logprobs.n});
         keep_lit(w, o, "]}");
     }

@@ -152,7 +152,7 @@ static void response_put(struct responses_writer *w, struct jout *o, struct str 
     } else {
         jout_lit(o, "null");
     }
-    jout_lit(o, ",\"background\":false,\"incomplete_details\":");
+    jout_lit(o, ",\"incomplete_details\":");
     if (reason.n) {
         jout_lit(o, "{\"reason\":\"");
         jout_raw(o, reason);
