@@ -253,17 +253,22 @@ static bool answers_custom(const struct writing *w, const struct block *result)
     return result->is_custom;
 }
 
-/* One text of Messages is a string; else a list of parts, as LiteLLM writes both. */
+/* Texts of Messages as one string; else a list of parts: as LiteLLM writes both. */
 static bool output_write(struct writing *w, const struct block *b, bool is_custom)
 {
-    bool any = false;
+    bool any = false, is_text = b->origin == API_MESSAGES || is_custom;
 
-    if (b->origin == API_MESSAGES || is_custom) {
-        const struct block *in = b->inner;
-        if (!in || (in->kind == BLOCK_TEXT && !in->next)) {
-            jout_string(w->o, in ? in->text : JSTR_NONE);
-            return true;
+    for (const struct block *in = b->inner; in && is_text; in = in->next)
+        is_text = in->kind == BLOCK_TEXT;
+    if (is_text) {
+        jout_lit(w->o, "\"");
+        for (const struct block *in = b->inner; in; in = in->next) {
+            if (in != b->inner)
+                jout_lit(w->o, "\\n");
+            jout_text(w->o, in->text);
         }
+        jout_lit(w->o, "\"");
+        return true;
     }
     jout_lit(w->o, "[");
     for (const struct block *in = b->inner; in; in = in->next) {
@@ -317,38 +322,47 @@ static void item_reasoning(struct writing *w, const struct turn *t, const struct
     jout_lit(w->o, "}");
 }
 
+static bool block_write(struct writing *w, const struct turn *t, const struct block *b)
+{
+    switch ((enum block_kind)b->kind) {
+    case BLOCK_REASONING:
+        item_reasoning(w, t, b);
+        return true;
+    case BLOCK_TOOL_CALL:
+        item_call(w, t, b);
+        return true;
+    case BLOCK_TOOL_RESULT:
+        return item_output(w, t, b);
+    case BLOCK_OPAQUE: /* of another API: nothing here would understand it */
+        if (b->origin == API_RESPONSES)
+            item_begin(w, t, b->raw);
+        return true;
+    case BLOCK_TEXT:
+        if (t->role != ROLE_USER && !b->text.n)
+            return true;
+        FALLTHROUGH;
+    case BLOCK_REFUSAL:
+    case BLOCK_IMAGE:
+    case BLOCK_DOCUMENT:
+    case BLOCK_AUDIO:
+        part_begin(w, t);
+        return part_write(w, b, t->role == ROLE_ASSISTANT);
+    }
+    return true;
+}
+
+/* Results stand behind the calls they answer, before what the user has to say. */
 static bool turn_write(struct writing *w, const struct turn *t)
 {
     bool ok = true;
 
     w->in_head &= t->role == ROLE_SYSTEM || t->role == ROLE_DEVELOPER;
-    for (const struct block *b = t->first; b && ok; b = b->next) {
-        if (t->role != ROLE_USER && b->kind == BLOCK_TEXT && !b->text.n)
-            continue;
-        switch ((enum block_kind)b->kind) {
-        case BLOCK_REASONING:
-            item_reasoning(w, t, b);
-            break;
-        case BLOCK_TOOL_CALL:
-            item_call(w, t, b);
-            break;
-        case BLOCK_TOOL_RESULT:
-            ok = item_output(w, t, b);
-            break;
-        case BLOCK_OPAQUE: /* of another API: nothing here would understand it */
-            if (b->origin == API_RESPONSES)
-                item_begin(w, t, b->raw);
-            break;
-        case BLOCK_TEXT:
-        case BLOCK_REFUSAL:
-        case BLOCK_IMAGE:
-        case BLOCK_DOCUMENT:
-        case BLOCK_AUDIO:
-            part_begin(w, t);
-            ok = part_write(w, b, t->role == ROLE_ASSISTANT);
-            break;
-        }
-    }
+    for (const struct block *b = t->first; b && ok; b = b->next)
+        if (b->kind == BLOCK_TOOL_RESULT)
+            ok = block_write(w, t, b);
+    for (const struct block *b = t->first; b && ok; b = b->next)
+        if (b->kind != BLOCK_TOOL_RESULT)
+            ok = block_write(w, t, b);
     message_end(w, t);
     if (t->role == ROLE_ASSISTANT)
         w->answer = t;
@@ -514,8 +528,10 @@ static void reasoning_write(struct writing *w)
 {
     struct jstr summary = w->n->reasoning.summary;
     enum effort effort = effort_asked(w->n);
+    bool asked = w->n->reasoning.thinking != THINKING_UNSET || w->n->from != API_MESSAGES;
+    /* effort alone is no wish for what the model cannot do */
     bool off = w->n->reasoning.thinking == THINKING_OFF ||
-               (!(w->m->can & CAP_REASONING) && w->m->drop_params);
+               (!(w->m->can & CAP_REASONING) && (w->m->drop_params || !asked));
 
     if (w->n->from == API_MESSAGES) /* where it is `display` */
         summary = jstr_is(summary, STR("summarized")) ? JSTR("auto") : JSTR_NONE;

@@ -179,8 +179,7 @@ static struct str part_head(const struct responses_out *o)
 
 static struct str part_tail(const struct responses_out *o)
 {
-    return o->part_kind == BLOCK_REFUSAL ? STR("\"}")
-                                         : STR("\",\"annotations\":[],\"logprobs\":[]}");
+    return o->part_kind == BLOCK_REFUSAL ? STR("\"}") : STR("\",\"annotations\":[]}");
 }
 
 /* Begins the part that the pending block becomes. */
@@ -240,7 +239,8 @@ static void part_end(struct responses_writer *w)
     } else {
         keep_lit(w, o, "\",\"annotations\":[");
         keep(w, o, (struct str){w->notes.p, w->notes.n});
-        keep_lit(w, o, "],\"logprobs\":[");
+        if (w->logprobs.n)
+            keep_lit(w, o, "],\"logprobs\":[");
         keep(w, o, (struct str){w->logprobs.p, w->logprobs.n});
         keep_lit(w, o, "]}");
     }
@@ -336,41 +336,39 @@ static void reasoning_end(struct responses_writer *w, struct responses_out *o)
 /* --- calls --------------------------------------------------------------------------------------
  */
 
-static const struct responses_tool *tool_named(const struct responses_writer *w, struct jstr name)
+static const struct responses_space *space_of(const struct responses_writer *w, struct jstr name)
 {
-    const struct responses_tool *t = w->tools;
+    const struct responses_space *s = w->spaces;
 
-    while (t && !jstr_same(t->name, name))
-        t = t->next;
-    return t;
+    while (s && !jstr_same(s->name, name))
+        s = s->next;
+    return s;
 }
 
 static void call_begin(struct responses_writer *w, const struct event *e)
 {
     struct jstr name = neutral_original_name(w->env.request, e->name);
-    const struct responses_tool *tool = tool_named(w, name);
-    bool is_custom = e->is_custom || (tool && tool->is_custom);
-    struct responses_out *o = item_new(w, BLOCK_TOOL_CALL, is_custom ? STR("ctc_") : STR("fc_"));
+    const struct responses_space *space = space_of(w, name);
+    struct responses_out *o = item_new(w, BLOCK_TOOL_CALL, e->is_custom ? STR("ctc_") : STR("fc_"));
 
     if (!o)
         return;
     o->block = e->block;
-    o->is_custom = is_custom;
-    o->is_wrapped = is_custom && !e->is_custom;
-    if (is_custom)
+    o->is_custom = e->is_custom;
+    if (e->is_custom)
         keep_lit(w, o, "\",\"type\":\"custom_tool_call\",\"call_id\":\"");
     else
         keep_lit(w, o, "\",\"type\":\"function_call\",\"call_id\":\"");
     keep_text(w, o, e->id);
-    if (tool && tool->space_n) {
+    if (space) {
         keep_lit(w, o, "\",\"namespace\":\"");
-        keep(w, o, (struct str){name.p, tool->space_n});
-        name = (struct jstr){name.p + tool->space_n + 2, name.n - tool->space_n - 2};
+        keep(w, o, (struct str){name.p, space->n});
+        name = (struct jstr){name.p + space->n + 2, name.n - space->n - 2};
     }
     o->name = own(w, name);
     keep_lit(w, o, "\",\"name\":\"");
     keep_text(w, o, name);
-    if (is_custom)
+    if (e->is_custom)
         keep_lit(w, o, "\",\"input\":\"");
     else
         keep_lit(w, o, "\",\"arguments\":\"");
@@ -392,40 +390,11 @@ static void call_delta(struct responses_writer *w, struct responses_out *o, stru
     responses_event_end(w);
 }
 
-/* The first text among the members of the object that `arguments` are; false: they are none. */
-static bool unwrap(struct responses_writer *w, struct responses_out *o, struct jstr arguments)
-{
-    struct json_tape t;
-    struct buf plain = {0};
-    struct jout out = jout_init(w->pool, &plain);
-    bool found = false;
-
-    jout_unescaped(&out, arguments);
-    json_tape_init(&t, w->pool);
-    if (!out.failed && json_tape_read(&t, plain.p, plain.n) == JSON_TAPE_DONE &&
-        json_root(&t)->type == JSON_OBJECT)
-        JSON_MEMBERS(&t, json_root(&t), key, v)
-        {
-            if (found || v->type != JSON_STRING)
-                continue;
-            found = true;
-            o->json.n = o->text_at;
-            keep_text(w, o, json_text(&t, v));
-        }
-    json_tape_deinit(&t);
-    buf_free(w->pool, &plain);
-    return found;
-}
-
 static void call_end(struct responses_writer *w, struct responses_out *o)
 {
     struct str text = kept(o, o->text_at);
 
-    if (o->is_wrapped) {
-        (void)unwrap(w, o, (struct jstr){text.p, text.n}); /* else the client gets it as it came */
-        text = kept(o, o->text_at);
-        call_delta(w, o, text);
-    } else if (!text.n && !o->is_custom) { /* F.6 */
+    if (!text.n && !o->is_custom) { /* F.6 */
         keep_lit(w, o, "{}");
         text = kept(o, o->text_at);
         call_delta(w, o, text);
@@ -506,7 +475,7 @@ void responses_item_delta(struct responses_writer *w, const struct event *e)
             put_member(w, STR(",\"delta\":\""), text);
             responses_event_end(w);
         }
-    } else if (!o->is_wrapped) {
+    } else {
         call_delta(w, o, text);
     }
 }

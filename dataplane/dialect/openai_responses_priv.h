@@ -123,12 +123,11 @@ void responses_reader_deinit(void *reader);
 /* --- replies to a client -------------------------------------------------------------------------
  */
 
-/* A tool whose calls look otherwise to the client than what the upstream makes of them. */
-struct responses_tool {
-    struct responses_tool *next;
+/* A tool in a namespace: the first `n` bytes of its name. */
+struct responses_space {
+    struct responses_space *next;
     struct jstr name;
-    size_t space_n; /* of `name`: its namespace; 0: none */
-    bool is_custom;
+    size_t n;
 };
 
 /* An item being written: its JSON grows with it, so that its end has all of it. */
@@ -144,7 +143,6 @@ struct responses_out {
     uint8_t kind;   /* enum block_kind: a message is BLOCK_TEXT */
     uint8_t part_kind;
     bool is_custom;
-    bool is_wrapped; /* a custom call that comes as a function with one text */
     bool in_part, is_done;
     uint8_t id_n;
     char id[40];
@@ -155,7 +153,7 @@ struct responses_out {
 struct responses_writer {
     struct writer_env env;
     struct bufpool *pool;
-    struct responses_tool *tools;
+    struct responses_space *spaces;
     struct buf echo;             /* members of the Response that repeat the request */
     struct buf output;           /* the finished items, but those behind an open one */
     struct buf notes, logprobs;  /* of the text part being written */

@@ -401,7 +401,7 @@ static const struct {
     {STR_INIT("safety_identifier"), read_safety_identifier},
     {STR_INIT("user"), read_user},
     {STR_INIT("previous_response_id"), read_previous},
-    {STR_INIT("background"), skip}, /* it is answered at once, which the Response says */
+    {STR_INIT("background"), skip}, /* it is answered at once */
     {STR_INIT("conversation"), read_conversation},
     {STR_INIT("prompt"), read_prompt},
 };

@@ -152,7 +152,7 @@ static void response_put(struct responses_writer *w, struct jout *o, struct str 
     } else {
         jout_lit(o, "null");
     }
-    jout_lit(o, ",\"background\":false,\"incomplete_details\":");
+    jout_lit(o, ",\"incomplete_details\":");
     if (reason.n) {
         jout_lit(o, "{\"reason\":\"");
         jout_raw(o, reason);
@@ -322,22 +322,17 @@ void responses_write(void *writer, const struct event *e)
 }
 
 /* Copies what calls will be looked up by. */
-static void tools_keep(struct responses_writer *w)
+static void spaces_keep(struct responses_writer *w)
 {
     for (const struct tool *t = w->env.request->tools; t; t = t->next) {
-        if (t->kind != TOOL_CUSTOM && !t->space.n)
+        if (!t->space.n)
             continue;
-        struct responses_tool *own = arena_zalloc(w->env.arena, sizeof *own);
+        struct responses_space *own = arena_zalloc(w->env.arena, sizeof *own);
         struct str name = arena_str(w->env.arena, (struct str){t->name.p, t->name.n});
         if (!own)
             return;
-        *own = (struct responses_tool){
-            .next = w->tools,
-            .name = {name.p, name.n},
-            .space_n = t->space.n,
-            .is_custom = t->kind == TOOL_CUSTOM,
-        };
-        w->tools = own;
+        *own = (struct responses_space){w->spaces, {name.p, name.n}, t->space.n};
+        w->spaces = own;
     }
 }
 
@@ -349,7 +344,7 @@ void responses_writer_init(void *writer, const struct writer_env *env)
     w->pool = env->out->pool;
     w->created = env->now_s;
     w->id_n = responses_make_id(w, w->id, STR("resp_"), 0);
-    tools_keep(w);
+    spaces_keep(w);
     echo_make(w);
 }
 
