@@ -24,7 +24,7 @@ REPLY_KINDS = {
     "chat": {"chat": "gpt", "messages": "vllm", "responses": "deepseek", "completions": "gpt"},
     "completions": {"completions": "vllm"},
     "anthropic": dict.fromkeys(APIS, "claude"),
-    "responses": dict.fromkeys(APIS, "resp"),
+    "responses": dict.fromkeys(("chat", "messages", "responses"), "resp"),
 }
 FIELDS = {"api", "to", "with", "stream", "request", "reply", "params", "path", "headers"}
 

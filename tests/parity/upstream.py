@@ -61,8 +61,9 @@ def chat_stream(given, body):
 
 def _deltas(message):
     yield {"role": "assistant", "content": "" if message.get("content") is not None else None, "refusal": None}
-    for name, value in message.items():
-        if name in ("reasoning_content", "reasoning", "content", "refusal") and value:
+    first = ("reasoning_content", "reasoning")  # a model thinks before it speaks
+    for name, value in sorted(message.items(), key=lambda item: item[0] not in first):
+        if name in (*first, "content", "refusal") and value:
             yield from ({name: p} for p in pieces(value))
         elif name == "tool_calls":
             for i, call in enumerate(value or []):
@@ -70,7 +71,7 @@ def _deltas(message):
                 field = "input" if kind == "custom" else "arguments"
                 yield {"tool_calls": [{"index": i, **call, kind: {**call[kind], field: ""}}]}
                 yield from ({"tool_calls": [{"index": i, kind: {field: p}}]} for p in pieces(call[kind][field]))
-        elif name not in ("role", "content", "refusal", "reasoning_content", "reasoning") and value:
+        elif name not in ("role", "content", "refusal", *first) and value:
             yield {name: value}
 
 
