@@ -63,6 +63,7 @@ def check_calls(model, names):
     "upstream", ["adaptive"] if DIRECT else ["adaptive", "messages", "chat", "vllm", "deepseek", "responses", "moded"]
 )
 def test_claude_code(upstream, run, place, model):
+    """It tries what a model of an unknown name may not have, and goes on without after a 400."""
     name = place.name(upstream)
     env = {
         "ANTHROPIC_BASE_URL": place.url, "ANTHROPIC_AUTH_TOKEN": place.key, "ANTHROPIC_MODEL": name,
@@ -80,6 +81,8 @@ def test_claude_code(upstream, run, place, model):
     assert (result["is_error"], result["subtype"]) == (False, "success")
     assert result["result"].startswith("All done: one\nzwei 🌊")
     last = check_calls(model, ["Write", "Read", "Edit", "Bash"])
+    if upstream == "messages":  # its own API: what it tries goes through
+        model.refused.clear()
     assert "claude" in last.system[0].lower() or "claude" in last.system[1].lower()
 
 

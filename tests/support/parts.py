@@ -107,8 +107,8 @@ class Pace:
     seconds: float
 
 
-def text_of(parts):
-    return "".join(p.text for p in parts if isinstance(p, Text))
+def text_of(parts, between=""):
+    return between.join(p.text for p in parts if isinstance(p, Text))
 
 
 def of(kind, parts):

@@ -58,11 +58,11 @@ class View:
     @property
     def said(self):
         """The last of the user's texts."""
-        return next((text_of(t.parts) for t in reversed(self.turns) if t.role == "user" and of(Text, t.parts)), "")
+        return next((text_of(t.parts, "\n") for t in reversed(self.turns) if t.role == "user" and of(Text, t.parts)), "")
 
     @property
     def all_said(self):
-        return "\n".join(text_of(t.parts) for t in self.turns if t.role == "user")
+        return "\n".join(text_of(t.parts, "\n") for t in self.turns if t.role == "user")
 
     @property
     def results(self):
