@@ -177,17 +177,34 @@ static bool search_result_read(struct messages_reading *r, struct place at,
     return true;
 }
 
-/* E.3, F.34: a signature may be another provider's, sealed by this gateway's writer. */
+/*
+ * E.3, F.34: a signature may be another provider's, sealed by this gateway's writer, or by LiteLLM
+ * in a conversation begun there.
+ */
+static void signature_read(struct block *b, struct jstr signature, bool is_redacted)
+{
+    static const struct str foreign = STR_INIT("litellm_encrypted_reasoning:");
+    struct str s = {signature.p, signature.n};
+
+    if (reasoning_open(b, signature))
+        return;
+    b->is_redacted = is_redacted;
+    b->signature = signature;
+    if (str_starts(s, foreign)) {
+        s = str_from(s, foreign.n);
+        b->origin = API_RESPONSES;
+        b->signature = (struct jstr){s.p, s.n};
+    }
+}
+
 static bool thinking_read(struct messages_reading *r, struct place at, const struct json_val *v)
 {
     struct block *b = block_add(r, at, BLOCK_REASONING);
-    const struct json_val *signature = GET(v, "signature");
 
     if (!b)
         return false;
     b->text = json_text(r->t, GET(v, "thinking")); /* as signed */
-    if (!reasoning_open(b, json_text(r->t, signature)))
-        b->signature = json_text(r->t, signature);
+    signature_read(b, json_text(r->t, GET(v, "signature")), false);
     return true;
 }
 
@@ -195,15 +212,10 @@ static bool redacted_thinking_read(struct messages_reading *r, struct place at,
                                    const struct json_val *v)
 {
     struct block *b = block_add(r, at, BLOCK_REASONING);
-    const struct json_val *data = GET(v, "data");
 
-    if (!b)
-        return false;
-    if (!reasoning_open(b, json_text(r->t, data))) {
-        b->is_redacted = true;
-        b->signature = json_text(r->t, data);
-    }
-    return true;
+    if (b)
+        signature_read(b, json_text(r->t, GET(v, "data")), true);
+    return b;
 }
 
 static bool tool_use_read(struct messages_reading *r, struct place at, const struct json_val *v)
