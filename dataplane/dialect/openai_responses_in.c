@@ -122,6 +122,7 @@ static void block_begin(struct responses_reader *r, struct responses_in *in, enu
         responses_in_block_end(r, r->text);
     if (kind != BLOCK_TOOL_CALL)
         r->text = in;
+    r->has_refused |= kind == BLOCK_REFUSAL;
     in->is_open = true;
     in->has_text = in->has_notes = false;
     in->block_kind = (uint8_t)kind;

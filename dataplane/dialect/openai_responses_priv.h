@@ -75,7 +75,7 @@ struct responses_reader {
     struct responses_in *items;
     struct responses_in *text; /* whose text, refusal or reasoning is open */
     uint32_t n_items, n_blocks;
-    bool started, has_call, is_over;
+    bool started, has_call, has_refused, is_over;
 };
 
 /* The error that ends the reply. */
@@ -172,7 +172,7 @@ struct responses_writer {
     struct jstr tier;
     uint32_t n_items, n_open;
     uint8_t stop; /* enum stop */
-    bool started, is_over, has_usage, is_quiet;
+    bool started, is_over, has_usage, has_refused, is_quiet;
     uint8_t id_n;
     char id[40];
 };

@@ -67,6 +67,11 @@ static void failed(struct responses_reader *r, const struct json_tape *t,
     responses_in_error(r, &f);
 }
 
+static enum stop stop_of(const struct responses_reader *r)
+{
+    return r->has_call ? STOP_TOOL : r->has_refused ? STOP_REFUSAL : STOP_END;
+}
+
 /* Usage and why it stopped; then the end. */
 static void finished(struct responses_reader *r, const struct json_tape *t,
                      const struct json_val *response)
@@ -77,7 +82,7 @@ static void finished(struct responses_reader *r, const struct json_tape *t,
 
     responses_in_start(r, t, response);
     items_end(r);
-    e.stop = r->has_call ? STOP_TOOL : STOP_END;
+    e.stop = stop_of(r);
     if (why || json_is(t, JSON_GET(t, response, "status"), "incomplete"))
         e.stop =
             json_is(t, JSON_GET(t, why, "reason"), "content_filter") ? STOP_REFUSAL : STOP_LENGTH;
@@ -391,7 +396,7 @@ bool responses_reader_end(void *reader, bool done)
     if (!done || !r->started)
         return false;
     items_end(r);
-    e.stop = r->has_call ? STOP_TOOL : STOP_END;
+    e.stop = stop_of(r);
     emit(r, &e);
     r->is_over = true;
     r->env.scan->finished = true;

@@ -101,8 +101,8 @@ static struct str incomplete_reason(const struct responses_writer *w)
     case STOP_LENGTH:
     case STOP_CONTEXT:
         return STR("max_output_tokens");
-    case STOP_REFUSAL:
-        return STR("content_filter");
+    case STOP_REFUSAL: /* unless the answer itself says so */
+        return w->has_refused ? (struct str){0} : STR("content_filter");
     case STOP_END:
     case STOP_SEQUENCE:
     case STOP_TOOL:
@@ -286,6 +286,7 @@ void responses_write(void *writer, const struct event *e)
         responses_item_delta(w, e);
         break;
     case EVENT_BLOCK:
+        w->has_refused |= e->block_kind == BLOCK_REFUSAL;
         responses_item_block(w, e);
         break;
     case EVENT_SIGNATURE:

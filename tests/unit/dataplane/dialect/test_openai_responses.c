@@ -474,7 +474,7 @@ static void test_streams_as_they_should_be_and_as_they_are(void **state)
              EV("refusal.delta", AT(0) ",\"content_index\":1,\"delta\":\"no\"")
                  DONE(0, "\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":"
                          "\"a\"},{\"type\":\"refusal\",\"refusal\":\"no\"}]") COMPLETED,
-         true, "S B0t D0'a' E0 B1r D1'no' E1 Fend ."},
+         true, "S B0t D0'a' E0 B1r D1'no' E1 Frefusal ."},
         /* only the ends came */
         {EV("output_text.done", AT(0) ",\"content_index\":0,\"text\":\"a\"") COMPLETED, true,
          "S B0t D0'a' E0 Fend ."},
