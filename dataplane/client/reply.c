@@ -200,7 +200,14 @@ struct error_facts reply_facts(struct request *r, enum client_error error, struc
                                   : row->message;
 
     return (struct error_facts){
-        .status = row->status, .type = row->type, .message = message.n ? message : row->message};
+        .status = row->status,
+        .type = row->type,
+        .message = message.n ? message : row->message,
+        /* Anthropic's SDKs begin with a thread and go on without when told in these words. */
+        .details = error == ERROR_NO_THREADS ? STR("{\"error_code\":\"thread_unsupported_request\","
+                                                   "\"unsupported\":[\"thread\"]}")
+                                             : (struct str){0},
+    };
 }
 
 void reply_error(struct request *r, const struct error_facts *f, struct str code,

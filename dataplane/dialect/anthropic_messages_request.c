@@ -221,6 +221,10 @@ bool messages_request_read(struct neutral *n, const struct json_tape *t, struct 
 
     if (!json_has_type(messages, JSON_ARRAY))
         return bad(r, "messages", "must be a list.");
+    if (ROOT("thread")) { /* what it continues would be missing here */
+        f->error = ERROR_NO_THREADS;
+        return false;
+    }
     if (!max_tokens_read(r) || !messages_system_read(r, ROOT("system")) ||
         !messages_turns_read(r, messages) || !tools_read(r) || !tool_choice_read(r) ||
         !stop_read(r))

@@ -3,6 +3,7 @@
 
 #include "dialect/envelope.h"
 
+#include <stdlib.h>
 #include <yyjson.h>
 
 #include "common/num.h"
@@ -95,6 +96,10 @@ static void anthropic_error(struct jw *w, const struct error_facts *f)
                           str_eq(f->type, own) ? own : STR("api_error")));
     jw_key(w, STR("message"));
     jw_put_str(w, f->message);
+    if (f->details.n) {
+        jw_key(w, STR("details"));
+        jw_put_raw(w, f->details);
+    }
     jw_end(w);
     if (f->request_id.n) {
         jw_key(w, STR("request_id"));
@@ -166,6 +171,21 @@ static struct str text_of(yyjson_val *v)
     return yyjson_is_str(v) ? (struct str){yyjson_get_str(v), yyjson_get_len(v)} : (struct str){0};
 }
 
+/* Anthropic's clients decide by what stands there (B.11). */
+static struct str details_of(struct arena *a, yyjson_val *error, struct str secret)
+{
+    enum { DETAILS_MAX_BYTES = 4096 };
+    yyjson_val *details = yyjson_obj_get(error, "details");
+    struct str copy = {0};
+    size_t n = 0;
+    char *text = yyjson_is_obj(details) ? yyjson_val_write(details, 0, &n) : NULL;
+
+    if (text && n <= DETAILS_MAX_BYTES)
+        copy = masked(a, (struct str){text, n}, secret);
+    free(text);
+    return copy;
+}
+
 /* Some put the object into a list of one. */
 static yyjson_val *error_root(yyjson_doc *doc)
 {
@@ -201,6 +221,7 @@ void envelope_read(struct arena *a, struct error_facts *f, struct str body, stru
     f->provider_type = masked(a, text_of(yyjson_obj_get(at, "type")), secret);
     f->param = masked(a, text_of(yyjson_obj_get(at, "param")), secret);
     f->provider_code = masked(a, text_of(yyjson_obj_get(at, "code")), secret);
+    f->details = details_of(a, error, secret);
     yyjson_doc_free(doc);
 }
 

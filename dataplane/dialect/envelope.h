@@ -17,6 +17,7 @@ struct error_facts {
     struct str provider_type, provider_code; /* what the provider called it; empty: nothing */
     uint64_t sequence;                       /* sequence_number of a Responses event */
     struct str request_id;                   /* for the Anthropic envelope; empty: left out */
+    struct str details;                      /* the same: error.details, a JSON object */
 };
 
 /* The body of an error reply of `api` (API_COUNT: none in particular); empty when the arena
@@ -28,8 +29,8 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
 
 /*
  * Reads an upstream's error body, whatever its shape (providers.md section 5), into f->message,
- * param, provider_type and provider_code, which borrow from the arena. Bytes equal to `secret` (the
- * deployment's credential; may be empty) are masked. f->status is the caller's.
+ * param, provider_type, provider_code and details, which borrow from the arena. Bytes equal to
+ * `secret` (the deployment's credential; may be empty) are masked. f->status is the caller's.
  */
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret);
 

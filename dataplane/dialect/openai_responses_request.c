@@ -138,6 +138,8 @@ bool responses_tools_read(struct responses_reading *r, const struct json_val *to
         const struct json_val *inside = JSON_GET(r->t, v, "tools");
         if (!json_text_at(r->t, v, STR("type")).n)
             return bad(r, STR("tools"), "a tool needs a type");
+        if (json_is(r->t, JSON_GET(r->t, v, "type"), "tool_search"))
+            continue; /* Codex always offers it; the tools that are there do without */
         if (!json_is(r->t, JSON_GET(r->t, v, "type"), "namespace")) {
             if (!tool_read(r, v, &space, again))
                 return false;
@@ -404,6 +406,7 @@ static const struct {
     {STR_INIT("background"), skip}, /* it is answered at once */
     {STR_INIT("conversation"), read_conversation},
     {STR_INIT("prompt"), read_prompt},
+    {STR_INIT("client_metadata"), skip}, /* of Codex, for its own service */
 };
 
 static const struct str param_names[PARAMS] = {
