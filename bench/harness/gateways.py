@@ -14,6 +14,8 @@ from . import machine
 PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 KEY = "sk-bench-0123456789abcdef"
 MODELS = ["mock-small"]  # rows add theirs before Weir starts
+# Weir reaches each by several names: prefix of the name, provider, what follows the base
+KINDS = [("", "openai", "/v1"), ("vllm-", "hosted_vllm", "/v1"), ("claude-", "anthropic", "")]
 
 
 class Failed(Exception):
@@ -195,11 +197,12 @@ class Weir(Gateway):
         dir = tempfile.mkdtemp(dir=self.dir)  # fresh state: every start is a cold one
         for sub in ("state", "run"):
             os.mkdir(f"{dir}/{sub}", 0o700)
-        base = f"https://localhost:{ctx.mock.port_tls}/v1" if tls else f"http://127.0.0.1:{ctx.mock.port}/v1"
+        base = f"https://localhost:{ctx.mock.port_tls}" if tls else f"http://127.0.0.1:{ctx.mock.port}"
         entries = "".join(
-            f"  - model_name: {m}\n    litellm_params: {{model: openai/{m}, api_base: \"{base}\", api_key: sk-mock}}\n"
+            f"  - model_name: {prefix}{m}\n"
+            f"    litellm_params: {{model: {provider}/{m}, api_base: \"{base}{end}\", api_key: sk-mock}}\n"
             f"    model_info: {{input_cost_per_token: 0.00000015, output_cost_per_token: 0.0000006}}\n"
-            for m in MODELS)
+            for m in MODELS for prefix, provider, end in KINDS)
         values = {"MODELS": entries.rstrip("\n"), "CA": f"{ctx.dir}/ca.pem", "DIR": dir}
         with open(f"{PEERS}/{self.config}") as template, open(f"{dir}/config.yaml", "w") as out:
             text = "".join(line for line in template if not line.startswith("#"))
