@@ -201,17 +201,17 @@ static void put_url_citation(struct jout *o, const struct said *c, struct json_t
     MEMBERS(t, json_root(t), m, NAME("url"), NAME("title"), NAME("start_index"), NAME("end_index"));
 
     jout_lit(o, "{\"type\":\"url_citation\",\"url_citation\":{\"url\":");
-    jout_raw(o, json_raw(t, m[0]));
+    jout_line(o, json_raw(t, m[0]));
     jout_lit(o, ",\"title\":");
     jout_raw(o, m[1] ? json_raw(t, m[1]) : STR("\"\""));
     jout_lit(o, ",\"start_index\":");
     if (m[2])
-        jout_raw(o, json_raw(t, m[2]));
+        jout_line(o, json_raw(t, m[2]));
     else
         jout_u64(o, c->chars_from);
     jout_lit(o, ",\"end_index\":");
     if (m[3])
-        jout_raw(o, json_raw(t, m[3]));
+        jout_line(o, json_raw(t, m[3]));
     else
         jout_u64(o, c->chars);
     jout_lit(o, "}}");
@@ -223,7 +223,7 @@ static void put_foreign_citation(struct chat_writer *w, struct said *c, const st
     if (w->env.stream) {
         struct jout *o = chat_chunk_begin(w, c, false);
         jout_lit(o, "\"provider_specific_fields\":{\"citation\":");
-        jout_raw(o, e->raw);
+        jout_line(o, e->raw);
         jout_lit(o, "}");
         chat_chunk_end(w, CHAT_DELTA_END);
         return;
@@ -231,7 +231,7 @@ static void put_foreign_citation(struct chat_writer *w, struct said *c, const st
     struct jout *o = chat_grow(w, &c->fold[FOLD_CITATIONS]);
     jout_raw(o, c->cited_block == e->block + 1 ? STR(",") : c->cited_block ? STR("],[") : STR("["));
     c->cited_block = e->block + 1;
-    jout_raw(o, e->raw);
+    jout_line(o, e->raw);
 }
 
 void chat_put_citation(struct chat_writer *w, struct said *c, const struct event *e)
@@ -240,7 +240,7 @@ void chat_put_citation(struct chat_writer *w, struct said *c, const struct event
     struct json_tape t;
 
     if (e->origin == API_CHAT) {
-        jout_raw(item_begin(w, c, FOLD_ANNOTATIONS, member), e->raw);
+        jout_line(item_begin(w, c, FOLD_ANNOTATIONS, member), e->raw);
         item_end(w);
         return;
     }
@@ -269,13 +269,13 @@ void chat_put_logprobs(struct chat_writer *w, struct said *c, const struct event
         struct jout *fold = chat_grow(w, &c->fold[f]);
         if (c->fold[f].n && list_inside(e->raw).n)
             jout_lit(fold, ",");
-        jout_raw(fold, list_inside(e->raw));
+        jout_line(fold, list_inside(e->raw));
         return;
     }
     struct jout *o = chat_chunk_begin(w, c, true);
     jout_raw(o, refusal ? STR("\"content\":\"\"},\"logprobs\":{\"content\":null,\"refusal\":")
                         : STR("\"content\":\"\"},\"logprobs\":{\"content\":"));
-    jout_raw(o, e->raw);
+    jout_line(o, e->raw);
     chat_chunk_end(w, refusal ? STR("},\"finish_reason\":null")
                               : STR(",\"refusal\":null},\"finish_reason\":null"));
 }
@@ -290,7 +290,7 @@ void chat_put_opaque(struct chat_writer *w, struct said *c, const struct event *
         jout_lit(o, ",");
     jout_string(o, e->name);
     jout_lit(o, ":");
-    jout_raw(o, e->raw);
+    jout_line(o, e->raw);
     if (w->env.stream)
         chat_chunk_end(w, CHAT_DELTA_END);
 }

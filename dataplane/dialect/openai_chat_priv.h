@@ -131,4 +131,6 @@ void chat_tail_read(struct chat_tail *t, const struct event *e);
 void chat_tail_put(struct jout *o, const struct chat_tail *t);
 /* The events that end a stream: usage, where it was asked for, and the mark. */
 void chat_put_end(struct jout *o, struct str head, const struct chat_tail *t, bool include_usage);
+/* An error that ends a stream, as clients of `api` see it. */
+void chat_put_error(struct jout *o, struct arena *a, enum api api, const struct error_facts *f);
 struct str chat_finish_reason(enum stop stop);

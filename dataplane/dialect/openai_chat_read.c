@@ -166,9 +166,11 @@ static void add_details(struct chat_reader *r, struct chat_choice *c, const stru
         if (counts && !c->n_open && (!c->is_open || c->kind != BLOCK_REASONING))
             begin_block(r, c, BLOCK_REASONING, API_CHAT, false);
         c->details_count |= counts;
-        if ((c->details.n && !buf_add(r->env.pool, &c->details, ",", 1)) ||
-            !buf_add(r->env.pool, &c->details, raw.p, raw.n))
-            r->env.arena->failed = true;
+        struct jout out = jout_init(r->env.pool, &c->details);
+        if (c->details.n)
+            jout_lit(&out, ",");
+        jout_line(&out, raw);
+        r->env.arena->failed |= out.failed;
     }
 }
 

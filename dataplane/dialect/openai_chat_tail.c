@@ -123,3 +123,11 @@ void chat_put_end(struct jout *o, struct str head, const struct chat_tail *t, bo
     }
     jout_lit(o, "data: [DONE]\n\n");
 }
+
+void chat_put_error(struct jout *o, struct arena *a, enum api api, const struct error_facts *f)
+{
+    struct error_facts seen = *f;
+
+    envelope_refusal(&seen, api, f->status);
+    jout_raw(o, envelope_event(a, api, &seen));
+}

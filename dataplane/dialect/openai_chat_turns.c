@@ -575,6 +575,10 @@ bool chat_write_messages(struct writing *w)
             if (!put_turn(w, t))
                 return false;
     }
+    if (!w->any && w->n->first) {
+        message_begin(w, STR("user"));
+        jout_lit(w->o, ",\"content\":\"\"}");
+    }
     jout_lit(w->o, "]");
     return true;
 }

@@ -323,8 +323,6 @@ static void writer_init(void *writer, const struct writer_env *env)
     w->env = *env;
     w->include_usage = env->request->include_usage;
     w->functions = env->request->functions;
-    for (const struct tool *t = env->request->tools; t; t = t->next)
-        w->counts_chars |= t->kind == TOOL_WEB_SEARCH;
 }
 
 static void write_block(struct chat_writer *w, struct said *c, const struct event *e)
@@ -342,8 +340,7 @@ static void write_delta(struct chat_writer *w, struct said *c, const struct even
     if (!e->text.n)
         return;
     if (e->block_kind == BLOCK_TEXT) {
-        if (w->counts_chars)
-            c->chars += chat_chars(e->text);
+        c->chars += chat_chars(e->text);
         chat_put_delta(w, c, FOLD_CONTENT, STR("\"content\":\""), e->text);
     } else if (e->block_kind == BLOCK_REASONING) {
         chat_reasoning_delta(w, c, e->text);
@@ -416,7 +413,7 @@ static void write_event(void *writer, const struct event *e)
     if (e->kind == EVENT_USAGE)
         chat_tail_read(&w->tail, e);
     else if (e->kind == EVENT_ERROR)
-        jout_raw(o, envelope_event(w->env.arena, API_CHAT, e->error));
+        chat_put_error(o, w->env.arena, API_CHAT, e->error);
     else if (e->kind == EVENT_END && w->env.stream)
         chat_put_end(o, w->head, &w->tail, w->include_usage);
     else if (e->kind == EVENT_END)

@@ -47,7 +47,6 @@ struct said { /* one choice */
 struct chat_writer {
     struct writer_env env;
     bool include_usage, functions;
-    bool counts_chars; /* places in the text may have to be told */
     struct str head;
     struct said *said, *last;
     struct chat_tail tail;

@@ -40,10 +40,35 @@ static bool read_logprobs(struct reading *r, const struct json_val *v)
     return true;
 }
 
+/* What a chat cannot do is told to the upstream when it is asked for, as LiteLLM does. */
+static bool read_echo(struct reading *r, const struct json_val *v)
+{
+    if (v->type != JSON_FALSE)
+        neutral_extra(r->n, JSTR("echo"), json_raw(r->t, v));
+    return true;
+}
+
+static bool read_suffix(struct reading *r, const struct json_val *v)
+{
+    if (v->type != JSON_STRING || v->n)
+        neutral_extra(r->n, JSTR("suffix"), json_raw(r->t, v));
+    return true;
+}
+
+static bool read_best_of(struct reading *r, const struct json_val *v)
+{
+    if (!str_eq(json_raw(r->t, v), STR("1")))
+        neutral_extra(r->n, JSTR("best_of"), json_raw(r->t, v));
+    return true;
+}
+
 static const struct chat_row rows[] = {
     CHAT_COMMON_ROWS,
     {STR_INIT("prompt"), read_prompt},
     {STR_INIT("logprobs"), read_logprobs},
+    {STR_INIT("echo"), read_echo},
+    {STR_INIT("suffix"), read_suffix},
+    {STR_INIT("best_of"), read_best_of},
 };
 
 static bool request_read(struct neutral *n, const struct json_tape *t, struct fault *f)
@@ -171,7 +196,7 @@ static void write_event(void *writer, const struct event *e)
     else if (e->kind == EVENT_USAGE)
         chat_tail_read(&w->tail, e);
     else if (e->kind == EVENT_ERROR)
-        jout_raw(o, envelope_event(w->env.arena, API_COMPLETIONS, e->error));
+        chat_put_error(o, w->env.arena, API_COMPLETIONS, e->error);
     else if (e->kind == EVENT_END && w->env.stream)
         chat_put_end(o, w->head, &w->tail, w->include_usage);
     else if (e->kind == EVENT_END)

@@ -526,8 +526,7 @@ static void test_thinking_of_anthropic(void **state)
 static void test_web_citations_become_annotations(void **state)
 {
     struct world *w = *state;
-    struct tool search = {.kind = TOOL_WEB_SEARCH};
-    struct neutral n = {.from = API_CHAT, .tools = &search};
+    struct neutral n = {.from = API_CHAT};
     static const struct event events[] = {
         {.kind = EVENT_START},
         {.kind = EVENT_BLOCK, .block_kind = BLOCK_TEXT},
