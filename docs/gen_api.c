@@ -1,0 +1,338 @@
+/*
+ * Writes docs/api.md: which API an upstream is spoken to in (common/gateway/via.c), what parameters
+ * are called in each (dialect/params.def), what models can (capabilities.def), and what of a
+ * request and of a reply comes through translation, by translating samples of it
+ * (dialect/carries.def).
+ * `--check FILE` compares instead, for the test.
+ */
+
+#include "common/gateway/capability.h"
+#include "common/gateway/via.h"
+
+#include "dialect/translate.h"
+
+enum { ARENA_BYTES = 4 << 20 };
+
+static const char intro[] =
+    "# APIs and translation\n"
+    "\n"
+    "<!-- Written by docs/gen_api.c; do not edit. -->\n"
+    "\n"
+    "A client speaks its own API to any model. Where the upstream speaks it too, a request passes "
+    "as "
+    "it is\n"
+    "([client-api.md](client-api.md)); else request, reply and stream are translated. Each API is "
+    "read into and\n"
+    "written from one neutral form, so that no third API stands between two.\n";
+
+/* The APIs that are translated into each other, with the model the samples are written for. */
+static const struct {
+    enum api api;
+    const char *name, *provider, *model, *ask;
+} sides[] = {
+    {API_CHAT, "chat", "openai", "gpt-5.2", "{'messages':[{'role':'user','content':'x'}]}"},
+    {API_MESSAGES, "Messages", "anthropic", "claude-opus-5",
+     "{'max_tokens':20000,'messages':[{'role':'user','content':'x'}]}"},
+    {API_RESPONSES, "Responses", "openai", "gpt-5.2", "{'input':'x'}"},
+};
+
+enum { SIDES = ARRAY_LEN(sides) };
+
+struct sample {
+    bool is_reply;
+    const char *what, *mark;
+    const char *text[SIDES];
+};
+
+static const struct sample samples[] = {
+#define ASKS(what, mark, chat, messages, responses)                                                \
+    {false, what, mark, {chat, messages, responses}},
+#define TELLS(what, mark, chat, messages, responses)                                               \
+    {true, what, mark, {chat, messages, responses}},
+#include "dialect/carries.def"
+#undef ASKS
+#undef TELLS
+};
+
+static struct bufpool pool = {.ceiling = 64 << 20};
+static struct arena_pool blocks;
+
+/* ---- one translation --------------------------------------------------------------------------
+ */
+
+/* Single quotes become double ones, and braces are put around where they are missing. */
+static struct str json_of(struct arena *a, const char *text)
+{
+    struct str s = arena_printf(a, *text == '{' ? "%s" : "{%s}", text);
+    char *p = arena_alloc(a, s.n + 1);
+
+    ASSERT(p);
+    for (size_t i = 0; i < s.n; i++)
+        p[i] = s.p[i] == '\'' ? '"' : s.p[i];
+    return (struct str){p, s.n};
+}
+
+static bool has_mark(struct arena *a, const struct buf *out, const char *mark)
+{
+    struct str quoted = json_of(a, mark);
+    struct str inner = {quoted.p + 1, quoted.n - 2};
+
+    return str_find((struct str){out->p, out->n}, inner) != SIZE_MAX;
+}
+
+/* The request written for side `to`; false: it was refused. */
+static bool write_request(struct translate *t, unsigned to, struct str body, struct buf *out)
+{
+    struct jout o = jout_init(&pool, out);
+    struct upstream_model m = {.name = str_of(sides[to].model),
+                               .provider = str_of(sides[to].provider)};
+
+    m.can = capability_of(m.provider, m.name, &m.max_output);
+    bool ok = translate_read(t, body) && translate_write(t, &o, &m);
+    jout_deinit(&o);
+    return ok;
+}
+
+static const char *verdict(const struct sample *s, unsigned from, unsigned to)
+{
+    static struct reply_scan scan;
+    struct translate t;
+    struct buf out = {0};
+    struct arena a;
+    const char *says = "lost";
+
+    if (!*s->text[from])
+        return "";
+    arena_init(&a, NULL, ARENA_BYTES);
+    /* a reply goes the other way: from the upstream to the client */
+    unsigned client = s->is_reply ? to : from, upstream = s->is_reply ? from : to;
+    translate_init(&t, sides[client].api, sides[upstream].api, &pool, &blocks, &a);
+    struct str body = json_of(&a, s->is_reply ? sides[client].ask : s->text[from]);
+    if (!write_request(&t, upstream, body, &out)) {
+        says = "refused";
+    } else if (s->is_reply) {
+        struct translate_reply r = {.scan = &scan, .model = STR("\"m\""), .now_s = 1};
+        reply_scan_init(&scan);
+        out.n = 0;
+        if (!translate_reply_begin(&t, &r) ||
+            !translate_whole(&t, json_of(&a, s->text[from]), &out))
+            says = "refused";
+    }
+    if (!strcmp(says, "lost") && has_mark(&a, &out, s->mark))
+        says = "yes";
+    translate_deinit(&t);
+    buf_free(&pool, &out);
+    arena_reset(&a);
+    return says;
+}
+
+static void put_samples(FILE *f, bool replies)
+{
+    fputs("\n| |", f);
+    for (unsigned from = 0; from < SIDES; from++)
+        for (unsigned to = 0; to < SIDES; to++)
+            if (from != to)
+                fprintf(f, " %s to %s |", sides[from].name, sides[to].name);
+    fputs("\n| --- |", f);
+    for (unsigned i = 0; i < SIDES * (SIDES - 1); i++)
+        fputs(" --- |", f);
+    fputs("\n", f);
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+        const struct sample *s = &samples[i];
+        if (s->is_reply != replies)
+            continue;
+        fprintf(f, "| %s |", s->what);
+        for (unsigned from = 0; from < SIDES; from++)
+            for (unsigned to = 0; to < SIDES; to++)
+                if (from != to)
+                    fprintf(f, " %s |", verdict(s, from, to));
+        fputs("\n", f);
+    }
+}
+
+/* --which API is spoken ------------------------------------------------------------------------
+ */
+
+static void put_vias(FILE *f)
+{
+    static const uint32_t openai = BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES);
+    static const enum api clients[] = {API_CHAT, API_COMPLETIONS, API_MESSAGES, API_RESPONSES,
+                                       API_COUNT_TOKENS};
+    static const struct {
+        const char *upstream;
+        struct via_config config;
+        enum via_kind kind;
+    } rows[] = {
+        {"`openai`, chat models",
+         {.native = openai, .messages_by_responses = true, .refuses_completions = true},
+         VIA_CHAT},
+        {"`openai`, models nobody knows",
+         {.native = openai, .messages_by_responses = true, .refuses_completions = true},
+         VIA_UNKNOWN},
+        {"`azure`", {.native = openai, .refuses_completions = true}, VIA_CHAT},
+        {"Responses models: `openai/responses/NAME`, `model_info.mode: responses`, the price table",
+         {.native = openai, .messages_by_responses = true},
+         VIA_RESPONSES},
+        {"compatible servers that serve chat alone", {.native = BIT(API_CHAT)}, VIA_UNKNOWN},
+        {"compatible servers that serve chat and Responses",
+         {.native = BIT(API_CHAT) | BIT(API_RESPONSES)},
+         VIA_UNKNOWN},
+        {"the same, `use_chat_completions_api` or `openai/chat_completions/NAME`",
+         {.native = BIT(API_CHAT) | BIT(API_RESPONSES), .responses_by_chat = true},
+         VIA_UNKNOWN},
+        {"Anthropic's dialect", {.native = BIT(API_MESSAGES) | BIT(API_COUNT_TOKENS)}, VIA_UNKNOWN},
+    };
+
+    fputs("\n## Which API the upstream is spoken to in\n\n"
+          "By the API of the client. `weir-dataplane --check FILE` says it of each model.\n\n| "
+          "upstream |",
+          f);
+    for (size_t k = 0; k < ARRAY_LEN(clients); k++)
+        fprintf(f, " " STR_FMT " |", STR_ARG(api_name(clients[k])));
+    fputs("\n| --- | --- | --- | --- | --- | --- |\n", f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fprintf(f, "| %s |", rows[i].upstream);
+        for (size_t k = 0; k < ARRAY_LEN(clients); k++) {
+            enum api via = via_of(&rows[i].config, rows[i].kind, clients[k]);
+            if (via == clients[k])
+                fputs(" as it is |", f);
+            else if (via == API_COUNT)
+                fputs(" estimated here |", f);
+            else
+                fprintf(f, " " STR_FMT " |", STR_ARG(api_name(via)));
+        }
+        fputs("\n", f);
+    }
+    fputs("\nMessages with `stop_sequences` go to `openai` as chat: the Responses API has none. "
+          "`use_chat_completions_url_for_anthropic_messages`\nsends all of them as chat, "
+          "`route_all_chat_openai_to_responses` all chat as Responses.\n",
+          f);
+}
+
+/* ---- parameters, models -------------------------------------------------------------------------
+ */
+
+static void put_name(FILE *f, const char *name)
+{
+    if (*name)
+        fprintf(f, " `%s` |", name);
+    else
+        fputs(" |", f);
+}
+
+static void put_params(FILE *f)
+{
+    static const char *const params[][3] = {
+#define PARAM(id, chat, messages, responses) {chat, messages, responses},
+#include "dialect/params.def"
+#undef PARAM
+    };
+
+    fputs("\n## Parameters\n\nThese have one meaning in every API that has them; their values pass "
+          "as "
+          "they are written.\nWhere the upstream's API has none, a parameter is lost, or refused "
+          "where its provider's rules say so\n(`drop_params`, [providers.md](providers.md)).\n\n"
+          "| chat | Messages | Responses |\n| --- | --- | --- |\n",
+          f);
+    for (size_t i = 0; i < ARRAY_LEN(params); i++) {
+        fputs("|", f);
+        for (size_t k = 0; k < ARRAY_LEN(params[i]); k++)
+            put_name(f, params[i][k]);
+        fputs("\n", f);
+    }
+}
+
+static void put_capabilities(FILE *f)
+{
+    static const struct {
+        const char *provider, *model;
+    } models[] = {
+        {"anthropic", "claude-opus-5"},
+        {"anthropic", "claude-opus-4-6"},
+        {"anthropic", "claude-sonnet-4-5"},
+        {"anthropic", "claude-3-haiku-20240307"},
+        {"openai", "gpt-5.2"},
+        {"openai", "o3"},
+        {"openai", "gpt-4o"},
+        {"deepseek", "deepseek-chat"},
+        {"hosted_vllm", "any"},
+    };
+
+    fputs("\n## What models can\n\nA request is written for the model that gets it. "
+          "`model_info` corrects the table\n([configuration.md](configuration.md), "
+          "`supports_...`).\n\n| |",
+          f);
+    for (size_t k = 0; k < ARRAY_LEN(models); k++)
+        fprintf(f, " %s |", models[k].model);
+    fputs("\n| --- |", f);
+    for (size_t k = 0; k < ARRAY_LEN(models); k++)
+        fputs(" --- |", f);
+    fputs("\n", f);
+    for (unsigned b = 0; b < CAPABILITY_COUNT; b++) {
+        fprintf(f, "| %s |", capability_sentence((enum capability_bit)b));
+        for (size_t k = 0; k < ARRAY_LEN(models); k++) {
+            uint32_t max_output;
+            uint32_t can =
+                capability_of(str_of(models[k].provider), str_of(models[k].model), &max_output);
+            fputs(can & BIT(b) ? " yes |" : " |", f);
+        }
+        fputs("\n", f);
+    }
+}
+
+/* ---- the page ---------------------------------------------------------------------------------
+ */
+
+static void page_write(FILE *f)
+{
+    fputs(intro, f);
+    put_vias(f);
+    fputs("\n## What of a request comes through\n\nBy what translating a sample gives, for ", f);
+    for (unsigned i = 0; i < SIDES; i++)
+        fprintf(f, "%s%s (%s)", i ? ", " : "", sides[i].name, sides[i].model);
+    fputs(".\nEmpty: the API of the client has nothing of the kind.\n", f);
+    put_samples(f, false);
+    fputs("\nText completions are read as one message of the user and answered as text.\n"
+          "\n## What of a reply comes through\n\nFrom the upstream's API to the client's; the same "
+          "of "
+          "a whole reply and of a stream, which are made of the\nsame events.\n",
+          f);
+    put_samples(f, true);
+    put_params(f);
+    put_capabilities(f);
+}
+
+static int check(const char *path, const char *page, size_t n)
+{
+    char *was = malloc(n + 2);
+    FILE *f = fopen(path, "r");
+    size_t got = f && was ? fread(was, 1, n + 1, f) : 0;
+    bool same = got == n && memcmp(was, page, n) == 0;
+
+    if (f)
+        fclose(f);
+    free(was);
+    if (!same)
+        fprintf(stderr, "%s is not what the code does: run weir-docs-api > %s\n", path, path);
+    return same ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    char *page = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&page, &n);
+    int rc = 0;
+
+    if (!f)
+        return 1;
+    page_write(f);
+    fclose(f);
+    if (argc == 3 && strcmp(argv[1], "--check") == 0)
+        rc = check(argv[2], page, n);
+    else
+        fwrite(page, 1, n, stdout);
+    free(page);
+    bufpool_deinit(&pool);
+    return rc;
+}
