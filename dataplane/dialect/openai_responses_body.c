@@ -262,6 +262,8 @@ static bool output_write(struct writing *w, const struct block *b, bool is_custo
         is_text = in->kind == BLOCK_TEXT;
     if (is_text) {
         jout_lit(w->o, "\"");
+        if (b->is_error)
+            jout_lit(w->o, "ERROR: ");
         for (const struct block *in = b->inner; in; in = in->next) {
             if (in != b->inner)
                 jout_lit(w->o, "\\n");
@@ -271,6 +273,10 @@ static bool output_write(struct writing *w, const struct block *b, bool is_custo
         return true;
     }
     jout_lit(w->o, "[");
+    if (b->is_error) {
+        jout_lit(w->o, "{\"type\":\"input_text\",\"text\":\"ERROR\"}");
+        any = true;
+    }
     for (const struct block *in = b->inner; in; in = in->next) {
         if (in->kind == BLOCK_OPAQUE)
             continue;
@@ -528,10 +534,9 @@ static void reasoning_write(struct writing *w)
 {
     struct jstr summary = w->n->reasoning.summary;
     enum effort effort = effort_asked(w->n);
-    bool asked = w->n->reasoning.thinking != THINKING_UNSET || w->n->from != API_MESSAGES;
-    /* effort alone is no wish for what the model cannot do */
+    /* Claude Code asks every model to think: a wish, which OpenAI refuses where it cannot be. */
     bool off = w->n->reasoning.thinking == THINKING_OFF ||
-               (!(w->m->can & CAP_REASONING) && (w->m->drop_params || !asked));
+               (!(w->m->can & CAP_REASONING) && (w->m->drop_params || w->n->from == API_MESSAGES));
 
     if (w->n->from == API_MESSAGES) /* where it is `display` */
         summary = jstr_is(summary, STR("summarized")) ? JSTR("auto") : JSTR_NONE;
@@ -552,10 +557,11 @@ static void reasoning_write(struct writing *w)
     jout_lit(w->o, "}");
 }
 
+/* Models that do not reason refuse to be asked for their reasoning. */
 static void include_write(struct writing *w)
 {
     bool logprobs = str_eq(w->n->param[PARAM_LOGPROBS], STR("true"));
-    bool reasoning = w->m->can & CAP_REASONING || w->n->from == API_MESSAGES;
+    bool reasoning = w->m->can & CAP_REASONING;
 
     if (!logprobs && !reasoning)
         return;

@@ -449,7 +449,7 @@ def test_end_user(upstream, create, model):
 @pytest.mark.parametrize(
     "upstream,more",
     [
-        *((u, {"n": 2}) for u in upstreams("chat", "messages", "responses")),
+        *((u, {"n": 2}) for u in upstreams("chat", "messages")),
         *((u, {"frequency_penalty": 0.5}) for u in upstreams("chat", "messages", "responses")),
         *((u, {"logit_bias": {"50256": -100}}) for u in upstreams("chat", "messages", "responses")),
         *((u, {"seed": 7}) for u in upstreams("chat", "messages")),

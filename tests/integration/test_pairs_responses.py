@@ -348,7 +348,7 @@ def test_end_user(upstream, create, model):
     assert "user-4711" in (body.get("user"), body.get("safety_identifier"), body.get("metadata", {}).get("user_id"))
 
 
-@pytest.mark.parametrize("upstream", upstreams("responses", "vllm", "messages"))
+@pytest.mark.parametrize("upstream", upstreams("responses", "messages"))
 def test_hosted_tools_are_refused_where_there_are_none(upstream, create, model):
     with pytest.raises(openai.BadRequestError, match="tools"):
         create(upstream, "say", tools=[{"type": "file_search", "vector_store_ids": ["vs_1"]}])
@@ -434,10 +434,10 @@ def test_unknown_response(upstream, id_, create, model):
 
 
 @pytest.mark.parametrize("upstream", upstreams("responses", "vllm", "messages"))
-def test_background_is_refused_where_there_is_none(upstream, create, model):
-    with pytest.raises(openai.BadRequestError, match="background"):
-        create(upstream, "say", background=True)
-    assert model.requests == []
+def test_background_is_answered_at_once_where_there_is_none(upstream, create):
+    done = create(upstream, "say", background=True)
+    assert (done.status, done.output_text) == ("completed", TEXT)
+    assert not done.background
 
 
 @pytest.mark.skipif(DIRECT, reason="of the gateway")

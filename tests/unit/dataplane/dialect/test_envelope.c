@@ -49,6 +49,16 @@ static void test_bodies(void **state)
          "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"},"
          "\"request_"
          "id\":\"r\"}"},
+        {API_MESSAGES,
+         {.status = 400, .message = STR_INIT("m"), .details = STR_INIT("{\"error_code\":\"c\"}")},
+         "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"m\","
+         "\"details\":{\"error_code\":\"c\"}}}"},
+        {API_CHAT,
+         {.status = 400,
+          .message = STR_INIT("m"),
+          .type = STR_INIT("t"),
+          .details = STR_INIT("{}")},
+         "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":null,\"code\":\"400\"}}"},
         {API_COUNT_TOKENS,
          {.status = 500, .message = STR_INIT("m"), .type = STR_INIT("ignored")},
          "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}"},
@@ -129,7 +139,36 @@ static void test_upstreams_errors_are_read(void **state)
         assert_str(f.provider_type, rows[i].type);
         assert_str(f.param, rows[i].param);
         assert_str(f.provider_code, rows[i].code);
+        assert_str(f.details, "");
         assert_int_equal(f.status, 418);
+    }
+}
+
+static void test_details_are_kept(void **state)
+{
+    static char large[8192];
+    static const struct {
+        const char *details, *want;
+    } rows[] = {
+        {"{\"error_code\": \"c\", \"unsupported\": [\"x\"]}",
+         "{\"error_code\":\"c\",\"unsupported\":[\"x\"]}"},
+        {"{\"key\":\"sk-secret-1\"}", "{\"key\":\"***********\"}"},
+        {"\"text\"", ""},
+        {"[]", ""},
+        {"null", ""},
+        {large, ""},
+    };
+
+    (void)state;
+    (void)snprintf(large, sizeof large, "{\"a\":\"%05000d\"}", 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct error_facts f = {.status = 400};
+        envelope_read(
+            &arena, &f,
+            arena_printf(&arena, "{\"error\":{\"message\":\"m\",\"details\":%s}}", rows[i].details),
+            STR("sk-secret-1"));
+        assert_str(f.details, rows[i].want);
+        assert_str(f.message, "m");
     }
 }
 
@@ -182,6 +221,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bodies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_upstreams_errors_are_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_details_are_kept, setup, teardown),
         cmocka_unit_test(test_statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,6 +274,9 @@ static void test_members_become_members_again(void **state)
         {"\"reasoning\":{\"generate_summary\":\"concise\"}",
          ",\"reasoning\":{\"summary\":\"concise\"}"},
         {"\"include\":[\"reasoning.encrypted_content\"]", ""},
+        {"\"client_metadata\":{\"a\":1},\"tools\":[{\"type\":\"tool_search\",\"execution\":"
+         "\"client\"}]",
+         ""},
         {"\"safety_identifier\":\"s\",\"user\":\"u\"", ",\"user\":\"s\""},
         {"\"user\":\"0123456789012345678901234567890123456789012345678901234567890\\u00e9\\u00e9"
          "\"",
