@@ -4,6 +4,17 @@
 
 #include "common/num.h"
 
+/* The member a detail begins with: "messages.3.content: …". */
+static struct str place_of(struct str detail)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyz_0123456789.";
+    size_t n = 0;
+
+    while (n < detail.n && memchr(name, detail.p[n], sizeof name - 1))
+        n++;
+    return (struct str){detail.p, n && detail.p[n - 1] == '.' ? n - 1 : n};
+}
+
 bool fault_set(struct fault *f, struct arena *a, enum client_error error, const char *fmt, ...)
 {
     char text[256];
@@ -14,6 +25,8 @@ bool fault_set(struct fault *f, struct arena *a, enum client_error error, const 
     va_end(args);
     f->error = error;
     f->detail = arena_str(a, (struct str){text, MIN((size_t)MAX(n, 0), sizeof text - 1)});
+    if (!f->param.n && (error == ERROR_BAD_FIELD || error == ERROR_MISSING_FIELD))
+        f->param = place_of(f->detail);
     return false;
 }
 

@@ -78,6 +78,7 @@ static inline struct jstr text_of(const struct reading *r, const struct json_val
 #define NAME(lit) STR_INIT(lit)
 
 bool chat_request_read(struct neutral *n, const struct json_tape *t, struct fault *f);
+bool chat_missing(struct reading *r, const char *member); /* always false */
 
 /* --- requests, written ---------------------------------------------------------------------------
  */

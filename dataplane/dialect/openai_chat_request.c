@@ -399,10 +399,15 @@ bool chat_is_member(struct jstr key)
     return is;
 }
 
+bool chat_missing(struct reading *r, const char *member)
+{
+    return fault_set(r->f, r->n->arena, ERROR_MISSING_FIELD, "%s", member);
+}
+
 bool chat_request_read(struct neutral *n, const struct json_tape *t, struct fault *f)
 {
     struct reading r = {.n = n, .t = t, .f = f};
 
     return chat_read_body(&r, chat_rows, ARRAY_LEN(chat_rows)) &&
-           (JSON_GET(t, json_root(t), "messages") || BAD(&r, "messages"));
+           (JSON_GET(t, json_root(t), "messages") || chat_missing(&r, "messages"));
 }

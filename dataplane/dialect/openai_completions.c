@@ -76,7 +76,7 @@ static bool request_read(struct neutral *n, const struct json_tape *t, struct fa
     struct reading r = {.n = n, .t = t, .f = f};
 
     return chat_read_body(&r, rows, ARRAY_LEN(rows)) &&
-           (JSON_GET(t, json_root(t), "prompt") || BAD(&r, "prompt"));
+           (JSON_GET(t, json_root(t), "prompt") || chat_missing(&r, "prompt"));
 }
 
 /* --- the reply -----------------------------------------------------------------------------------

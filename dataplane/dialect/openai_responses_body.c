@@ -534,9 +534,9 @@ static void reasoning_write(struct writing *w)
 {
     struct jstr summary = w->n->reasoning.summary;
     enum effort effort = effort_asked(w->n);
-    /* Claude Code asks every model to think: a wish, which OpenAI refuses where it cannot be. */
-    bool off = w->n->reasoning.thinking == THINKING_OFF ||
-               (!(w->m->can & CAP_REASONING) && (w->m->drop_params || w->n->from == API_MESSAGES));
+    /* clients of Messages ask every model to think, and these models refuse the word itself */
+    bool drops = w->m->drop_params || w->n->from == API_MESSAGES;
+    bool off = w->n->reasoning.thinking == THINKING_OFF || (!(w->m->can & CAP_REASONING) && drops);
 
     if (w->n->from == API_MESSAGES) /* where it is `display` */
         summary = jstr_is(summary, STR("summarized")) ? JSTR("auto") : JSTR_NONE;
@@ -643,7 +643,10 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
 {
     struct writing w = {.o = o, .n = n, .m = m, .f = f, .in_head = true};
 
-    jout_lit(o, "{\"store\":false");
+    /* what a client of Responses stores is the gateway's to keep */
+    bool store = n->from != API_RESPONSES && str_eq(n->param[PARAM_STORE], STR("true"));
+    jout_lit(o, "{\"store\":");
+    jout_raw(o, store ? STR("true") : STR("false"));
     if (!m->in_path) {
         member(&w, STR("model"));
         jout_quote(o, m->name);
