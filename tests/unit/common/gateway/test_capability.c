@@ -57,8 +57,8 @@ static const struct {
     {"openai", "gpt-5.5", "RxmpfjiMc", 0},
     {"openai", "gpt-6-sol", "RxmpfjiMc", 0},
     {"openai", "gpt-5-chat-latest", "xmpsfji", 0},
-    {"hosted_vllm", "gpt-5", "xmpsfji", 0},
-    {"deepseek", "deepseek-chat", "xmpsfjir", 0},
+    {"hosted_vllm", "gpt-5", "Rxmpsfjir", 0},
+    {"deepseek", "deepseek-chat", "Rxmpsfjir", 0},
     {"moonshot", "kimi-k2-thinking", "xmpsfjir", 0},
     {"moonshot", "moonshot-v1-8k", "xmpsfji", 0},
 };

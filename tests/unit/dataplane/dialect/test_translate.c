@@ -146,8 +146,11 @@ static void expect_json(const struct text_case *c, const char *what, struct str 
 
     if (!w)
         fail_msg("%s: what is wanted of %s is no JSON: %.*s", c->path, what, STR_ARG(want));
-    if (!same_json(yyjson_doc_get_root(w), yyjson_doc_get_root(g)))
-        fail_msg("%s: %s\nwanted %.*s\ngot    %.*s", c->path, what, STR_ARG(want), STR_ARG(got));
+    if (!same_json(yyjson_doc_get_root(w), yyjson_doc_get_root(g))) {
+        /* cmocka cuts long messages */
+        (void)fprintf(stderr, "wanted %.*s\ngot    %.*s\n", STR_ARG(want), STR_ARG(got));
+        fail_msg("%s: %s", c->path, what);
+    }
     yyjson_doc_free(w);
     yyjson_doc_free(g);
 }
