@@ -117,9 +117,6 @@ bool messages_has_calls(const struct neutral *n);
 /* The last turn with tool calls shows no reasoning, and no other turn does (which the API refuses
  * beside `thinking`). */
 bool messages_lacks_thinking(const struct neutral *n);
-/* Reasoning that this API signed and takes back. */
-bool messages_signed(const struct block *b);
-
 enum fate { FATE_WRITE, FATE_SKIP, FATE_REFUSE /* the fault is set */ };
 
 /* An image, document or audio: whether it can be carried, and its block. */

@@ -72,22 +72,36 @@ static enum stop stop_of(const struct messages_reader *r, struct jstr reason)
     return stop;
 }
 
-/* `v` has stop_reason and what goes with it; NULL: it was never said. */
-static void finish(struct messages_reader *r, const struct json_tape *t, const struct json_val *v)
+/* What `v`, which has stop_reason, says of the end. */
+static struct event finish_of(const struct messages_reader *r, const struct json_tape *t,
+                              const struct json_val *v)
 {
-    struct jstr reason = json_text(t, JSON_GET(t, v, "stop_reason"));
     struct event e = {.kind = EVENT_FINISH};
 
+    e.stop = (uint8_t)stop_of(r, json_text(t, JSON_GET(t, v, "stop_reason")));
+    e.stop_sequence = json_text(t, JSON_GET(t, v, "stop_sequence"));
+    if (e.stop == STOP_REFUSAL)
+        e.text = json_text(t, JSON_GET(t, JSON_GET(t, v, "stop_details"), "explanation"));
+    return e;
+}
+
+static void finish(struct messages_reader *r, struct event e)
+{
     if (r->finished)
         return;
     messages_end_open(r, true);
     messages_release_held(r);
     r->finished = r->env.scan->finished = true;
-    e.stop = (uint8_t)(v ? stop_of(r, reason) : r->called ? STOP_TOOL : STOP_END);
-    e.stop_sequence = json_text(t, JSON_GET(t, v, "stop_sequence"));
-    if (e.stop == STOP_REFUSAL)
-        e.text = json_text(t, JSON_GET(t, JSON_GET(t, v, "stop_details"), "explanation"));
     messages_emit(r, e);
+}
+
+/* An end of which nobody said why. */
+static void finish_unsaid(struct messages_reader *r)
+{
+    if (r->finished)
+        return;
+    finish(r, (struct event){.kind = EVENT_FINISH, .stop = r->called ? STOP_TOOL : STOP_END});
+    usage_emit(r);
 }
 
 static void end(struct messages_reader *r)
@@ -165,7 +179,7 @@ static void on_message_delta(struct messages_reader *r, const struct json_tape *
     start(r, JSTR_NONE);
     usage_read(r, t, JSON_GET(t, root, "usage"));
     if (json_has_type(JSON_GET(t, delta, "stop_reason"), JSON_STRING))
-        finish(r, t, delta);
+        finish(r, finish_of(r, t, delta));
     if (r->finished)
         usage_emit(r);
 }
@@ -173,12 +187,9 @@ static void on_message_delta(struct messages_reader *r, const struct json_tape *
 static void on_message_stop(struct messages_reader *r, const struct json_tape *t,
                             const struct json_val *root)
 {
-    (void)root;
+    (void)t, (void)root;
     start(r, JSTR_NONE);
-    if (!r->finished) {
-        finish(r, t, NULL);
-        usage_emit(r);
-    }
+    finish_unsaid(r);
     end(r);
 }
 
@@ -273,8 +284,11 @@ void messages_read_reply(void *reader, const struct json_tape *t)
     start(r, json_text(t, JSON_GET(t, root, "id")));
     usage_read(r, t, JSON_GET(t, root, "usage"));
     content_read(r, t, content);
-    finish(r, t, stopped ? root : NULL);
-    usage_emit(r);
+    if (stopped) {
+        finish(r, finish_of(r, t, root));
+        usage_emit(r);
+    }
+    finish_unsaid(r);
     end(r);
 }
 
@@ -297,10 +311,7 @@ bool messages_reader_end(void *reader, bool done)
         return true;
     if (!r->finished && !(done && r->started))
         return false;
-    if (!r->finished) {
-        finish(r, NULL, NULL);
-        usage_emit(r);
-    }
+    finish_unsaid(r);
     end(r);
     return true;
 }

@@ -78,7 +78,8 @@ static bool is_system(const struct turn *t)
 /* --- blocks ----------------------------------------------------------------------------------
  */
 
-bool messages_signed(const struct block *b)
+/* Reasoning that this API signed, and takes back (F.34). */
+static bool is_signed(const struct block *b)
 {
     return b->kind == BLOCK_REASONING && b->origin == API_MESSAGES && b->signature.n;
 }
@@ -94,7 +95,7 @@ static enum fate fate_of(struct turns *t, const struct block *b, enum role role)
         fits = !jstr_is_blank(b->text); /* B.14: no empty text blocks */
         break;
     case BLOCK_REASONING:
-        fits = !user && messages_signed(b); /* F.34 */
+        fits = !user && is_signed(b);
         break;
     case BLOCK_TOOL_CALL:
         fits = !user;
@@ -496,7 +497,7 @@ bool messages_lacks_thinking(const struct neutral *n)
         if (t->role != ROLE_ASSISTANT)
             continue;
         for (const struct block *b = t->first; b; b = b->next) {
-            if (messages_signed(b))
+            if (is_signed(b))
                 return false;
             lacks |= b->kind == BLOCK_TOOL_CALL;
         }
