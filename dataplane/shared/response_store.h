@@ -14,21 +14,20 @@
  * what a killed worker left. Deleting sets one word of the entry, which any worker may.
  *
  * How the client layer uses it, cx->responses being the mapping and cx->region_index the own
- * region:
+ * region; ids as clients see them are response_id_make()'s, the upstream's part being
+ * response_store_id()'s:
  *
- *   ids as clients see them are response_id_make()'s, the upstream's part being
- * response_store_id()'s previous_response_id (t->request.previous_id is known only later: take it
- * from the scan) response_store_get() into a buffer kept until the request was sent; none: 404,
+ *   previous_response_id that is one
+ *       response_store_get() into a buffer that lives until the request was sent; none: 404,
  *       ERROR_NO_SUCH_RESPONSE; else t->history = record.items before translate_read()
  *   store is not false, the upstream has another API, the store is on
- *       a new id's text is translate_reply.response_id; t->keep = a jout on a
- *       buffer of the request's before translate_read(); keep_n_input = its length behind it
+ *       t->keep = a jout on a buffer of the request's, t->keep_id, before translate_read(); its
+ *       length behind it is n_input; translate_reply.response_id is the new id's text
  *   else
  *       t->request.echo[ECHO_STORE] = STR("false") before translate_reply_begin()
  *   t->done, and kept
- *       responses_keep_output(t->writer, keep), responses_put(t->writer, another jout), then
- *       response_store_put()
- *   GET, DELETE, input_items
+ *       translate_keep(t, another jout), then response_store_put()
+ *   GET, DELETE, GET .../input_items
  *       response_store_get(), response_store_delete(), responses_items_page()
  *
  * Pure over a mapping but for making and mapping the file, and for backing pages.
