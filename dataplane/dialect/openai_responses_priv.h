@@ -11,6 +11,7 @@
  *   openai_responses_write.c     events -> replies
  *   openai_responses_items.c     blocks -> their items
  *   openai_responses_notes.c     citations, logprobs
+ *   openai_responses_kept.c      conversations that are kept
  */
 
 #include "dialect/event.h"

@@ -273,6 +273,13 @@ static void on_end(struct responses_writer *w)
         response_put(w, w->env.out, status, NULL);
 }
 
+void responses_put(void *writer, struct jout *o)
+{
+    struct responses_writer *w = writer;
+
+    response_put(w, o, final_status(w), NULL);
+}
+
 void responses_write(void *writer, const struct event *e)
 {
     struct responses_writer *w = writer;

@@ -2,6 +2,8 @@
 
 #include "dialect/translate.h"
 
+#include "dialect/openai_responses.h"
+
 /* What reading a body may take: a block and its turn for the smallest message, many times over. */
 enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
@@ -63,18 +65,30 @@ static bool request_ok(struct translate *t, bool ok)
     return ok;
 }
 
+static bool tape_read(struct translate *t, struct str text, enum json_type type)
+{
+    enum json_tape_state s = json_tape_read(&t->tape, text.p, text.n);
+
+    if (s == JSON_TAPE_DONE && json_root(&t->tape)->type == type)
+        return true;
+    t->fault.error = s == JSON_TAPE_DEEP    ? ERROR_DEEP_JSON
+                     : s == JSON_TAPE_LIMIT ? ERROR_TOO_MANY_FIELDS
+                                            : ERROR_BAD_JSON;
+    return false;
+}
+
 bool translate_read(struct translate *t, struct str body)
 {
-    enum json_tape_state s = json_tape_read(&t->tape, body.p, body.n);
-
-    t->request_arena.ceiling = REQUEST_ARENA_FLOOR + REQUEST_ARENA_PER_BYTE * body.n;
-    if (s != JSON_TAPE_DONE || json_root(&t->tape)->type != JSON_OBJECT) {
-        t->fault.error = s == JSON_TAPE_DEEP    ? ERROR_DEEP_JSON
-                         : s == JSON_TAPE_LIMIT ? ERROR_TOO_MANY_FIELDS
-                                                : ERROR_BAD_JSON;
+    t->request_arena.ceiling =
+        REQUEST_ARENA_FLOOR + REQUEST_ARENA_PER_BYTE * (body.n + t->history.n);
+    if (t->history.n && (!tape_read(t, t->history, JSON_ARRAY) ||
+                         !responses_history_read(&t->request, &t->tape, &t->fault)))
+        return request_ok(t, false);
+    if (!tape_read(t, body, JSON_OBJECT))
         return false;
-    }
     bool ok = request_ok(t, t->client->request_read(&t->request, &t->tape, &t->fault));
+    if (ok && t->keep)
+        responses_keep_input(t->keep, t->history, &t->tape, t->keep_id);
     json_tape_deinit(&t->tape); /* a large one is not kept beside what is written from it */
     return ok;
 }
@@ -233,6 +247,13 @@ bool translate_whole(struct translate *t, struct str reply, struct buf *out)
     t->upstream->read_reply(t->reader, &t->tape);
     json_tape_deinit(&t->tape);
     return reply_ok(t, true);
+}
+
+void translate_keep(struct translate *t, struct jout *response)
+{
+    ASSERT(t->done && t->client->api == API_RESPONSES);
+    responses_keep_output(t->writer, t->keep);
+    responses_put(t->writer, response);
 }
 
 void translate_error(struct translate *t, const struct error_facts *f, struct buf *out)

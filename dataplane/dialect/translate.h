@@ -20,6 +20,10 @@ struct translate {
     bool failed;        /* the upstream said an error ... */
     bool first_failed;  /* ... before anything went out: it is in `error`, nothing was written */
     struct error_facts error;
+    /* of a Responses client whose upstream keeps no responses; set before translate_read() */
+    struct str history;  /* items of the conversation the request goes on from; borrowed */
+    struct jout *keep;   /* where those and the request's are written, to be kept; may be NULL */
+    uint64_t keep_id[2]; /* the id this response gets */
     /* private */
     struct arena request_arena; /* of `request`; ends with translate_forget() */
     struct arena *arena;
@@ -70,6 +74,10 @@ MUST_CHECK bool translate_events_end(struct translate *t, struct buf *out);
 /* A whole reply: becomes one document, or events where the client asked for them. False when it is
  * no JSON object or memory ended. */
 MUST_CHECK bool translate_whole(struct translate *t, struct str reply, struct buf *out);
+
+/* The reply is complete (t->done): its items end what t->keep holds, the Response object is written
+ * to `response`. */
+void translate_keep(struct translate *t, struct jout *response);
 
 /* An error of the caller's in the words of the client's stream. */
 void translate_error(struct translate *t, const struct error_facts *f, struct buf *out);

@@ -307,23 +307,143 @@ static void test_history_stands_before_the_input(void **state)
         "\"instructions\":\"new\"}";
     const enum role roles[] = {ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_USER};
     struct world w;
-    struct json_tape tape;
     size_t n = 0;
 
     (void)state;
     world_init(&w);
-    json_tape_init(&tape, &w.pool);
-    w.t.request_arena.ceiling = 1 << 20;
-    assert_int_equal(json_tape_read(&tape, history, sizeof history - 1), JSON_TAPE_DONE);
-    assert_true(responses_history_read(&w.t.request, &tape, &w.t.fault));
-    json_tape_deinit(&tape);
-    assert_true(translate_read(&w.t, str_of(body)));
+    w.t.history = STR(history);
+    assert_true(translate_read(&w.t, STR(body)));
     for (const struct turn *t = w.t.request.first; t; t = t->next, n++) {
         assert_true(n < ARRAY_LEN(roles));
         assert_int_equal(t->role, roles[n]);
     }
     assert_int_equal(n, ARRAY_LEN(roles));
     world_deinit(&w);
+    world_init(&w);
+    w.t.history = STR("{}");
+    assert_false(translate_read(&w.t, STR(body)));
+    world_deinit(&w);
+}
+
+/* What is kept is what the next request goes on from, and what GET shows. */
+static void test_a_conversation_is_kept(void **state)
+{
+    static const struct {
+        struct str body, reply, items;
+    } turns[] = {
+        {STR_INIT("{\"input\":\"one \\\"1\\\"\",\"instructions\":\"not kept\"}"),
+         STR_INIT("{\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\","
+                  "\"text\":\"two\"}]}]}"),
+         STR_INIT("[{\"id\":\"msg_000000000000000700000000000000080000\",\"type\":\"message\","
+                  "\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"one "
+                  "\\\"1\\\"\"}]},{\"id\":\"msg_dbd238973a2b148aef30b01c2974aeeb\",\"type\":"
+                  "\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\","
+                  "\"text\":\"two\",\"annotations\":[]}],\"status\":\"completed\"}]")},
+        {STR_INIT(
+             "{\"input\":[{\"id\":null,\"role\":\"assistant\",\n\"content\":\"a\"},\n{\"type\":"
+             "\"reasoning\",\"id\":\"rs_1\",\"summary\":[\n]},{\"type\":\"function_call_"
+             "output\",\"call_id\":\"c\",\"output\":\"o\"}]}"),
+         STR_INIT("{\"output\":[]}"),
+         STR_INIT("[{\"id\":\"msg_000000000000000700000000000000080000\",\"type\":\"message\","
+                  "\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"a\","
+                  "\"annotations\":[]}]},{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[ ]},"
+                  "{\"id\":\"fco_000000000000000700000000000000080002\",\"type\":\"function_call_"
+                  "output\",\"call_id\":\"c\",\"output\":\"o\"}]")},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
+        struct buf kept = {0}, whole = {0}, out = {0};
+        struct reply_scan scan;
+        struct world w;
+        world_init(&w);
+        struct jout keep = jout_init(&w.pool, &kept), response = jout_init(&w.pool, &whole);
+        w.t.keep = &keep;
+        w.t.keep_id[0] = 7;
+        w.t.keep_id[1] = 8;
+        assert_true(translate_read(&w.t, turns[i].body));
+        reply_scan_init(&scan);
+        assert_true(translate_reply_begin(
+            &w.t, &(struct translate_reply){
+                      .scan = &scan, .model = STR("\"m\""), .now_s = 1, .seed = {1, 2}}));
+        translate_forget(&w.t);
+        assert_true(translate_whole(&w.t, turns[i].reply, &out));
+        translate_keep(&w.t, &response);
+        assert_true(str_eq((struct str){whole.p, whole.n}, (struct str){out.p, out.n}));
+        if (!str_eq((struct str){kept.p, kept.n}, turns[i].items))
+            fail_msg("%.*s", (int)kept.n, kept.p);
+
+        /* and the next one goes on from it */
+        struct world next;
+        world_init(&next);
+        struct buf again = {0};
+        struct jout more = jout_init(&next.pool, &again);
+        next.t.history = (struct str){kept.p, kept.n};
+        next.t.keep = &more;
+        assert_true(translate_read(&next.t, STR("{\"input\":\"three\"}")));
+        assert_true(str_starts((struct str){again.p, again.n},
+                               (struct str){kept.p, kept.n - 1})); /* without its end */
+        buf_free(&next.pool, &again);
+        world_deinit(&next);
+        buf_free(&w.pool, &kept);
+        buf_free(&w.pool, &whole);
+        buf_free(&w.pool, &out);
+        world_deinit(&w);
+    }
+}
+
+static void test_input_items_page_by_page(void **state)
+{
+    static const char items[] = "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"},{\"id\":\"d\"},"
+                                "{\"id\":\"answer\"}]";
+    static const struct {
+        struct responses_page page;
+        const char *ids, *tail; /* NULL: `after` is unknown */
+    } rows[] = {
+        {{0}, "dcba", "\"first_id\":\"d\",\"last_id\":\"a\",\"has_more\":false}"},
+        {{.ascending = true}, "abcd", "\"first_id\":\"a\",\"last_id\":\"d\",\"has_more\":false}"},
+        {{.limit = 3}, "dcb", "\"first_id\":\"d\",\"last_id\":\"b\",\"has_more\":true}"},
+        {{.limit = 3, .ascending = true},
+         "abc",
+         "\"first_id\":\"a\",\"last_id\":\"c\",\"has_more\":true}"},
+        {{.limit = 2, .after = STR_INIT("d")},
+         "cb",
+         "\"first_id\":\"c\",\"last_id\":\"b\",\"has_more\":true}"},
+        {{.limit = 3, .ascending = true, .after = STR_INIT("a")},
+         "bcd",
+         "\"first_id\":\"b\",\"last_id\":\"d\",\"has_more\":false}"},
+        {{.limit = 1000, .after = STR_INIT("a")},
+         "",
+         "\"first_id\":null,\"last_id\":null,\"has_more\":false}"},
+        {{.after = STR_INIT("answer")}, NULL, NULL},
+        {{.after = STR_INIT("x")}, NULL, NULL},
+    };
+    struct bufpool pool = {.ceiling = 1 << 20};
+    struct json_tape tape;
+
+    (void)state;
+    json_tape_init(&tape, &pool);
+    assert_int_equal(json_tape_read(&tape, items, sizeof items - 1), JSON_TAPE_DONE);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf b = {0};
+        struct jout o = jout_init(&pool, &b);
+        size_t n_input = str_find(STR(items), STR("{\"id\":\"answer\""));
+        assert_int_equal(responses_items_page(&o, &tape, n_input, &rows[i].page),
+                         rows[i].ids != NULL);
+        struct str got = {b.p, b.n};
+        const char *p = rows[i].ids ? rows[i].ids : "";
+        for (size_t at; *p; p++, got = str_from(got, at + 8)) {
+            at = str_find(got, STR("{\"id\":\""));
+            assert_true(at != SIZE_MAX);
+            assert_int_equal(got.p[at + 7], *p);
+        }
+        if (rows[i].ids)
+            assert_true(str_find(got, STR("{\"id\"")) == SIZE_MAX &&
+                        str_ends(got, str_of(rows[i].tail)));
+        buf_free(&pool, &b);
+    }
+    json_tape_deinit(&tape);
+    bufpool_deinit(&pool);
 }
 
 /* --- replies ------------------------------------------------------------------------------------
@@ -644,6 +764,8 @@ int main(void)
         cmocka_unit_test(test_items_become_turns_and_items_again),
         cmocka_unit_test(test_members_become_members_again),
         cmocka_unit_test(test_history_stands_before_the_input),
+        cmocka_unit_test(test_a_conversation_is_kept),
+        cmocka_unit_test(test_input_items_page_by_page),
         cmocka_unit_test(test_streams_as_they_should_be_and_as_they_are),
         cmocka_unit_test(test_whole_replies),
         cmocka_unit_test(test_too_many_items_end_the_reply),
