@@ -57,7 +57,7 @@ void books_usage(struct request *r, bool delivered)
     struct usage u = {0};
 
     if (r->relay_open)
-        reply_usage(&r->relay.scan, (enum dialect)r->deployment->dialect, &u);
+        reply_usage(&r->relay.scan, request_dialect(r), &u);
     if (!u.seen && delivered && request_api(r) != API_MODERATIONS &&
         request_api(r) != API_COUNT_TOKENS) {
         u.estimated = 1;

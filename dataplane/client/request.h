@@ -71,6 +71,15 @@ static inline enum api request_api(const struct request *r)
     return (enum api)route_rows[r->route].api;
 }
 
+/* What the upstream is spoken to in: a deployment of OpenAI's dialect may serve Messages beside it.
+ */
+static inline enum dialect request_dialect(const struct request *r)
+{
+    return r->upstream_api == API_MESSAGES || r->upstream_api == API_COUNT_TOKENS
+               ? DIALECT_ANTHROPIC
+               : (enum dialect)r->deployment->dialect;
+}
+
 /* It asks about a response made before: it reads no model and costs nothing. */
 static inline bool request_is_item(const struct request *r)
 {

@@ -159,7 +159,7 @@ static void head_passed(struct request *r)
     uint32_t flags = r->snapshot->h->settings.flags;
 
     for (size_t i = 0; i < ARRAY_LEN(passed_headers); i++) {
-        if (passed_headers[i].dialect != r->deployment->dialect)
+        if (passed_headers[i].dialect != request_dialect(r))
             continue;
         struct str value = conn_header(c, passed_headers[i].name, NULL);
         head_header(r, passed_headers[i].name, value.n ? value : passed_headers[i].otherwise);

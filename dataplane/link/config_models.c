@@ -161,6 +161,17 @@ static const struct conf_node *place_of(const struct config_deployment *d, const
     return n ? n : d->at;
 }
 
+static bool serves_messages(const struct conf_node *info)
+{
+    const struct conf_node *endpoints = conf_get(info, STR("supported_endpoints"));
+    struct str one;
+
+    for (uint32_t i = 0; setting_name(endpoints, i, &one); i++)
+        if (str_eq(one, STR("/v1/messages")))
+            return true;
+    return false;
+}
+
 static void make_target(struct config *c, struct config_deployment *d, struct conf_log *log)
 {
     const struct conf_node *p = d->params;
@@ -180,6 +191,7 @@ static void make_target(struct config *c, struct config_deployment *d, struct co
     };
 
     tc.extra_headers = headers_of(c, p, &tc.n_extra_headers, log);
+    tc.serves_messages = serves_messages(d->info);
     tc.additional_drop_params =
         names_of(c, conf_get(p, STR("additional_drop_params")), &tc.n_additional_drop_params);
     tc.allowed_openai_params =

@@ -48,6 +48,21 @@ bool make_cut_base(struct make *m, struct str suffix)
     return true;
 }
 
+/* Messages beside OpenAI's APIs: `path` stands below the host of them all, behind what leads to it.
+ */
+static void make_messages_beside(struct make *m, struct str path)
+{
+    static const struct str versions[] = {STR_INIT("/v1"), STR_INIT("/beta")};
+    struct str base = m->base.path;
+
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+        if (str_ends(base, versions[i])) {
+            base.n -= versions[i].n;
+            break;
+        }
+    make_path(m, API_MESSAGES, arena_printf(m->a, STR_FMT STR_FMT, STR_ARG(base), STR_ARG(path)));
+}
+
 /*
  * The main path may begin with segments of its own ("/v1/chat/completions"): those are common to
  * all APIs. A base that already ends in the path, or in its beginning, is not given it twice.
@@ -81,6 +96,10 @@ void make_paths(struct make *m)
                                 STR_ARG(prefix), STR_ARG(apis[api].path), STR_ARG(slash));
         make_path(m, api, path);
     }
+    if (m->c->serves_messages)
+        make_messages_beside(m, STR("/v1/messages"));
+    else if (m->q.path[API_MESSAGES].n)
+        make_messages_beside(m, m->q.path[API_MESSAGES]);
 }
 
 enum errc make_openai(struct make *m)

@@ -32,6 +32,7 @@ struct target_config { /* all borrowed for the call; empty: not configured */
     size_t n_additional_drop_params;
     const struct str *allowed_openai_params;
     size_t n_allowed_openai_params;
+    bool serves_messages; /* model_info.supported_endpoints names "/v1/messages" */
     target_env_fn env;
     void *env_ctx;
 };

@@ -119,22 +119,35 @@ def test_wrong_method_is_405(weir, method, path):
 @pytest.mark.parametrize(
     "path,body",
     [
-        ("/v1/chat/completions", {**CHAT, "model": "claude-pub"}),
         ("/v1/embeddings", {"model": "claude-pub", "input": "x"}),
-        ("/v1/responses", {"model": "claude-pub", "input": "x"}),
+        ("/v1/moderations", {"model": "claude-pub", "input": "x"}),
         ("/v1/chat/completions", {**CHAT, "model": "bedrock-pub"}),
     ],
 )
-def test_api_of_another_dialect_is_501(weir, mock, path, body):
-    message = error(weir.post(path, body), 501)
-    assert message and body["model"] not in ("",)
+def test_an_api_the_upstream_has_nothing_for_is_501(weir, mock, path, body):
+    assert error(weir.post(path, body), 501)
     assert mock.requests == []
 
 
-@pytest.mark.parametrize("path", ["/v1/messages"])
-def test_messages_of_an_openai_upstream_is_501_in_anthropics_words(weir, mock, path):
-    assert anthropic_error(weir.post(path, {**MESSAGES, "model": "gpt-pub"}), 501, "api_error")
+def test_a_dialect_that_is_not_spoken_is_501_in_anthropics_words(weir, mock):
+    assert anthropic_error(weir.post("/v1/messages", {**MESSAGES, "model": "bedrock-pub"}), 501, "api_error")
     assert mock.requests == []
+
+
+@pytest.mark.parametrize(
+    "path,body,upstream",
+    [
+        ("/v1/chat/completions", {**CHAT, "model": "claude-pub"}, "/v1/messages"),
+        ("/v1/completions", {"model": "claude-pub", "prompt": "x"}, "/v1/messages"),
+        ("/v1/responses", {"model": "claude-pub", "input": "x"}, "/v1/messages"),
+        ("/v1/messages", {**MESSAGES, "model": "gpt-pub"}, "/v1/responses"),
+        ("/v1/messages", {**MESSAGES, "model": "gpt-pub", "stop_sequences": ["x"]}, "/v1/chat/completions"),
+    ],
+)
+def test_another_text_api_is_translated(weir, mock, path, body, upstream):
+    reply = weir.post(path, body)
+    assert reply.status == 200, reply.body
+    assert [r.path for r in mock.requests] == [upstream]
 
 
 # --- counting ----------------------------------------------------------------------------------------------------

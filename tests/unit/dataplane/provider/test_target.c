@@ -70,6 +70,8 @@ static void setup_read(struct setup *s, struct str line)
             s->drop[s->c.n_additional_drop_params++] = value;
         } else if (str_eq(key, STR("allowed_openai_params"))) {
             s->allow[s->c.n_allowed_openai_params++] = value;
+        } else if (str_eq(key, STR("supported_endpoints"))) {
+            s->c.serves_messages = true;
         } else {
             bool known = false;
             for (size_t i = 0; i < ARRAY_LEN(keys); i++)

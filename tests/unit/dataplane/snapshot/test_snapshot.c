@@ -497,10 +497,13 @@ static void test_an_api_that_is_not_served_is_translated(void **state)
         "- {model_name: a, litellm_params: {model: hosted_vllm/m, api_base: 'http://h/v1'}}\n"
         "- {model_name: '*', litellm_params: {model: openai/*}}\n"
         "- {model_name: r/*, litellm_params: {model: openai/responses/*}}\n"
-        "- {model_name: b, litellm_params: {model: gemini/x}}\n";
+        "- {model_name: b, litellm_params: {model: gemini/x}}\n"
+        "- {model_name: a, litellm_params: {model: deepseek/deepseek-chat}}\n"
+        "- {model_name: b, litellm_params: {model: openai/local, api_base: 'http://h/v1'},\n"
+        "   model_info: {supported_endpoints: [/v1/chat/completions, /v1/messages]}}\n";
     static const char *const expected[] = {"ccrre-", "clrre-", "rrrre-", "rrrre-", "rrrre-",
                                            "rrrre-", "cccce-", "clcce-", "mmmm-t", "cccc--",
-                                           "cccc--", "cccre-", "clcce-"};
+                                           "cccc--", "cccre-", "clcre-"};
     struct made m;
 
     (void)state;
@@ -512,6 +515,8 @@ static void test_an_api_that_is_not_served_is_translated(void **state)
     assert_vias(&m, 13, "gpt-5-codex", "rrrre-");
     assert_vias(&m, 14, "gpt-4o", "rrrre-");
     assert_vias(&m, 15, NULL, "------");
+    assert_vias(&m, 16, NULL, "clmc--");
+    assert_vias(&m, 17, NULL, "clmre-");
     /* What the Responses API has no word for goes by chat, where the model can. */
     assert_int_equal(snap_via(m.s, deployment(&m, 0), STR("gpt-4o"), API_MESSAGES, true), API_CHAT);
     assert_int_equal(snap_via(m.s, deployment(&m, 3), STR("gpt-5-codex"), API_MESSAGES, true),
