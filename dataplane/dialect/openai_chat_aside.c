@@ -5,25 +5,17 @@
 
 #include "dialect/openai_chat_writer.h"
 
-enum { REASONING_KEPT_MAX = 64 * 1024 }; /* of a block in a stream, for the item that ends it */
+/* Of a block in a stream, for the list at its end; what is longer is not in it. */
+enum { REASONING_KEPT_MAX = 1024 * 1024 };
 
-/* Where the next value of a list goes: to a chunk of its own, or behind the others. */
-static struct jout *item_begin(struct chat_writer *w, struct said *c, enum fold f,
-                               struct str member)
+/* Where the next value of a list goes, behind the others. */
+static struct jout *item_begin(struct chat_writer *w, struct said *c, enum fold f)
 {
-    struct jout *o = w->env.stream ? chat_chunk_begin(w, c, false) : chat_grow(w, &c->fold[f]);
+    struct jout *o = chat_grow(w, &c->fold[f]);
 
-    if (w->env.stream)
-        jout_raw(o, member);
-    else if (c->fold[f].n)
+    if (o->buf->n)
         jout_lit(o, ",");
     return o;
-}
-
-static void item_end(struct chat_writer *w)
-{
-    if (w->env.stream)
-        chat_chunk_end(w, STR("]},\"finish_reason\":null"));
 }
 
 /* --- reasoning -----------------------------------------------------------------------------------
@@ -43,56 +35,16 @@ void chat_reasoning_begin(struct chat_writer *w, struct said *c, const struct ev
     c->reasoning_from = c->fold[FOLD_REASONING].n;
     c->origin = e->origin;
     c->is_redacted = e->is_redacted;
+    c->is_too_long = false;
     c->id = c->signature = JSTR_NONE;
-}
-
-/* [{"type":"thinking","thinking":"TEXT"}] of a chunk */
-static void put_thinking(struct jout *o, const struct said *c, struct jstr text,
-                         struct jstr signature)
-{
-    if (c->is_redacted) {
-        jout_lit(o, "[{\"type\":\"redacted_thinking\",\"data\":");
-        jout_string(o, signature);
-    } else {
-        jout_lit(o, "[{\"type\":\"thinking\",\"thinking\":");
-        jout_string(o, text);
-        if (signature.n) {
-            jout_lit(o, ",\"signature\":");
-            jout_string(o, signature);
-        }
-    }
-    jout_lit(o, ",\"index\":");
-    jout_u64(o, c->n_thinking);
-    jout_lit(o, "}]");
-}
-
-static void put_thinking_chunk(struct chat_writer *w, struct said *c, struct jstr text,
-                               struct jstr signature)
-{
-    struct jout *o = chat_chunk_begin(w, c, false);
-
-    if (!c->is_redacted) {
-        jout_lit(o, "\"reasoning_content\":");
-        jout_string(o, text);
-        jout_lit(o, ",");
-    }
-    jout_lit(o, "\"thinking_blocks\":");
-    put_thinking(o, c, text, signature);
-    jout_lit(o, ",\"provider_specific_fields\":{\"thinking_blocks\":");
-    put_thinking(o, c, text, signature);
-    jout_lit(o, "}");
-    chat_chunk_end(w, CHAT_DELTA_END);
 }
 
 void chat_reasoning_delta(struct chat_writer *w, struct said *c, struct jstr text)
 {
-    if (!w->env.stream || c->fold[FOLD_REASONING].n + text.n <= REASONING_KEPT_MAX)
+    c->is_too_long |= w->env.stream && reasoning_text(c).n + text.n > REASONING_KEPT_MAX;
+    if (!c->is_too_long)
         jout_text(chat_grow(w, &c->fold[FOLD_REASONING]), text);
-    if (!w->env.stream)
-        return;
-    if (c->origin == API_MESSAGES)
-        put_thinking_chunk(w, c, text, JSTR_NONE);
-    else
+    if (w->env.stream)
         chat_put_delta(w, c, FOLD_REASONING, STR("\"reasoning_content\":\""), text);
 }
 
@@ -111,23 +63,19 @@ static void put_details(struct chat_writer *w, struct said *c, struct jstr list)
 
 void chat_reasoning_signature(struct chat_writer *w, struct said *c, const struct event *e)
 {
-    bool told = c->origin == e->origin; /* the text went out as thinking */
-
     c->is_redacted |= e->is_redacted;
     c->origin = e->origin;
-    if (e->origin == API_CHAT)
+    if (e->origin == API_CHAT) {
         put_details(w, c, e->signature);
-    else if (e->origin == API_MESSAGES && w->env.stream)
-        put_thinking_chunk(w, c, told ? JSTR("") : reasoning_text(c), e->signature);
-    else {
-        c->id = jstr_copy(e->id, w->env.arena);
-        c->signature = jstr_copy(e->signature, w->env.arena);
+        return;
     }
+    c->id = jstr_copy(e->id, w->env.arena);
+    c->signature = jstr_copy(e->signature, w->env.arena);
 }
 
 static void put_reasoning_item(struct chat_writer *w, struct said *c)
 {
-    struct jout *o = item_begin(w, c, FOLD_ITEMS, STR("\"reasoning_items\":["));
+    struct jout *o = item_begin(w, c, FOLD_ITEMS);
     struct jstr text = reasoning_text(c);
 
     jout_lit(o, "{\"type\":\"reasoning\",\"id\":");
@@ -143,15 +91,12 @@ static void put_reasoning_item(struct chat_writer *w, struct said *c)
         jout_lit(o, "}");
     }
     jout_lit(o, "]}");
-    item_end(w);
 }
 
-static void fold_thinking(struct chat_writer *w, struct said *c)
+static void put_thinking(struct chat_writer *w, struct said *c)
 {
-    struct jout *o = chat_grow(w, &c->fold[FOLD_THINKING]);
+    struct jout *o = item_begin(w, c, FOLD_THINKING);
 
-    if (o->buf->n)
-        jout_lit(o, ",");
     if (c->is_redacted) {
         jout_lit(o, "{\"type\":\"redacted_thinking\",\"data\":");
     } else {
@@ -165,13 +110,12 @@ static void fold_thinking(struct chat_writer *w, struct said *c)
 
 void chat_reasoning_end(struct chat_writer *w, struct said *c)
 {
+    if (c->is_too_long)
+        return;
     if (c->origin == API_RESPONSES && (c->id.n || c->signature.n))
         put_reasoning_item(w, c);
-    if (c->origin != API_MESSAGES)
-        return;
-    if (!w->env.stream)
-        fold_thinking(w, c);
-    c->n_thinking++;
+    else if (c->origin == API_MESSAGES)
+        put_thinking(w, c);
 }
 
 /* --- citations, logprobs -------------------------------------------------------------------------
@@ -236,22 +180,18 @@ static void put_foreign_citation(struct chat_writer *w, struct said *c, const st
 
 void chat_put_citation(struct chat_writer *w, struct said *c, const struct event *e)
 {
-    static const struct str member = STR_INIT("\"annotations\":[");
     struct json_tape t;
 
     if (e->origin == API_CHAT) {
-        jout_line(item_begin(w, c, FOLD_ANNOTATIONS, member), e->raw);
-        item_end(w);
+        jout_line(item_begin(w, c, FOLD_ANNOTATIONS), e->raw);
         return;
     }
     if (e->origin == API_MESSAGES)
         put_foreign_citation(w, c, e);
     json_tape_init(&t, w->env.out->pool);
     if (json_tape_read(&t, e->raw.p, e->raw.n) == JSON_TAPE_DONE &&
-        json_has_type(JSON_GET(&t, json_root(&t), "url"), JSON_STRING)) {
-        put_url_citation(item_begin(w, c, FOLD_ANNOTATIONS, member), c, &t);
-        item_end(w);
-    }
+        json_has_type(JSON_GET(&t, json_root(&t), "url"), JSON_STRING))
+        put_url_citation(item_begin(w, c, FOLD_ANNOTATIONS), c, &t);
     json_tape_deinit(&t);
 }
 

@@ -175,24 +175,6 @@ static struct str finish_reason(const struct chat_writer *w, const struct said *
     return chat_finish_reason((enum stop)c->stop);
 }
 
-static void put_finish(struct chat_writer *w, struct said *c, const struct event *e)
-{
-    c->stop = e->stop;
-    if (e->text.n && e->stop == STOP_REFUSAL)
-        chat_put_delta(w, c, FOLD_REFUSAL, STR("\"refusal\":\""), e->text);
-    if (!w->env.stream)
-        return;
-    struct jout *o = w->env.out;
-    bool begun = c->has_begun;
-    c->has_begun = true;
-    (void)chat_chunk_begin(w, c, true);
-    if (!begun)
-        jout_lit(o, "\"role\":\"assistant\",\"content\":\"\"");
-    jout_lit(o, "},\"finish_reason\":\"");
-    jout_raw(o, finish_reason(w, c));
-    chat_chunk_end(w, STR("\""));
-}
-
 static struct str folded(const struct said *c, enum fold f)
 {
     return (struct str){c->fold[f].p, c->fold[f].n};
@@ -224,6 +206,54 @@ static void put_list(struct jout *o, struct str member, struct str inside, bool 
     jout_lit(o, "[");
     jout_raw(o, inside);
     jout_lit(o, "]");
+}
+
+/*
+ * Once, whole: official accumulators add nothing to a list whose entries have no index (Python
+ * fails at the second, Node keeps the last), and what is left goes back to the upstream (A.12).
+ */
+static void put_lists(struct chat_writer *w, struct said *c)
+{
+    static const struct {
+        enum fold fold;
+        struct str member;
+    } lists[] = {
+        {FOLD_THINKING, STR_INIT("\"thinking_blocks\":")},
+        {FOLD_ITEMS, STR_INIT("\"reasoning_items\":")},
+        {FOLD_ANNOTATIONS, STR_INIT("\"annotations\":")},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        struct str inside = folded(c, lists[i].fold);
+        if (!inside.n)
+            continue;
+        struct jout *o = chat_chunk_begin(w, c, false);
+        put_list(o, lists[i].member, inside, false);
+        if (lists[i].fold == FOLD_THINKING) {
+            put_list(o, STR(",\"provider_specific_fields\":{\"thinking_blocks\":"), inside, false);
+            jout_lit(o, "}");
+        }
+        chat_chunk_end(w, CHAT_DELTA_END);
+    }
+}
+
+static void put_finish(struct chat_writer *w, struct said *c, const struct event *e)
+{
+    c->stop = e->stop;
+    if (e->text.n && e->stop == STOP_REFUSAL)
+        chat_put_delta(w, c, FOLD_REFUSAL, STR("\"refusal\":\""), e->text);
+    if (!w->env.stream)
+        return;
+    put_lists(w, c);
+    struct jout *o = w->env.out;
+    bool begun = c->has_begun;
+    c->has_begun = true;
+    (void)chat_chunk_begin(w, c, true);
+    if (!begun)
+        jout_lit(o, "\"role\":\"assistant\",\"content\":\"\"");
+    jout_lit(o, "},\"finish_reason\":\"");
+    jout_raw(o, finish_reason(w, c));
+    chat_chunk_end(w, STR("\""));
 }
 
 static void put_calls(struct jout *o, const struct said *c, bool functions)

@@ -33,8 +33,8 @@ struct said { /* one choice */
     uint32_t index;
     bool has_begun; /* its role was sent */
     bool refused, is_redacted;
-    uint8_t stop, origin; /* origin: of the reasoning that is open */
-    uint32_t n_thinking;
+    bool is_too_long;           /* the reasoning that is open */
+    uint8_t stop, origin;       /* origin: of it */
     size_t reasoning_from;      /* where its text begins */
     struct jstr id, signature;  /* of the open reasoning, in the arena */
     uint32_t cited_block;       /* 1 + the block whose citations are gathered */

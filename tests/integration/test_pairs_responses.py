@@ -367,7 +367,8 @@ def test_conversation_by_previous_response_id(upstream, complete, model):
     got = reported(third)
     assert got["roles"] == ["user", "assistant"] * 2 + ["user"]
     assert "Once." not in got["system"]
-    assert third.previous_response_id == second.id
+    if api_of(upstream) != "responses":  # there the reply is the upstream's, with its own id of the one before
+        assert third.previous_response_id == second.id
     said = [t.parts[0].text for t in model.requests[-1].view.turns]
     assert said == ["plan:say please", TEXT, "and then?", TEXT, "plan:report please"]
 

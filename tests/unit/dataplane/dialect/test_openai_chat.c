@@ -499,21 +499,16 @@ static void test_thinking_of_anthropic(void **state)
     };
 
     BOTH(w, &n, events,
-         DELTA("\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"a\","
-               "\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"a\",\"index\":0}],"
-               "\"provider_specific_fields\":{\"thinking_blocks\":[{\"type\":\"thinking\","
-               "\"thinking\":\"a\",\"index\":0}]}")
-             DELTA("\"reasoning_content\":\"\",\"thinking_blocks\":[{\"type\":\"thinking\","
-                   "\"thinking\":\"\",\"signature\":\"s1\",\"index\":0}],"
-                   "\"provider_specific_fields\":{\"thinking_blocks\":[{\"type\":\"thinking\","
-                   "\"thinking\":\"\",\"signature\":\"s1\",\"index\":0}]}")
-                 DELTA("\"thinking_blocks\":[{\"type\":\"redacted_thinking\",\"data\":\"ENC\","
-                       "\"index\":1}],\"provider_specific_fields\":{\"thinking_blocks\":[{"
-                       "\"type\":\"redacted_thinking\",\"data\":\"ENC\",\"index\":1}]}")
-                     DELTA("\"content\":\"x\"")
-                         DELTA("\"provider_specific_fields\":{\"citation\":{\"type\":"
-                               "\"char_location\"}}")
-                             CHUNK("},\"finish_reason\":\"stop\"") "data: [DONE]\n\n",
+         DELTA("\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"a\"")
+             DELTA("\"content\":\"x\"")
+                 DELTA("\"provider_specific_fields\":{\"citation\":{\"type\":"
+                       "\"char_location\"}}")
+                     DELTA("\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"a\","
+                           "\"signature\":\"s1\"},{\"type\":\"redacted_thinking\",\"data\":"
+                           "\"ENC\"}],\"provider_specific_fields\":{\"thinking_blocks\":[{"
+                           "\"type\":\"thinking\",\"thinking\":\"a\",\"signature\":\"s1\"},{"
+                           "\"type\":\"redacted_thinking\",\"data\":\"ENC\"}]}")
+                         CHUNK("},\"finish_reason\":\"stop\"") "data: [DONE]\n\n",
          MESSAGE("\"content\":\"x\",\"refusal\":null,\"reasoning_content\":\"a\","
                  "\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"a\",\"signature\":"
                  "\"s1\"},{\"type\":\"redacted_thinking\",\"data\":\"ENC\"}],"
@@ -602,8 +597,8 @@ static void test_reasoning_of_responses(void **state)
          NULL_USAGE("\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"a\\n\"},"
                     "\"finish_reason\":null")
              NULL_USAGE("\"reasoning_content\":\"b\"},\"finish_reason\":null")
-                 NULL_USAGE(ITEM "},\"finish_reason\":null")
-                     NULL_USAGE("\"refusal\":\"no way\"},\"finish_reason\":null") NULL_USAGE(
+                 NULL_USAGE("\"refusal\":\"no way\"},\"finish_reason\":null")
+                     NULL_USAGE(ITEM "},\"finish_reason\":null") NULL_USAGE(
                          "},\"finish_reason\":\"content_filter\"") "data: {\"id\":\"" ID
                                                                    "\",\"object\":\"chat."
                                                                    "completion.chunk\","
