@@ -225,7 +225,8 @@ static bool play_request(const struct text_case *c, struct world *w, struct tran
 #undef ERROR
         };
         str_cut(want_fault, '\n', &row, &detail);
-        assert_true(str_eq(row, str_of(rows[t->fault.error])));
+        if (!str_eq(row, str_of(rows[t->fault.error])))
+            fail_msg("%s: refused by %s", c->path, rows[t->fault.error]);
         if (detail.n && !str_eq(str_trim((struct str){detail.p, detail.n - 1}), t->fault.detail))
             fail_msg("%s: wanted %.*s\ngot %.*s", c->path, STR_ARG(detail),
                      STR_ARG(t->fault.detail));
