@@ -36,7 +36,7 @@ void jout_line(struct jout *o, struct str json)
 void jout_escaped(struct jout *o, struct str s)
 {
     static const char hex[] = "0123456789abcdef";
-    const char *p = s.p, *end = s.p + s.n;
+    const char *p = s.p, *end = s.n ? s.p + s.n : s.p;
 
     while (p < end) {
         const char *stop = json_string_stop(p, end);

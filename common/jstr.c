@@ -124,8 +124,9 @@ static const char *lone_surrogate(const char *p, const char *end)
 
 struct jstr jstr_repair(struct jstr j, struct arena *a)
 {
-    const char *end = j.p + j.n, *at = j.n ? lone_surrogate(j.p, end) : end;
-
+    if (!jstr_has_escapes(j))
+        return j;
+    const char *end = j.p + j.n, *at = lone_surrogate(j.p, end);
     if (LIKELY(at == end))
         return j;
     char *out = arena_alloc(a, j.n);

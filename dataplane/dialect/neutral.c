@@ -286,6 +286,15 @@ static bool starts_plain(struct jstr j, struct str s)
     return j.n >= s.n && str_ieq((struct str){j.p, s.n}, s);
 }
 
+/* Nothing but what types are made of, so that it needs no escape wherever it goes. */
+static bool is_media_type(struct str type)
+{
+    for (size_t i = 0; i < type.n; i++)
+        if (!is_word_byte(type.p[i]) && !memchr("/.+", type.p[i], 3))
+            return false;
+    return true;
+}
+
 bool neutral_data_url(struct neutral *n, struct block *b, struct jstr url)
 {
     enum { HEAD_MAX = 256 };
@@ -304,7 +313,7 @@ bool neutral_data_url(struct neutral *n, struct block *b, struct jstr url)
     /* "image\/png" of some writers */
     struct str plain = jstr_decode((struct jstr){head.p, head.n}, n->arena);
     str_cut(plain, ';', &type, &params);
-    if (!str_ends(params, STR("base64")))
+    if (!str_ends(params, STR("base64")) || !is_media_type(type))
         return false;
     b->source = MEDIA_BASE64;
     b->text = (struct jstr){url.p + 5 + comma + 1, url.n - 5 - comma - 1};

@@ -25,6 +25,8 @@ static struct jstr reasoning_text(const struct said *c)
 {
     const struct buf *b = &c->fold[FOLD_REASONING];
 
+    if (b->n == c->reasoning_from)
+        return JSTR_NONE;
     return (struct jstr){b->p + c->reasoning_from, b->n - c->reasoning_from};
 }
 

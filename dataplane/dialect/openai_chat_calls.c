@@ -47,7 +47,7 @@ static char escaped_byte(const char *p, const char *end, size_t *ret_n)
 
 static void progress_feed(struct progress *p, struct jstr text)
 {
-    const char *at = text.p, *end = at + text.n;
+    const char *at = text.p, *end = text.n ? at + text.n : at;
 
     while (at < end) {
         size_t n = 1;

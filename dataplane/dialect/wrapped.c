@@ -112,7 +112,7 @@ static const char *plain_run(const char *p, const char *end)
 
 void wrapped_feed(struct wrapped *w, struct jstr piece, struct jout *out)
 {
-    const char *p = piece.p, *end = p + piece.n;
+    const char *p = piece.p, *end = piece.n ? p + piece.n : p;
     struct unit u;
 
     while (p < end && w->state == WRAPPED_HEAD) {
@@ -131,7 +131,7 @@ void wrapped_feed(struct wrapped *w, struct jstr piece, struct jout *out)
 
 bool wrapped_is_twice(struct jstr first)
 {
-    const char *p = first.p, *end = p + first.n;
+    const char *p = first.p, *end = first.n ? p + first.n : p;
     struct unit u = {0};
 
     while (p < end) {

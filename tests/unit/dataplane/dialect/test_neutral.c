@@ -63,6 +63,10 @@ static void test_data_urls(void **state)
         {"data:image/png;base64,", "", "", MEDIA_BASE64, false},
         {"data:text/plain,hello", "", "", MEDIA_BASE64, false},
         {"data:image/png", "", "", MEDIA_BASE64, false},
+        {"data:image\\/svg+xml;base64,QUJD", "image/svg+xml", "QUJD", MEDIA_BASE64, true},
+        /* a type that would end the string it is written into */
+        {"data:a\\\",\\\"b\\\":\\\"c;base64,QUJD", "", "", MEDIA_BASE64, false},
+        {"data:a\\nb;base64,QUJD", "", "", MEDIA_BASE64, false},
         {"https://example.com/a.png", "", "https://example.com/a.png", MEDIA_URL, true},
     };
 
