@@ -60,7 +60,7 @@ bool messages_may_drop(struct messages_writing *w, const char *param)
         return true;
     w->f->param = str_of(param);
     return fault_set(w->f, w->n->arena, ERROR_UNSUPPORTED_PARAM,
-                     "%s: this model does not take what was given.", param);
+                     "%s: not as given; drop_params would drop it.", param);
 }
 
 /* --- decisions -------------------------------------------------------------------------------

@@ -17,6 +17,12 @@ static bool bad(struct messages_reading *r, const char *member, const char *why)
     return fault_set(r->f, r->n->arena, ERROR_BAD_FIELD, "%s %s", member, why);
 }
 
+static bool missing(struct messages_reading *r, const char *member)
+{
+    r->f->param = str_of(member);
+    return fault_set(r->f, r->n->arena, ERROR_MISSING_FIELD, "%s", member);
+}
+
 #define ROOT(member)     JSON_GET(r->t, json_root(r->t), member)
 #define GET(obj, member) JSON_GET(r->t, obj, member)
 
@@ -170,7 +176,7 @@ static bool max_tokens_read(struct messages_reading *r)
     const struct json_val *v = ROOT("max_tokens");
 
     if (!v && r->n->from == API_MESSAGES)
-        return bad(r, "max_tokens", "is missing.");
+        return missing(r, "max_tokens");
     if (v && !json_u64(r->t, v, &r->n->max_tokens))
         return bad(r, "max_tokens", "must be a whole number.");
     return true;
@@ -219,7 +225,9 @@ bool messages_request_read(struct neutral *n, const struct json_tape *t, struct 
     struct messages_reading reading = {.n = n, .t = t, .f = f}, *r = &reading;
     const struct json_val *messages = ROOT("messages");
 
-    if (!json_has_type(messages, JSON_ARRAY))
+    if (!messages)
+        return missing(r, "messages");
+    if (messages->type != JSON_ARRAY)
         return bad(r, "messages", "must be a list.");
     if (ROOT("thread")) { /* what it continues would be missing here */
         f->error = ERROR_NO_THREADS;
