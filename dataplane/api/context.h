@@ -13,6 +13,7 @@
 #include "common/wheel.h"
 
 #include "shared/region.h"
+#include "shared/response_store.h"
 #include "snapshot/view.h"
 #include "upstream/pool.h"
 
@@ -25,6 +26,7 @@ struct context {
     struct shared shared;
     struct region *region;
     unsigned region_index;
+    struct response_store responses;
     struct wheel wheel;
     struct bufpool bufs;
     struct arena_pool arenas;

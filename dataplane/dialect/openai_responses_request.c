@@ -484,8 +484,10 @@ static bool request_read(struct neutral *n, const struct json_tape *t, struct fa
     JSON_MEMBERS(t, json_root(t), key, v)
     if (!member_read(&r, key, v))
         return false;
-    if (!n->first)
-        return bad(&r, STR("input"), "missing");
+    if (!n->first) {
+        f->param = STR("input");
+        return fault_set(f, n->arena, ERROR_MISSING_FIELD, "input");
+    }
     return !r.choice || choice_read(&r, r.choice);
 }
 

@@ -264,7 +264,9 @@ uint64_t config_worker_memory(const struct config *c)
     const uint64_t per_connection = 2 * (16 + 32) * 1024 + 40 * 1024;
     uint64_t bodies = (uint64_t)config_u32(c, SETTING_WEIR_max_inflight_mb) << 20;
 
-    return base + bodies + config_u32(c, SETTING_WEIR_max_connections) * per_connection;
+    uint64_t responses = (uint64_t)config_u32(c, SETTING_WEIR_response_store_mb) << 20;
+
+    return base + bodies + responses + config_u32(c, SETTING_WEIR_max_connections) * per_connection;
 }
 
 /* ---- the whole ---- */

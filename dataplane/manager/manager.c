@@ -35,6 +35,7 @@
 #include "manager/places.h"
 #include "shared/control.h"
 #include "shared/region.h"
+#include "shared/response_store.h"
 #include "snapshot/view.h"
 
 enum {
@@ -58,6 +59,7 @@ struct manager {
     struct places places;
     struct shared shared;
     int shared_fd;
+    int responses_fd;
     struct listeners listeners;
     int epoll, signals;
     struct child link;
@@ -110,18 +112,20 @@ static void child_tell(const struct child *c, enum control_type type, uint64_t n
 }
 
 /* Starts `argv` with a socket pair at CONTROL_FD that already holds the generation in force, the
- * shared file, and `n_fds` listeners. `id` names the child in epoll: 0 the link, 1 + i worker i. */
+ * shared files, and `n_fds` listeners. `id` names the child in epoll: 0 the link, 1 + i worker i.
+ */
 static enum errc child_start(struct manager *m, struct child *c, unsigned id, char *const *argv,
                              const char *path, char *const *envp, unsigned n_fds, struct err *e)
 {
-    int pair[2], fds[2 + LISTEN_MAX];
-    struct proc_spec spec = {path, argv, envp, fds, 2 + n_fds};
+    int pair[2], fds[3 + LISTEN_MAX];
+    struct proc_spec spec = {path, argv, envp, fds, 3 + n_fds};
     struct epoll_event ev = {.events = EPOLLIN, .data.u64 = id};
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return err_set(e, ERRC_SYS, errno, "socket pair");
     fds[CONTROL_FD - PROC_FIRST_FD] = pair[1];
     fds[SHARED_FD - PROC_FIRST_FD] = m->shared_fd;
+    fds[RESPONSES_FD - PROC_FIRST_FD] = m->responses_fd;
     for (unsigned i = 0; i < n_fds; i++)
         fds[LISTEN_FD - PROC_FIRST_FD + i] = m->listeners.fd[i];
     struct control_msg generation = {.type = CONTROL_GENERATION, .n = m->generation};
@@ -701,7 +705,7 @@ static enum errc watch_signals(struct manager *m, struct err *e)
 
 static enum errc start(struct manager *m, struct err *e)
 {
-    char path[PLACE_MAX + 8];
+    char path[PLACE_MAX + 16];
     unsigned workers = MAX(m->options->workers, proc_cpus());
     unsigned capacity = MAX(2 * workers + SPARE_REGIONS, (unsigned)MIN_CAPACITY);
     enum errc rc = places_find(&m->places, e);
@@ -714,6 +718,10 @@ static enum errc start(struct manager *m, struct err *e)
         return rc;
     (void)snprintf(path, sizeof path, "%s/shared", m->places.run_dir);
     rc = shared_make(&m->shared, path, capacity, &m->shared_fd, e);
+    if (rc)
+        return rc;
+    (void)snprintf(path, sizeof path, "%s/responses", m->places.run_dir);
+    rc = response_store_make(path, m->shared.capacity, &m->responses_fd, e);
     if (rc)
         return rc;
     bury_orphans(m);
@@ -739,6 +747,7 @@ int manager_main(const struct manager_options *o)
 
     m = (struct manager){.options = o,
                          .shared_fd = -1,
+                         .responses_fd = -1,
                          .generation_fd = -1,
                          .link = {.control = -1},
                          .drain_ms = 30000};

@@ -43,7 +43,12 @@ static inline uint32_t control_drain_accept(uint64_t n)
 }
 
 /* What the children of the manager inherit. */
-enum { CONTROL_FD = 3, SHARED_FD = 4, LISTEN_FD = 5 /* and following, one per address */ };
+enum {
+    CONTROL_FD = 3,
+    SHARED_FD = 4,
+    RESPONSES_FD = 5, /* shared/response_store.h; workers use it */
+    LISTEN_FD = 6,    /* and following, one per address */
+};
 
 /* Sends with MSG_DONTWAIT. `pass_fd` -1: none; it stays the caller's. ERRC_LIMIT when the peer does
  * not read, ERRC_CLOSED, ERRC_SYS. */

@@ -41,7 +41,7 @@ enum {
     RESPONSE_TENANT = 32,                 /* bytes: SHA-256 of the key */
     RESPONSE_TTL_S = 30 * 24 * 3600,      /* kept at most; less where room ends */
     RESPONSE_ENTRY_MAX = 8 * 1024 * 1024, /* and a quarter of a region: copied in one go */
-    RESPONSE_REGION_MAX_MB = 1024,        /* what a region may be set to */
+    RESPONSE_REGION_MAX_MB = 256,         /* what a region may be set to */
     RESPONSE_ID_TEXT = sizeof "weir_" - 1 + 32,
 };
 

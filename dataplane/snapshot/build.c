@@ -632,6 +632,7 @@ static void put_settings(struct build *b, struct snap_settings *s)
         .port = config_port(c),
         .max_body_bytes = max_body_bytes(c),
         .max_inflight_bytes = (uint64_t)config_u32(c, SETTING_WEIR_max_inflight_mb) << 20,
+        .response_store_bytes = (uint64_t)config_u32(c, SETTING_WEIR_response_store_mb) << 20,
     };
 }
 

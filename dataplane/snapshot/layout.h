@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 5, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 6, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -195,8 +195,9 @@ struct snap_settings {
     uint32_t health_probe_timeout_ms;
     uint32_t port; /* to listen on */
     uint32_t reserved;
-    uint64_t max_body_bytes;     /* of one request */
-    uint64_t max_inflight_bytes; /* bodies held per worker */
+    uint64_t max_body_bytes;       /* of one request */
+    uint64_t max_inflight_bytes;   /* bodies held per worker */
+    uint64_t response_store_bytes; /* responses kept per worker; 0: none */
 };
 
 struct snap_header {

@@ -177,6 +177,8 @@ static void worker_adopt(struct worker *w, int fd, uint64_t n)
     atomic_store_explicit(&w->cx.region->generation, s->h->generation, memory_order_release);
     w->cx.bufs.ceiling =
         s->h->settings.max_inflight_bytes + (64 << 20); /* bodies, and what is between */
+    response_store_resize(&w->cx.responses, w->cx.region_index,
+                          s->h->settings.response_store_bytes);
     if (first)
         worker_accept_start(w);
     struct control_msg ready = {.type = CONTROL_READY, .n = s->h->generation};
@@ -293,7 +295,8 @@ static bool worker_open(struct worker *w, unsigned region, unsigned n_listeners,
 
     if (n_listeners > LISTENERS_MAX)
         return err_set(e, ERRC_LIMIT, 0, "%u listeners", n_listeners), false;
-    if (shared_map(&cx->shared, SHARED_FD, e))
+    if (shared_map(&cx->shared, SHARED_FD, e) ||
+        response_store_map(&cx->responses, RESPONSES_FD, e))
         return false;
     if (region >= cx->shared.capacity)
         return err_set(e, ERRC_INVALID, 0, "region %u", region), false;

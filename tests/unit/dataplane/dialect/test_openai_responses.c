@@ -39,7 +39,7 @@ static void test_what_cannot_be_carried_is_refused(void **state)
         enum client_error error;
         const char *detail;
     } rows[] = {
-        {"{}", ERROR_BAD_FIELD, "input: missing"},
+        {"{}", ERROR_MISSING_FIELD, "input"},
         {"{\"input\":7}", ERROR_BAD_FIELD, "input: neither text nor a list of items"},
         {"{\"input\":\"x\",\"conversation\":\"conv_1\"}", ERROR_UNSUPPORTED_PARAM,
          "conversation: conversations are not kept for this model"},
