@@ -150,6 +150,19 @@ def test_another_text_api_is_translated(weir, mock, path, body, upstream):
     assert [r.path for r in mock.requests] == [upstream]
 
 
+def test_messages_beside_openais_apis_pass_natively(weir, mock):
+    reply = weir.post("/v1/messages", {**MESSAGES, "model": "both-pub", "cache_control": {"type": "ephemeral"}})
+    assert reply.status == 200, reply.body
+    assert reply.json["type"] == "message"
+    assert float(reply.header("x-litellm-response-cost")) > 0
+    (request,) = mock.requests
+    assert request.path == "/v1/messages"
+    assert request.headers["anthropic-version"] == "2023-06-01"
+    assert request.headers["authorization"].startswith("Bearer ")
+    assert request.json["model"] == "both-up"
+    assert request.json["cache_control"] == {"type": "ephemeral"}
+
+
 # --- counting ----------------------------------------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ def models(base):
             "litellm_params": {"model": "bedrock/anthropic.claude-3-haiku-20240307-v1:0", "aws_region_name": "us-east-1"},
         },
         openai("wild/*", "*", base),
+        openai("both-pub", "both-up", base, model_info={**PRICES, "supported_endpoints": ["/v1/messages"]}),
         openai("two", "two-a", base, model_info={"id": "dep-two-a"}),
         openai("two", "two-b", base, model_info={"id": "dep-two-b"}),
     ]
