@@ -329,6 +329,12 @@ static struct str held(const struct request *r)
     return r->reply_ref.p ? r->reply_ref : (struct str){r->reply_body.p, r->reply_body.n};
 }
 
+/* A Response object, which tells itself of an error that it holds. */
+static bool held_is_response(const struct request *r)
+{
+    return request_api(r) == API_RESPONSES && r->relay.scan.response_id_n;
+}
+
 /* The reply as the client's API has it: false when the attempt failed with it. */
 static bool held_pass(struct request *r, struct str body, struct buf *out)
 {
@@ -346,7 +352,7 @@ static bool held_pass(struct request *r, struct str body, struct buf *out)
         attempt_faulted(r, &x->t.error);
     else if (!ok || (x && !x->t.done))
         attempt_broken(r, x ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED, x != NULL);
-    else if (!x && r->relay.failed && request_api(r) != API_RESPONSES) /* F.9: an error in a 200 */
+    else if (!x && r->relay.failed && !held_is_response(r)) /* F.9: an error in a 200 */
         attempt_refused(r, envelope_error_status(body), body);
     else
         return true;

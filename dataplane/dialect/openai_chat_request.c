@@ -73,8 +73,9 @@ static bool read_tool_entry(struct reading *r, const struct json_val *v, uint32_
     if (!t)
         return true;
     t->raw = json_raw(r->t, v);
-    if (m[4])
-        t->cache = json_raw(r->t, m[4]);
+    const struct json_val *mark = m[4] ? m[4] : JSON_GET(r->t, m[1], "cache_control");
+    if (mark)
+        t->cache = json_raw(r->t, mark);
     if (is_flat)
         read_function_tool(r, v, m[3], t);
     else if (is_function)
