@@ -50,7 +50,7 @@ static bool attempt_body(struct request *r, struct body_edit *b)
     *b = (struct body_edit){0};
     if (request_is_item(r))
         return true;
-    if (r->upstream_api != request_api(r))
+    if (r->upstream_api != request_api(r) || kept_is_id(r->previous_id))
         return translating_request(r, b);
     switch (upstream_request_edit(r, b, r->upstream_api, &r->scan, body)) {
     case BODY_EDIT_OK:

@@ -65,8 +65,11 @@ static bool stream_pass(struct request *r, const char *p, size_t n)
 {
     struct translation *x = r->translation;
 
-    return x ? translate_events(&x->t, p, n, &r->cx->out)
-             : relay_events(&r->relay, p, n, &r->cx->out);
+    if (!x)
+        return relay_events(&r->relay, p, n, &r->cx->out);
+    bool ok = translate_events(&x->t, p, n, &r->cx->out);
+    translating_done(r);
+    return ok;
 }
 
 static void head_common(struct request *r, unsigned status, struct str content_type)
@@ -348,6 +351,8 @@ static bool held_pass(struct request *r, struct str body, struct buf *out)
     bool ok = x ? translate_whole(&x->t, body, out)
                 : buf_reserve(&r->cx->bufs, out, body.n + 256) &&
                       relay_reply(&r->relay, body.p, body.n, out);
+    if (x)
+        translating_done(r);
     if (x && x->t.first_failed)
         attempt_faulted(r, &x->t.error);
     else if (!ok || (x && !x->t.done))
@@ -430,8 +435,11 @@ static bool stream_rest(struct request *r)
 {
     enum api api = request_api(r);
 
-    if (r->translation)
-        return translate_events_end(&r->translation->t, &r->cx->out);
+    if (r->translation) {
+        bool ok = translate_events_end(&r->translation->t, &r->cx->out);
+        translating_done(r);
+        return ok;
+    }
     if (!relay_events_end(&r->relay, &r->cx->out))
         return false;
     bool forgot_done = (api == API_CHAT || api == API_COMPLETIONS) && !r->relay.done &&

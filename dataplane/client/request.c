@@ -10,6 +10,7 @@
 #include "client/attempt.h"
 #include "client/conn.h"
 #include "client/counting.h"
+#include "client/kept.h"
 #include "client/mock.h"
 #include "client/probe.h"
 #include "client/relaying.h"
@@ -287,7 +288,8 @@ static void pin_response(struct request *r)
     if (!response_id_read(id, text))
         return;
     r->previous_id = id->upstream;
-    if (snap_find(r->snapshot, id->deployment, &found) && found.deployment)
+    if (!kept_is_id(id->upstream) && snap_find(r->snapshot, id->deployment, &found) &&
+        found.deployment)
         r->found = found;
 }
 
@@ -343,6 +345,10 @@ static void response_item(struct request *r)
 {
     struct response_id *id = arena_alloc(&r->arena, sizeof *id);
 
+    if (id && response_id_read(id, r->placeholder) && kept_is_id(id->upstream)) {
+        kept_item(r, id->upstream);
+        return;
+    }
     if (!id || !response_id_read(id, r->placeholder) || segment_is_dots(id->upstream) ||
         !snap_find(r->snapshot, id->deployment, &r->found)) {
         request_refuse(r, ERROR_NO_SUCH_RESPONSE, (struct str){0}, false);

@@ -120,10 +120,12 @@ bool translating_request(struct request *r, struct body_edit *b)
     if (!x)
         return overloaded(r);
     translate_init(&x->t, request_api(r), r->upstream_api, &cx->bufs, &cx->arenas, &r->arena);
-    if (!edit_client_body(r, &body))
+    if (!kept_begin(r, &x->kept, &x->t) || !edit_client_body(r, &body))
         return false;
     if (!translate_read(&x->t, body))
         return refuse(r, &x->t.fault);
+    if (x->t.history.n) /* it stands in the body now */
+        x->t.request.previous_id = JSTR_NONE;
     bool edits = has_edits(r, r->upstream_api, &joins);
     struct upstream_model m = upstream_request_reader(r);
     x->out = jout_init(&cx->bufs, &x->upstream_body);
@@ -148,14 +150,26 @@ bool translating_reply_begin(struct request *r)
     t->request.stream = r->is_stream;
     t->request.include_usage =
         r->scan.include_usage || r->snapshot->h->settings.flags & SNAP_ALWAYS_STREAM_USAGE;
+    struct kept *kept = &r->translation->kept;
+    if (!kept->keeps)
+        t->request.echo[ECHO_STORE] = STR("false");
     struct translate_reply reply = {
         .scan = &r->relay.scan,
         .model = raw ? upstream_request_quoted_model(r) : r->quoted_model,
         .now_s = (uint64_t)(context_wall_us(cx, r->body_ns) / 1000000),
         .seed = {context_random(cx), context_random(cx)},
+        .response_id = {kept->client_id.p, kept->client_id.n},
         .stream = r->is_stream,
     };
     return translate_reply_begin(t, &reply);
+}
+
+void translating_done(struct request *r)
+{
+    struct translation *x = r->translation;
+
+    if (x->t.done)
+        kept_finish(r, &x->kept, &x->t);
 }
 
 void translating_forget(struct request *r)
@@ -165,6 +179,7 @@ void translating_forget(struct request *r)
     if (!x)
         return;
     translate_forget(&x->t);
+    kept_forget(r, &x->kept);
     jout_deinit(&x->out);
     buf_free(&r->cx->bufs, &x->client_body);
     buf_free(&r->cx->bufs, &x->upstream_body);
@@ -175,6 +190,7 @@ void translating_end(struct request *r)
     if (!r->translation)
         return;
     translating_forget(r);
+    kept_end(r, &r->translation->kept);
     translate_deinit(&r->translation->t);
     r->translation = NULL;
 }

@@ -5,6 +5,7 @@
  * read and written anew (dialect/translate.h). What the rest of client/ asks of it.
  */
 
+#include "client/kept.h"
 #include "client/request.h"
 #include "dialect/translate.h"
 
@@ -14,6 +15,7 @@ struct translation {
     struct buf upstream_body; /* written; with holes, which are in t's jout */
     struct jout out;
     struct request_scan scan; /* of upstream_body */
+    struct kept kept;
 };
 
 /*
@@ -25,6 +27,9 @@ MUST_CHECK bool translating_request(struct request *r, struct body_edit *b);
 /* A reply begins: to the request of translating_request(), or (there was none) one in the client's
  * own API that is whole where events were asked for. False when memory ended. */
 MUST_CHECK bool translating_reply_begin(struct request *r);
+
+/* What was read of the reply so far makes it complete for the client, and is not sent yet. */
+void translating_done(struct request *r);
 
 /* The request will not be sent again. */
 void translating_forget(struct request *r);
