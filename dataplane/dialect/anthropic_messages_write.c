@@ -209,8 +209,8 @@ static void messages_write(void *writer, const struct event *e)
 {
     struct messages_writer *w = writer;
 
-    if (w->ended || e->choice)
-        return; /* a message has one choice */
+    if (w->ended || e->choice || e->block_kind > BLOCK_TOOL_CALL)
+        return; /* a message has one choice, and no sounds */
     switch ((enum event_kind)e->kind) {
     case EVENT_START:
         start(w);
