@@ -204,6 +204,9 @@ static void put_vias(FILE *f)
         fputs("\n", f);
     }
     fputs("\nMessages with `stop_sequences` go to `openai` as chat: the Responses API has none. "
+          "Chat with function tools to\n"
+          "GPT-5.4 and later goes as Responses while the model reasons: chat completions refuse "
+          "that. "
           "`use_chat_completions_url_for_anthropic_messages`\nsends all of them as chat, "
           "`route_all_chat_openai_to_responses` all chat as Responses.\n",
           f);

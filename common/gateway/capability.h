@@ -24,6 +24,7 @@
     X(MAX_COMPLETION, "chat: wants max_completion_tokens, not max_tokens")                         \
     X(DEVELOPER, "chat: has the developer role")                                                   \
     X(CUSTOM_TOOLS, "chat: tools that take free text")                                             \
+    X(TOOLS_OR_REASONING, "chat: takes function tools only while it does not reason")              \
     X(CONTENT_PARTS, "chat: content may be a list in every role")                                  \
     X(REASONING_CONTENT, "chat: wants reasoning_content of turns with tool calls back")
 

@@ -109,8 +109,7 @@ static void attempt_next(struct request *r)
     }
     r->deployment = d;
     r->upstream_model = upstream_request_model(r, d);
-    r->upstream_api = snap_via(r->snapshot, d, r->upstream_model, request_api(r),
-                               request_member(&r->scan, FIELD_STOP_SEQUENCES) != NULL);
+    r->upstream_api = upstream_request_api(r);
     translating_end(r); /* of the attempt before */
     if (d->flags & SNAP_MOCK) {
         mock_reply(r, (struct str){0});

@@ -52,6 +52,46 @@ static bool drops_params(const struct request *r)
     return flag_of(r, FIELD_DROP_PARAMS, SNAP_DROP_PARAMS);
 }
 
+/*
+ * Chat completions of the newest OpenAI models refuse function tools while they reason; the
+ * Responses API does not. They reason unless told not to; servers that borrow their names are
+ * believed only where the request asks for it.
+ */
+static bool needs_responses(const struct request *r)
+{
+    const struct snap_deployment *d = r->deployment;
+    struct str tools = sent(r, FIELD_TOOLS), effort = sent(r, FIELD_REASONING_EFFORT);
+
+    if (str_eq(effort, STR("null")))
+        effort = (struct str){0};
+    if (r->upstream_api != API_CHAT || d->via[VIA_RESPONSES][API_CHAT] != API_RESPONSES ||
+        request_member(&r->scan, FIELD_STOP_SEQUENCES) || !tools.n ||
+        !(snap_model(r->snapshot, d, r->upstream_model).can & CAP_TOOLS_OR_REASONING))
+        return false;
+    switch (request_api(r)) {
+    case API_CHAT:
+        return str_find(tools, STR("\"function\"")) != SIZE_MAX &&
+               !str_eq(effort, STR("\"none\"")) && (effort.n || d->flags & SNAP_OF_OPENAI);
+    case API_MESSAGES:
+        return !str_eq(tools, STR("[]")) && d->flags & SNAP_OF_OPENAI;
+    case API_COMPLETIONS:
+    case API_EMBEDDINGS:
+    case API_MODERATIONS:
+    case API_COUNT_TOKENS:
+    case API_RESPONSES:
+    case API_COUNT:
+        break;
+    }
+    return false;
+}
+
+enum api upstream_request_api(struct request *r)
+{
+    r->upstream_api = snap_via(r->snapshot, r->deployment, r->upstream_model, request_api(r),
+                               request_member(&r->scan, FIELD_STOP_SEQUENCES) != NULL);
+    return needs_responses(r) ? API_RESPONSES : r->upstream_api;
+}
+
 /* Usage is asked for where the upstream understands that and nobody forbids it. */
 static bool asks_usage(const struct request *r)
 {

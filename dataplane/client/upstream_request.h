@@ -18,6 +18,9 @@ static inline bool segment_is_dots(struct str segment)
     return str_eq(segment, STR(".")) || str_eq(segment, STR(".."));
 }
 
+/* The API r->deployment is spoken to in for this request; API_COUNT: none. */
+enum api upstream_request_api(struct request *r);
+
 /* What the writer of a translated request must know of who will read it. */
 struct upstream_model upstream_request_reader(struct request *r);
 

@@ -214,6 +214,10 @@ static void make_target(struct config *c, struct config_deployment *d, struct co
         d->flags |= SNAP_STREAM_USAGE;
     if (stars(d->target.model))
         d->flags |= SNAP_WILDCARD;
+    if (str_eq(d->target.host, STR("api.openai.com")) ||
+        str_ends(d->target.host, STR(".api.openai.com")) ||
+        str_eq(d->target.provider, STR("azure")))
+        d->flags |= SNAP_OF_OPENAI;
 }
 
 /* ---- price, mode, limits ---- */

@@ -80,7 +80,8 @@ enum snap_deployment_flags {
     SNAP_MOCK = BIT(4),   /* answered here with mock_response */
     SNAP_PRICED = BIT(5), /* `price` is configured or found; else look `model` up (wildcards) */
     SNAP_MODIFY_PARAMS = BIT(7),
-    SNAP_NO_KEY = BIT(6), /* the credential the provider needs is not configured: 401 */
+    SNAP_OF_OPENAI = BIT(8), /* OpenAI or Azure themselves, not a server that speaks like them */
+    SNAP_NO_KEY = BIT(6),    /* the credential the provider needs is not configured: 401 */
 };
 
 struct snap_deployment {

@@ -150,6 +150,27 @@ def test_another_text_api_is_translated(weir, mock, path, body, upstream):
     assert [r.path for r in mock.requests] == [upstream]
 
 
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+
+
+@pytest.mark.parametrize(
+    "more,upstream",
+    [
+        ({"tools": TOOLS, "reasoning_effort": "low"}, "/v1/responses"),
+        ({"tools": TOOLS, "reasoning_effort": "none"}, "/v1/chat/completions"),
+        ({"tools": TOOLS, "reasoning_effort": None}, "/v1/chat/completions"),  # the upstream is not OpenAI
+        ({"tools": TOOLS}, "/v1/chat/completions"),
+        ({"reasoning_effort": "low"}, "/v1/chat/completions"),
+        ({"tools": TOOLS, "reasoning_effort": "low", "model": "wild/gpt-5.2"}, "/v1/chat/completions"),
+    ],
+)
+def test_function_tools_of_a_model_that_reasons_go_by_responses(weir, mock, more, upstream):
+    reply = weir.post("/v1/chat/completions", {**CHAT, "model": "wild/gpt-5.5", **more})
+    assert reply.status == 200, reply.body
+    assert reply.json["object"] == "chat.completion"
+    assert [r.path for r in mock.requests] == [upstream]
+
+
 def test_messages_beside_openais_apis_pass_natively(weir, mock):
     reply = weir.post("/v1/messages", {**MESSAGES, "model": "both-pub", "cache_control": {"type": "ephemeral"}})
     assert reply.status == 200, reply.body

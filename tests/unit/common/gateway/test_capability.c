@@ -10,12 +10,12 @@ static const struct {
     char letter;
     uint32_t bit;
 } letters[] = {
-    {'R', CAP_REASONING},        {'b', CAP_THINKING_BUDGET}, {'a', CAP_THINKING_ADAPTIVE},
-    {'A', CAP_THINKING_ALWAYS},  {'e', CAP_EFFORT},          {'x', CAP_EFFORT_XHIGH},
-    {'m', CAP_EFFORT_MAX},       {'p', CAP_PREFILL},         {'s', CAP_SAMPLING},
-    {'f', CAP_FORCED_TOOLS},     {'j', CAP_JSON_SCHEMA},     {'i', CAP_SYSTEM_INSIDE},
-    {'M', CAP_MAX_COMPLETION},   {'d', CAP_DEVELOPER},       {'c', CAP_CUSTOM_TOOLS},
-    {'r', CAP_REASONING_CONTENT}};
+    {'R', CAP_REASONING},          {'b', CAP_THINKING_BUDGET},  {'a', CAP_THINKING_ADAPTIVE},
+    {'A', CAP_THINKING_ALWAYS},    {'e', CAP_EFFORT},           {'x', CAP_EFFORT_XHIGH},
+    {'m', CAP_EFFORT_MAX},         {'p', CAP_PREFILL},          {'s', CAP_SAMPLING},
+    {'f', CAP_FORCED_TOOLS},       {'j', CAP_JSON_SCHEMA},      {'i', CAP_SYSTEM_INSIDE},
+    {'M', CAP_MAX_COMPLETION},     {'d', CAP_DEVELOPER},        {'c', CAP_CUSTOM_TOOLS},
+    {'t', CAP_TOOLS_OR_REASONING}, {'r', CAP_REASONING_CONTENT}};
 
 static const struct {
     const char *provider, *model, *can;
@@ -53,9 +53,9 @@ static const struct {
     {"openai", "gpt-5-mini-2025-08-07", "RxmpfjiMc", 0},
     {"openai", "gpt-5.1", "RxmpsfjiMc", 0},
     {"openai", "gpt-5.1-codex", "RxmpfjiMc", 0},
-    {"openai", "gpt-5.4-nano", "RxmpsfjiMc", 0},
-    {"openai", "gpt-5.5", "RxmpfjiMc", 0},
-    {"openai", "gpt-6-sol", "RxmpfjiMc", 0},
+    {"openai", "gpt-5.4-nano", "RxmpsfjiMct", 0},
+    {"openai", "gpt-5.5", "RxmpfjiMct", 0},
+    {"openai", "gpt-6-sol", "RxmpfjiMct", 0},
     {"openai", "gpt-5-chat-latest", "xmpsfji", 0},
     {"hosted_vllm", "gpt-5", "Rxmpsfjir", 0},
     {"deepseek", "deepseek-chat", "Rxmpsfjir", 0},
