@@ -60,7 +60,7 @@ def check_calls(model, names):
 
 
 @pytest.mark.parametrize(
-    "upstream", ["adaptive"] if DIRECT else ["adaptive", "messages", "chat", "vllm", "deepseek", "responses", "moded"]
+    "upstream", ["adaptive"] if DIRECT else ["adaptive", "messages", "chat", "groq", "kimi", "responses", "moded"]
 )
 def test_claude_code(upstream, run, place, model):
     """It tries what a model of an unknown name may not have, and goes on without after a 400."""
@@ -108,7 +108,7 @@ supports_websockets = false
 
 @pytest.mark.parametrize("known", [False, True], ids=["unknown_name", "known_name"])
 @pytest.mark.parametrize(
-    "upstream", ["responses", "moded"] if DIRECT else ["responses", "moded", "messages", "adaptive", "vllm", "deepseek"]
+    "upstream", ["responses", "moded"] if DIRECT else ["responses", "moded", "messages", "adaptive", "groq", "kimi"]
 )
 def test_codex(upstream, known, run, place, model, tmp_path):
     """By the name of the model it offers a patch tool of free text, or only a shell."""

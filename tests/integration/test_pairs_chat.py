@@ -137,7 +137,7 @@ def test_finish_for_length(upstream, complete, client, place):
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
-@pytest.mark.parametrize("upstream", upstreams("chat", "chat", "messages", "vllm"))
+@pytest.mark.parametrize("upstream", upstreams("chat", "chat", "messages", "groq"))
 @pytest.mark.parametrize("stop", ["two", ["two", "three"]])
 def test_stop(upstream, stop, complete, model):
     done = complete(upstream, "sequence", stop=stop)
@@ -514,7 +514,7 @@ def test_json_mode(upstream, complete):
 # --- reasoning -------------------------------------------------------------------------------------------------------
 
 REASONERS = pytest.mark.parametrize(
-    "upstream", upstreams("chat", "deepseek", "messages", "adaptive", "responses", "moded")
+    "upstream", upstreams("chat", "kimi", "messages", "adaptive", "responses", "moded")
 )
 
 

@@ -137,7 +137,7 @@ def test_small_limit(upstream, create, model):
     assert model.requests[-1].view.max_tokens == (16 if api_of(upstream, "messages") == "responses" else 1)
 
 
-@pytest.mark.parametrize("upstream", upstreams("messages", "messages", "vllm", "deepseek"))
+@pytest.mark.parametrize("upstream", upstreams("messages", "messages", "groq", "kimi"))
 def test_stop_sequence(upstream, complete, model):
     done = complete(upstream, "sequence", stop_sequences=["two"])
     assert text_of(done) == "one "
@@ -409,7 +409,7 @@ def test_structured_output(upstream, client, place):
 
 # --- thinking --------------------------------------------------------------------------------------------------------
 
-THINKERS = pytest.mark.parametrize("upstream", upstreams("messages", "deepseek", "messages", "responses", "moded"))
+THINKERS = pytest.mark.parametrize("upstream", upstreams("messages", "kimi", "messages", "responses", "moded"))
 BUDGET = {"type": "enabled", "budget_tokens": 2048}
 
 
@@ -436,7 +436,7 @@ def test_thinking_in_a_tool_loop(upstream, complete):
     assert text_of(done) == "I remember: 12 °C"
 
 
-@pytest.mark.parametrize("upstream", upstreams("messages", "chat", "responses", "moded", "deepseek"))
+@pytest.mark.parametrize("upstream", upstreams("messages", "chat", "responses", "moded", "kimi"))
 def test_thoughts_of_another_vendor_are_left_out(upstream, create, model):
     """F.34: a signature goes to none but who made it."""
     blocks = [

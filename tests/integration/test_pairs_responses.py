@@ -434,7 +434,7 @@ def test_unknown_response(upstream, id_, create, model):
     model.refused.clear()
 
 
-@pytest.mark.parametrize("upstream", upstreams("responses", "vllm", "messages"))
+@pytest.mark.parametrize("upstream", upstreams("responses", "groq", "messages"))
 def test_background_is_answered_at_once_where_there_is_none(upstream, create):
     done = create(upstream, "say", background=True)
     assert (done.status, done.output_text) == ("completed", TEXT)
@@ -445,7 +445,7 @@ def test_background_is_answered_at_once_where_there_is_none(upstream, create):
 def test_continued_on_another_model(create, model):
     """A stored response goes on wherever the next model lives."""
     first = create("messages", "say")
-    got = reported(create("vllm", "report", previous_response_id=first.id))
+    got = reported(create("groq", "report", previous_response_id=first.id))
     assert got["roles"] == ["user", "assistant", "user"]
 
 
@@ -463,7 +463,7 @@ class Person(BaseModel):
     home: Home
 
 
-@pytest.mark.parametrize("upstream", upstreams("responses", "vllm", "messages", "older", "responses", "moded"))
+@pytest.mark.parametrize("upstream", upstreams("responses", "groq", "messages", "older", "responses", "moded"))
 def test_structured_output(upstream, client, place):
     done = client.responses.parse(model=place.name(upstream), input="plan:person", text_format=Person)
     assert done.output_parsed == Person(**PERSON)
@@ -485,7 +485,7 @@ def test_json_mode(upstream, complete):
 # --- reasoning -------------------------------------------------------------------------------------------------------
 
 REASONERS = pytest.mark.parametrize(
-    "upstream", upstreams("responses", "deepseek", "messages", "adaptive", "responses", "moded")
+    "upstream", upstreams("responses", "kimi", "messages", "adaptive", "responses", "moded")
 )
 EFFORT = {"effort": "high", "summary": "auto"}
 

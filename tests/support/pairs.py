@@ -10,9 +10,8 @@ from . import standard
 UPSTREAMS = {
     "chat": ("chat", "openai/gpt-4.1", None),
     "reasoner": ("chat", "openai/o4-mini", None),
-    "vllm": ("chat", "hosted_vllm/Qwen/Qwen3-Coder-30B", None),
-    "deepseek": ("chat", "deepseek/deepseek-reasoner", None),
-    "groq": ("chat", "groq/llama-3.3-70b", None),
+    "groq": ("chat", "groq/llama-3.3-70b", None),  # has Chat alone
+    "kimi": ("chat", "moonshot/kimi-k2-thinking", None),  # wants its thoughts back
     "messages": ("messages", "anthropic/claude-haiku-4-5", None),
     "adaptive": ("messages", "anthropic/claude-opus-4-8", None),
     "older": ("messages", "anthropic/claude-3-7-sonnet-20250219", None),
@@ -23,11 +22,15 @@ APIS = ("chat", "messages", "responses")
 # Where each client API meets all three. The provider OpenAI has Responses beside Chat, for what is no chat client.
 KINDS = {
     "chat": ("chat", "messages", "responses", "moded"),
-    "messages": ("vllm", "messages", "responses", "moded", "chat"),
-    "responses": ("vllm", "messages", "responses", "moded"),
+    "messages": ("groq", "messages", "responses", "moded", "chat"),
+    "responses": ("groq", "messages", "responses", "moded"),
 }
-PROVIDERS = {"openai": (standard.OPENAI_KEY, "/v1"), "deepseek": ("sk-upstream-deepseek-Hc4w", "/v1"),
-             "groq": ("sk-upstream-groq-Wn2z", "/v1"), "hosted_vllm": ("sk-upstream-vllm-Kx7r", "/v1"), "anthropic": (standard.ANTHROPIC_KEY, "")}  # fmt: skip
+PROVIDERS = {
+    "openai": (standard.OPENAI_KEY, "/v1"),
+    "anthropic": (standard.ANTHROPIC_KEY, ""),
+    "groq": ("sk-upstream-groq-Wn2z", "/v1"),
+    "moonshot": ("sk-upstream-moonshot-Hc4w", "/v1"),
+}
 
 
 def api_of(name, client="chat"):
