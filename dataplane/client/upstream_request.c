@@ -155,15 +155,17 @@ enum body_edit_result upstream_request_edit(struct request *r, struct body_edit 
     return body_edit_make(b, scan, body.p, body.n, r->snapshot, r->deployment, &o, &r->arena);
 }
 
-void upstream_request_unsupported(struct request *r, struct str param)
+void upstream_request_unsupported(struct request *r, struct str params)
 {
     request_refuse(r, ERROR_UNSUPPORTED_PARAM,
                    arena_printf(&r->arena,
                                 STR_FMT " does not support parameters: ['" STR_FMT
-                                        "']. To drop these, set `litellm_settings: drop_params: "
-                                        "true`.",
+                                        "'], for model=" STR_FMT
+                                        ". To drop these, set `litellm_settings: drop_params: "
+                                        "true`; to send them all the same, list them in "
+                                        "`allowed_openai_params`.",
                                 STR_ARG(snap_str(r->snapshot, r->deployment->provider)),
-                                STR_ARG(param)),
+                                STR_ARG(params), STR_ARG(r->upstream_model)),
                    false);
 }
 

@@ -35,8 +35,8 @@ struct str upstream_request_quoted_model(struct request *r);
 enum body_edit_result upstream_request_edit(struct request *r, struct body_edit *b, enum api api,
                                             const struct request_scan *scan, struct str body);
 
-/* Refuses the request for `param`. */
-void upstream_request_unsupported(struct request *r, struct str param);
+/* Refuses the request for parameters, which stand as in body_edit.refused. */
+void upstream_request_unsupported(struct request *r, struct str params);
 
 /*
  * Builds head and body; false when memory ended. *ret_piece lies in the arena, and what it points

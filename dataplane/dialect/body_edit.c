@@ -49,7 +49,6 @@ struct plan {
     uint32_t n;        /* of both */
     size_t n_drop;     /* of o->drop: all of them, or none on this body */
     uint64_t maybe;    /* bits of the names that are or were there */
-    bool stops;        /* the request is refused for b->refused */
 };
 
 /* Most names that edits ask for are not there: one bit says so. */
@@ -217,12 +216,11 @@ static void plan_edit(struct plan *p, enum edit_op op, struct str name, struct f
         f->removed = !b.n || json_same(value, b);
         break;
     case EDIT_UNSUPPORTED:
-        f->removed =
-            p->o->drop_params || str_eq(value, STR("null")) || (b.n && json_same(value, b));
-        if (!f->removed) {
-            p->b->refused = name;
-            p->stops = true;
-        }
+        f->removed = true;
+        if (!p->o->drop_params && !str_eq(value, STR("null")) && !(b.n && json_same(value, b)))
+            p->b->refused = p->b->refused.n ? arena_printf(p->b->arena, STR_FMT "', '" STR_FMT,
+                                                           STR_ARG(p->b->refused), STR_ARG(name))
+                                            : name;
         break;
     case EDIT_SET:
         if (f)
@@ -298,7 +296,7 @@ static void plan_edits(struct plan *p, const struct snapshot *s, const struct sn
     const struct body_edit_options *o = p->o;
     const struct snap_edit *e;
 
-    for (uint32_t i = 0; !p->stops && (e = SNAP_AT(s, d->edits, struct snap_edit, i)); i++) {
+    for (uint32_t i = 0; (e = SNAP_AT(s, d->edits, struct snap_edit, i)); i++) {
         struct str name = snap_str(s, e->a);
         struct fate *f = plan_find(p, name);
         if (!f && e->op != EDIT_SET && e->op != EDIT_DEFAULT)
@@ -458,7 +456,7 @@ enum body_edit_result body_edit_make(struct body_edit *b, const struct request_s
     plan_own(&p);
     plan_drops(&p);
     plan_edits(&p, s, d, &scope);
-    if (p.stops)
+    if (b->refused.n)
         return BODY_EDIT_UNSUPPORTED;
     if (!nested_edit_make(&nested, scan, body, s, d, &scope, o->drop, p.n_drop, a))
         return BODY_EDIT_LIMIT;

@@ -20,9 +20,8 @@ struct body_edit {
     const struct jout_hole *hole; /* in the body, ordered; a translated one has them */
     uint32_t n_holes;
     const struct request_scan *scan;
-    struct str
-        refused; /* the member that made the request a 400: unsupported, or steering destinations */
-    bool failed; /* arena or SPLICES_MAX */
+    struct str refused; /* the members that make the request a 400, between them "', '" */
+    bool failed;        /* arena or SPLICES_MAX */
 };
 
 enum body_edit_result {
