@@ -311,11 +311,13 @@ static bool is_personal(struct jstr id)
 
 static void put_metadata(struct messages_writing *w)
 {
-    if (!w->n->end_user.n || is_personal(w->n->end_user))
+    struct jstr user = w->n->safety_identifier.n ? w->n->safety_identifier : w->n->user;
+
+    if (!user.n || is_personal(user))
         return;
     messages_put_key(w, M_METADATA);
     jout_lit(w->o, "{\"user_id\":");
-    jout_string(w->o, w->n->end_user);
+    jout_string(w->o, user);
     jout_lit(w->o, "}");
 }
 

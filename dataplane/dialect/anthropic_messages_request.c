@@ -241,7 +241,7 @@ bool messages_request_read(struct neutral *n, const struct json_tape *t, struct 
     output_read(r);
     n->stream = json_true(ROOT("stream"));
     n->include_usage = true;
-    n->end_user = json_text(t, GET(ROOT("metadata"), "user_id"));
+    n->user = json_text(t, GET(ROOT("metadata"), "user_id"));
     n->service_tier = json_text(t, ROOT("service_tier"));
     JSON_MEMBERS(t, json_root(t), k, v)
     member_read(r, json_text(t, k), v);

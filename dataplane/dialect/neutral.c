@@ -405,3 +405,18 @@ bool reasoning_open(struct block *b, struct jstr sealed)
     b->signature = (struct jstr){s.p + v[2], s.n - v[2]};
     return true;
 }
+
+struct jstr neutral_session(const struct neutral *n, struct bufpool *pool)
+{
+    struct jstr session = JSTR_NONE;
+    struct json_tape t;
+
+    if (n->from != API_MESSAGES || !jstr_starts(n->user, STR("{")))
+        return session;
+    struct str user = jstr_decode(n->user, n->arena);
+    json_tape_init(&t, pool);
+    if (json_tape_read(&t, user.p, user.n) == JSON_TAPE_DONE)
+        session = json_text(&t, JSON_GET(&t, json_root(&t), "session_id"));
+    json_tape_deinit(&t);
+    return session;
+}

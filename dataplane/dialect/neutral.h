@@ -172,11 +172,12 @@ struct neutral {
     bool functions;    /* chat: tools came as the deprecated `functions`, so do calls */
     struct jstr *stop; /* in the arena */
     uint32_t n_stop;
-    struct jstr end_user;     /* safety_identifier, user, metadata.user_id */
-    struct jstr service_tier; /* as `from` spells it */
-    struct jstr previous_id;  /* previous_response_id */
-    struct str param[PARAMS]; /* raw; null counts as not given */
-    struct str echo[ECHOES];  /* of a Responses client: what its Response object repeats, raw */
+    struct jstr user;              /* user, metadata.user_id */
+    struct jstr safety_identifier; /* OpenAI's later name for it */
+    struct jstr service_tier;      /* as `from` spells it */
+    struct jstr previous_id;       /* previous_response_id */
+    struct str param[PARAMS];      /* raw; null counts as not given */
+    struct str echo[ECHOES]; /* of a Responses client: what its Response object repeats, raw */
     struct extra *extras;
     struct renamed *renamed;
     bool emulates_schema; /* set by a writer: the answer is the input of a forced tool */
@@ -220,6 +221,10 @@ bool neutral_is_wrapped(const struct neutral *n, struct jstr sent);
  * MEDIA_URL. Normalises what F.14 lists. False: base64 of another alphabet.
  */
 bool neutral_data_url(struct neutral *n, struct block *b, struct jstr url);
+
+/* The session of Claude Code, which puts an object into user_id; caches are kept by it. Empty:
+ * none. */
+struct jstr neutral_session(const struct neutral *n, struct bufpool *pool);
 
 /* The type of an image or document by the first bytes of its base64; empty when unknown. */
 struct jstr media_sniff(struct jstr base64);

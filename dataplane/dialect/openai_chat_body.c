@@ -3,7 +3,13 @@
 
 #include "dialect/openai_chat_priv.h"
 
-enum { STOPS_MAX = 4, USER_MAX = 64, TOOLS_MAX = 1024, ALLOWED_MAX = 128, STRICT_STEPS_MAX = 64 * 1024 };
+enum {
+    STOPS_MAX = 4,
+    USER_MAX = 64,
+    TOOLS_MAX = 1024,
+    ALLOWED_MAX = 128,
+    STRICT_STEPS_MAX = 64 * 1024
+};
 
 static void put_key(struct writing *w, struct str key)
 {
@@ -399,22 +405,6 @@ static void put_params(struct writing *w)
     }
 }
 
-/* Claude Code puts an object into user_id; its session is what caches are kept by. */
-static void put_cache_key(struct writing *w)
-{
-    struct neutral *n = w->n;
-    struct json_tape t;
-
-    if (n->from != API_MESSAGES || !jstr_starts(n->end_user, STR("{")))
-        return;
-    struct str user = jstr_decode(n->end_user, n->arena);
-    json_tape_init(&t, w->o->pool);
-    if (json_tape_read(&t, user.p, user.n) == JSON_TAPE_DONE)
-        put_string(w, STR("prompt_cache_key"),
-                   json_text(&t, JSON_GET(&t, json_root(&t), "session_id")));
-    json_tape_deinit(&t);
-}
-
 static struct jstr service_tier(const struct neutral *n)
 {
     return jstr_is(n->service_tier, STR("standard_only")) ? JSTR("default") : n->service_tier;
@@ -449,9 +439,9 @@ bool chat_request_write(struct jout *o, struct neutral *n, const struct upstream
     put_format(&w);
     put_effort(&w);
     put_limits(&w);
-    put_string(&w, STR("user"),
-               n->end_user.n > USER_MAX ? neutral_id(n, n->end_user, USER_MAX) : n->end_user);
-    put_cache_key(&w);
+    put_string(&w, STR("user"), n->user.n > USER_MAX ? neutral_id(n, n->user, USER_MAX) : n->user);
+    put_string(&w, STR("safety_identifier"), n->safety_identifier);
+    put_string(&w, STR("prompt_cache_key"), neutral_session(n, o->pool));
     put_string(&w, STR("service_tier"), service_tier(n));
     put_params(&w);
     if (m->stream)

@@ -316,13 +316,13 @@ bool chat_read_stream_options(struct reading *r, const struct json_val *v)
 
 bool chat_read_user(struct reading *r, const struct json_val *v)
 {
-    r->n->end_user = r->n->end_user.n ? r->n->end_user : text_of(r, v);
+    r->n->user = text_of(r, v);
     return true;
 }
 
 bool chat_read_safety_identifier(struct reading *r, const struct json_val *v)
 {
-    r->n->end_user = text_of(r, v);
+    r->n->safety_identifier = text_of(r, v);
     return true;
 }
 

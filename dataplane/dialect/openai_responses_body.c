@@ -578,7 +578,7 @@ static void include_write(struct writing *w)
 /* At most 64 bytes of it, whole characters. */
 static void user_write(struct writing *w)
 {
-    struct str user = jstr_decode(w->n->end_user, w->n->arena);
+    struct str user = jstr_decode(w->n->user, w->n->arena);
 
     if (!user.n)
         return;
@@ -643,6 +643,10 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
 {
     struct writing w = {.o = o, .n = n, .m = m, .f = f, .in_head = true};
 
+    if (n->param[PARAM_MCP_SERVERS].n && !m->drop_params) { /* tools the answer would lack */
+        f->param = STR("mcp_servers");
+        return fault_set(f, n->arena, ERROR_UNSUPPORTED_PARAM, "It does not take `mcp_servers`.");
+    }
     /* what a client of Responses stores is the gateway's to keep */
     bool store = n->from != API_RESPONSES && str_eq(n->param[PARAM_STORE], STR("true"));
     jout_lit(o, "{\"store\":");
@@ -670,6 +674,8 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
     reasoning_write(&w);
     include_write(&w);
     user_write(&w);
+    member_text(&w, STR("safety_identifier"), n->safety_identifier);
+    member_text(&w, STR("prompt_cache_key"), neutral_session(n, o->pool));
     tier_write(&w);
     params_write(&w);
     extras_write(&w);

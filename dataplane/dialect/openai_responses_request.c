@@ -347,14 +347,13 @@ static bool read_service_tier(struct responses_reading *r, const struct json_val
 
 static bool read_safety_identifier(struct responses_reading *r, const struct json_val *v)
 {
-    r->n->end_user = json_text(r->t, v);
+    r->n->safety_identifier = json_text(r->t, v);
     return true;
 }
 
 static bool read_user(struct responses_reading *r, const struct json_val *v)
 {
-    if (!r->n->end_user.n)
-        r->n->end_user = json_text(r->t, v);
+    r->n->user = json_text(r->t, v);
     return true;
 }
 

@@ -404,7 +404,7 @@ static void test_parameters(void **state)
     n.reasoning.thinking = THINKING_ON;
     n.reasoning.budget = 3000;
     n.max_tokens = 7;
-    n.end_user = J("user@example.com");
+    n.user = J("user@example.com");
     n.service_tier = J("standard_only");
     n.param[PARAM_STORE] = STR("true");
     n.param[PARAM_TEMPERATURE] = STR("0.5");

@@ -277,7 +277,8 @@ static void test_members_become_members_again(void **state)
         {"\"client_metadata\":{\"a\":1},\"tools\":[{\"type\":\"tool_search\",\"execution\":"
          "\"client\"}]",
          ""},
-        {"\"safety_identifier\":\"s\",\"user\":\"u\"", ",\"user\":\"s\""},
+        {"\"safety_identifier\":\"s\",\"user\":\"u\"",
+         ",\"user\":\"u\",\"safety_identifier\":\"s\""},
         {"\"user\":\"0123456789012345678901234567890123456789012345678901234567890\\u00e9\\u00e9"
          "\"",
          ",\"user\":\"0123456789012345678901234567890123456789012345678901234567890\xc3\xa9\""},
