@@ -543,6 +543,13 @@ def test_reasoning_in_a_tool_loop(upstream, complete, model):
     assert message.content == "I remember: 12 °C"
 
 
+@pytest.mark.parametrize("upstream", upstreams("chat", "messages", "adaptive", "responses", "moded"))
+def test_two_thoughts_in_one_answer(upstream, complete):
+    """Both survive the SDK's accumulator and go back."""
+    message, _ = loop(complete, upstream, ask("muse"), [WEATHER, NOW], lambda call: "yes", reasoning_effort="low")
+    assert message.content == "2 thoughts, 2 results"
+
+
 @pytest.mark.parametrize("upstream", upstreams("chat", "messages", "adaptive"))
 def test_hidden_reasoning_in_the_answer_hurts_nobody(upstream, complete):
     done = complete(upstream, "hidden", reasoning_effort="low")

@@ -93,6 +93,14 @@ def ponder(v):
     return [Thought("Done."), Text(f"I {'remember' if known else 'forgot'}: {v.results[0].text}")]
 
 
+def muse(v):
+    """Thinks before each of two calls, and wants both thoughts back."""
+    if v.rounds == 0:
+        return [Thought(THOUGHT), Call("get_weather", CITY), Thought("And what time is it?"), Call("now", "{}")]
+    last = [t for t in v.turns if t.role == "assistant"][-1]
+    return [Text(f"{sum(isinstance(p, Thought) for p in last.parts)} thoughts, {len(v.results)} results")]
+
+
 def refuse(v):
     return [Refusal(REFUSAL)]
 
@@ -199,7 +207,7 @@ def codex(v):
     return _step(v, [write, edit])
 
 
-PLANS = {f.__name__: f for f in (say, weather, both, rounds, named, free, person, think, hidden, ponder, refuse, long,
+PLANS = {f.__name__: f for f in (say, weather, both, rounds, named, free, person, think, hidden, ponder, muse, refuse, long,
                                  sequence, cutcall, report, fail, cut, reset, stall, slow, claude, codex)}  # fmt: skip
 
 

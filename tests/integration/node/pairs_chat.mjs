@@ -109,19 +109,18 @@ await playPairs({
   // This accumulator overwrites members it does not know; what comes out of it must still be taken back.
   async reasoning_in_a_tool_loop(model, upstream) {
     if (upstream === 'chat') return // does not reason
-    const messages = ask('ponder')
+    const now = { type: 'function', function: { name: 'now' } }
+    const messages = ask('muse')
+    let thought = ''
     for (const _ of [1, 2]) {
-      const stream = completions.stream({ model, messages, tools: [weather], reasoning_effort: 'low' })
-      let thought = ''
+      const stream = completions.stream({ model, messages, tools: [weather, now], reasoning_effort: 'low' })
       stream.on('chunk', (c) => (thought += c.choices[0]?.delta.reasoning_content ?? ''))
       const { message } = (await stream.finalChatCompletion()).choices[0]
       messages.push(message)
-      for (const call of message.tool_calls ?? []) {
-        assert.equal(thought, THOUGHT)
-        messages.push({ role: 'tool', tool_call_id: call.id, content: '12 °C' })
-      }
+      for (const call of message.tool_calls ?? []) messages.push({ role: 'tool', tool_call_id: call.id, content: 'yes' })
     }
-    assert.match(messages.at(-1).content, /12 °C/)
+    assert.ok(thought.startsWith(THOUGHT))
+    assert.equal(messages.at(-1).content, '2 thoughts, 2 results')
   },
   async errors(model) {
     for (const status of STATUSES)
