@@ -30,7 +30,7 @@ static int teardown(void **state)
 
 static struct response_store open_store(unsigned regions)
 {
-    struct response_store s;
+    struct response_store s = {0};
     struct err e;
     int fd;
 
