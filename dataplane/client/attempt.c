@@ -256,4 +256,5 @@ void attempt_reset(struct request *r)
         relay_deinit(&r->relay);
     buf_free(bufs, &r->head);
     buf_free(bufs, &r->reply_body);
+    buf_free(bufs, &r->encoded);
 }

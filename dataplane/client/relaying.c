@@ -22,6 +22,14 @@
 
 enum { ERROR_BODY_MAX = 64 * 1024 }; /* threats section 1 */
 
+static bool asks_base64(const struct request *r)
+{
+    const struct member *m = request_member(&r->scan, FIELD_ENCODING_FORMAT);
+
+    return request_api(r) == API_EMBEDDINGS && m &&
+           json_text_is((struct str){r->conn->body.p + m->at, m->end - m->at}, STR("base64"));
+}
+
 bool relaying_begin(struct request *r)
 {
     uint32_t flags = r->snapshot->h->settings.flags;
@@ -43,6 +51,11 @@ bool relaying_begin(struct request *r)
         relay_deinit(&r->relay);
     relay_init(&r->relay, &r->cx->bufs, &o);
     r->relay_open = true;
+    if (asks_base64(r)) {
+        r->embeddings = arena_zalloc(&r->arena, sizeof *r->embeddings);
+        if (!r->embeddings)
+            return false;
+    }
     return !r->translation || translating_reply_begin(r);
 }
 
@@ -234,7 +247,7 @@ static void relaying_on_head(struct exchange *e)
 /* Holds bytes of a reply; the first ones are only borrowed when they are all of it. */
 static bool hold(struct request *r, const char *p, size_t n)
 {
-    if (!r->reply_body.n && r->exchange.content_length == n) {
+    if (!r->reply_body.n && r->exchange.content_length == n && !r->embeddings) {
         r->reply_ref =
             (struct str){p, n}; /* the end follows before the read buffer is used again */
         return true;
@@ -299,18 +312,24 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
     struct request *r = container_of(e, struct request, exchange);
     bool ok = true;
 
+    if (r->embeddings && r->reply != REPLY_ERROR) {
+        r->encoded.n = 0;
+        ok = embedding_encode(r->embeddings, &r->cx->bufs, p, n, &r->encoded);
+        p = r->encoded.p;
+        n = ok ? r->encoded.n : 0;
+    }
     switch ((enum request_reply)r->reply) {
     case REPLY_STREAM:
         stream_body(r, p, n);
         return;
     case REPLY_HELD:
-        ok = hold(r, p, n);
+        ok = ok && hold(r, p, n);
         if (ok && r->reply_body.n > RELAY_REPLY_HOLD && !r->translation)
             ok = pieces_begin(r) && stream_flush(r);
         break;
     case REPLY_PIECES: {
         size_t from = reply_chunk_begin(r);
-        ok = relay_reply_piece(&r->relay, p, n, &r->cx->out);
+        ok = ok && relay_reply_piece(&r->relay, p, n, &r->cx->out);
         reply_chunk_end(r, from, false);
         if (!stream_flush(r))
             return;

@@ -9,6 +9,7 @@
 
 #include "api/route.h"
 #include "dialect/body_edit.h"
+#include "dialect/embedding.h"
 #include "dialect/envelope.h"
 #include "dialect/relay.h"
 #include "route/plan.h"
@@ -51,8 +52,10 @@ struct request {
     struct buf reply_body; /* non-streamed reply or error body so far */
     enum client_error
         stop_error; /* why the exchange was stopped; CLIENT_ERRORS: its reply was an error event */
-    struct str reply_ref; /* ... or all of it, still in the read buffer */
-    struct timer retry;   /* waits before the next attempt; pings while it streams */
+    struct embedding_encoder *embeddings; /* in the arena; NULL: as they come */
+    struct buf encoded;                   /* what it made of the bytes at hand */
+    struct str reply_ref;                 /* ... or all of it, still in the read buffer */
+    struct timer retry; /* waits before the next attempt; pings while it streams */
     struct inflight *meter;
     struct probe_run *probes; /* of /health */
     /* times, monotonic */

@@ -149,7 +149,8 @@ class Weir:
 
     def wait_ready(self, workers=1, timeout=20.0):
         self.wait(self.is_ready, timeout, "readiness")
-        self.wait(lambda: len(self.workers()) >= workers, timeout, f"{workers} workers")
+        if workers > 1:  # one that is not up yet may be stopped unnoticed for longer
+            self.wait(lambda: self.metrics()["weir_workers"] >= workers, timeout, f"{workers} workers")
 
     # --- processes
 
