@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from anthropic import beta_tool
 from conftest import upstreams
-from pydantic import BaseModel
 
+from support.clients import Person, check_abort, once
 from support.dialects import TEXT, THOUGHT
 from support.pairs import api_of, billed
 from support.parts import Image
@@ -355,8 +355,7 @@ def test_roles_may_repeat(upstream, create):
         *ask("report"),
     ]  # fmt: skip
     got = reported(create(upstream, messages))
-    roles = [r for i, r in enumerate(got["roles"]) if r != (got["roles"][i - 1] if i else None)]
-    assert roles == ["user", "assistant", "user"]
+    assert once(got["roles"]) == ["user", "assistant", "user"]
 
 
 @EVERY
@@ -385,17 +384,6 @@ def test_beta_flags_stay_at_home(upstream, client, place, model):
 
 
 # --- structured output -----------------------------------------------------------------------------------------------
-
-
-class Home(BaseModel):
-    city: str
-
-
-class Person(BaseModel):
-    name: str
-    age: int
-    tags: list[str]
-    home: Home
 
 
 @EVERY
@@ -497,13 +485,7 @@ def test_upstream_gone_in_mid_stream(upstream, plan, create):
 
 @EVERY
 def test_abort(upstream, create, model):
-    stream = create(upstream, "stall", stream=True)
-    for _ in range(3):
-        next(stream)
-    conn = model.requests[-1].conn
-    assert conn.lost_at is None
-    stream.close()
-    model.wait(lambda: conn.eof_at or conn.lost_at, 2.0, "upstream closed")
+    check_abort(create(upstream, "stall", stream=True), 3, model)
 
 
 @EVERY

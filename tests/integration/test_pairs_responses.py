@@ -12,6 +12,7 @@ from conftest import DIRECT, upstreams
 from openai.lib.responses_tool_runner import RegisteredFunction, ResponsesToolRunner
 from pydantic import BaseModel
 
+from support.clients import OPENAI_ERRORS, Person, check_abort, check_openai_error, once
 from support.dialects import TEXT, THOUGHT
 from support.pairs import api_of, billed
 from support.plans import BIG, PERSON, REFUSAL, digest
@@ -101,11 +102,6 @@ def test_plain(upstream, create, place, model):
 TEXT_EVENTS = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
                "response.output_text.delta", "response.output_text.done", "response.content_part.done",
                "response.output_item.done", "response.completed"]  # fmt: skip
-
-
-def once(kinds):
-    """Without repetition of the same in a row."""
-    return [k for i, k in enumerate(kinds) if i == 0 or k != kinds[i - 1]]
 
 
 @EVERY
@@ -332,8 +328,7 @@ def test_roles(upstream, create):
     ]  # fmt: skip
     got = reported(create(upstream, given))
     assert "\n".join(got["system"]).split() == ["First.", "Second."]
-    roles = [r for i, r in enumerate(got["roles"]) if r != (got["roles"][i - 1] if i else None)]
-    assert roles == ["user", "assistant", "user"]
+    assert once(got["roles"]) == ["user", "assistant", "user"]
 
 
 @EVERY
@@ -452,17 +447,6 @@ def test_continued_on_another_model(create, model):
 # --- structured output -----------------------------------------------------------------------------------------------
 
 
-class Home(BaseModel):
-    city: str
-
-
-class Person(BaseModel):
-    name: str
-    age: int
-    tags: list[str]
-    home: Home
-
-
 @pytest.mark.parametrize("upstream", upstreams("responses", "groq", "messages", "older", "responses", "moded"))
 def test_structured_output(upstream, client, place):
     done = client.responses.parse(model=place.name(upstream), input="plan:person", text_format=Person)
@@ -535,21 +519,14 @@ def test_reasoning_in_a_tool_loop(upstream, chained, complete):
 
 # --- errors ------------------------------------------------------------------------------------------------------------
 
-ERRORS = [
-    (400, openai.BadRequestError, 400), (401, openai.AuthenticationError, 401), (404, openai.NotFoundError, 404),
-    (429, openai.RateLimitError, 429), (500, openai.InternalServerError, 500), (529, openai.InternalServerError, None),
-]  # fmt: skip
-
 
 @EVERY
-@pytest.mark.parametrize("status,kind,seen", ERRORS)
+@pytest.mark.parametrize("status,kind,seen", OPENAI_ERRORS)
 @pytest.mark.parametrize("stream", [False, True])
 def test_errors(upstream, status, kind, seen, stream, create):
     with pytest.raises(kind) as e:
         create(upstream, f"err-{status}", stream=stream)
-    assert e.value.status_code == seen or (seen is None and e.value.status_code >= 500)
-    assert f"upstream says {status}" in e.value.message
-    assert e.value.body.keys() >= {"message", "type", "param", "code"}
+    check_openai_error(e.value, status, seen)
 
 
 @EVERY
@@ -579,13 +556,7 @@ def test_upstream_gone_in_mid_stream(upstream, plan, create):
 
 @EVERY
 def test_abort(upstream, create, model):
-    stream = create(upstream, "stall", stream=True)
-    for _ in range(5):
-        next(stream)
-    conn = model.requests[-1].conn
-    assert conn.lost_at is None
-    stream.close()
-    model.wait(lambda: conn.eof_at or conn.lost_at, 2.0, "upstream closed")
+    check_abort(create(upstream, "stall", stream=True), 5, model)
 
 
 @EVERY

@@ -18,7 +18,6 @@ UPSTREAMS = {
     "responses": ("responses", "openai/responses/gpt-5-mini", None),
     "moded": ("responses", "openai/gpt-5.2", "responses"),
 }
-APIS = ("chat", "messages", "responses")
 # Where each client API meets all three. The provider OpenAI has Responses beside Chat, for what is no chat client.
 KINDS = {
     "chat": ("chat", "messages", "responses", "moded"),

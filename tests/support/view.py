@@ -58,7 +58,9 @@ class View:
     @property
     def said(self):
         """The last of the user's texts."""
-        return next((text_of(t.parts, "\n") for t in reversed(self.turns) if t.role == "user" and of(Text, t.parts)), "")
+        return next(
+            (text_of(t.parts, "\n") for t in reversed(self.turns) if t.role == "user" and of(Text, t.parts)), ""
+        )
 
     @property
     def all_said(self):

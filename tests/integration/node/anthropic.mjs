@@ -1,11 +1,10 @@
 // The Anthropic Node SDK, unmodified, on its own dialect.
 import Anthropic from '@anthropic-ai/sdk'
-import { assert, base, errorOf, key, play } from './lib.mjs'
+import { TEXT, assert, base, errorOf, key, play } from './lib.mjs'
 
 const client = new Anthropic({ baseURL: base, apiKey: key, maxRetries: 0, timeout: 20000 })
 const messages = [{ role: 'user', content: 'Say something.' }]
 const ask = { model: 'claude-pub', max_tokens: 2048, messages }
-const TEXT = 'Grüße vom Wehr 🌊, said the upstream.'
 const tools = [{ name: 'get_weather', input_schema: { type: 'object', properties: { city: { type: 'string' } } } }]
 
 await play({

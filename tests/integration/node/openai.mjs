@@ -1,10 +1,9 @@
 // The OpenAI Node SDK, unmodified, on its own dialect.
 import OpenAI, { AzureOpenAI } from 'openai'
-import { assert, base, errorOf, key, play } from './lib.mjs'
+import { TEXT, assert, base, errorOf, key, play } from './lib.mjs'
 
 const client = new OpenAI({ baseURL: base + '/v1', apiKey: key, maxRetries: 0, timeout: 20000 })
 const messages = [{ role: 'user', content: 'Say something.' }]
-const TEXT = 'Grüße vom Wehr 🌊, said the upstream.'
 const tools = [
   {
     type: 'function',
