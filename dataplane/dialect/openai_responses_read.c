@@ -82,7 +82,7 @@ static void finished(struct responses_reader *r, const struct json_tape *t,
 
     responses_in_start(r, t, response);
     items_end(r);
-    e.stop = stop_of(r);
+    e.stop = (uint8_t)stop_of(r);
     if (why || json_is(t, JSON_GET(t, response, "status"), "incomplete"))
         e.stop =
             json_is(t, JSON_GET(t, why, "reason"), "content_filter") ? STOP_REFUSAL : STOP_LENGTH;
@@ -396,7 +396,7 @@ bool responses_reader_end(void *reader, bool done)
     if (!done || !r->started)
         return false;
     items_end(r);
-    e.stop = stop_of(r);
+    e.stop = (uint8_t)stop_of(r);
     emit(r, &e);
     r->is_over = true;
     r->env.scan->finished = true;
