@@ -138,7 +138,9 @@ enum body_edit_result upstream_request_edit(struct request *r, struct body_edit 
         .api = api,
         .client = request_api(r),
         .upstream = r->upstream_api,
-        .can = snap_model(r->snapshot, r->deployment, r->upstream_model).can,
+        .can = r->deployment->by_can & BIT(api)
+                   ? snap_model(r->snapshot, r->deployment, r->upstream_model).can
+                   : 0,
         .model = r->upstream_model,
         .response_id = is_sent ? r->previous_id : (struct str){0},
         .model_in_path = model_in_path(r),

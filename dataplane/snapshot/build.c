@@ -404,6 +404,16 @@ static struct snap_ref put_edits(struct build *b, const struct target *t)
     return put_array(&b->file, out, t->n_edits, sizeof *out);
 }
 
+static uint32_t apis_by_can(const struct target *t)
+{
+    uint32_t apis = 0;
+
+    for (size_t i = 0; i < t->n_edits; i++)
+        if (t->edits[i].has || t->edits[i].lacks || t->edits[i].while_reasoning)
+            apis |= t->edits[i].apis;
+    return apis;
+}
+
 static void put_deployment(struct build *b, struct snap_deployment *out,
                            const struct config_deployment *d, uint32_t slot)
 {
@@ -435,6 +445,7 @@ static void put_deployment(struct build *b, struct snap_deployment *out,
         .can = d->can,
         .cannot = d->cannot,
         .max_output = d->max_output,
+        .by_can = apis_by_can(&d->target),
         .kind = (uint8_t)d->kind,
     };
     for (unsigned kind = 0; kind < VIA_KINDS; kind++)

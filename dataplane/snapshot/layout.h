@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 6, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 7, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -111,10 +111,11 @@ struct snap_deployment {
     uint32_t can;        /* enum capability, bits; of a wildcard: those model_info says it has */
     uint32_t cannot;     /* of a wildcard: those model_info says it lacks */
     uint32_t max_output; /* asked for where an API demands it; 0: not known, or a wildcard's */
+    uint32_t by_can;     /* BIT(enum api): bodies with edits that ask what the model can */
     uint8_t via[VIA_KINDS][API_COUNT]; /* enum api spoken upstream for a client's, API_COUNT: none;
                                           by what the model is: snap_via() */
     uint8_t kind; /* enum via_kind; of a wildcard: where the price map does not know the model */
-    uint8_t reserved[6];
+    uint8_t reserved[2];
 };
 
 enum snap_mode {

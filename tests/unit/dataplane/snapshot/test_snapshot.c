@@ -453,6 +453,9 @@ static void test_rules_by_capability(void **state)
             (ed && (ed->has != rows[i].has || ed->lacks != rows[i].lacks)))
             fail_msg("row %zu", i);
     }
+    assert_true(deployment(&m, 2)->by_can & BIT(API_CHAT));
+    assert_false(deployment(&m, 5)->by_can & BIT(API_MESSAGES));
+    assert_int_equal(deployment(&m, 4)->by_can, 0);
     assert_true(deployment(&m, 7)->flags & SNAP_MODIFY_PARAMS);
     assert_false(deployment(&m, 6)->flags & SNAP_MODIFY_PARAMS);
     drop(&m);
