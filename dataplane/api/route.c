@@ -17,7 +17,6 @@ const struct route_row route_rows[ROUTES] = {
     [ROUTE_##id] = {STR_INIT(path_),    #id, METHOD_##method_, FORMS_##forms_, POLICY_##policy_,   \
                     HANDLER_##handler_, api_},
 #include "proto/routes.def"
-#undef ROUTE
 };
 
 /* `path` against a row's pattern; *ret is what its star stands for: not empty. */

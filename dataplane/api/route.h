@@ -8,7 +8,6 @@
 enum route {
 #define ROUTE(id, method, path, forms, policy, handler, api) ROUTE_##id,
 #include "proto/routes.def"
-#undef ROUTE
     ROUTES,
 };
 
