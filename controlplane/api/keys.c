@@ -821,7 +821,7 @@ static void set_blocked(struct call *c, bool blocked)
         refuse(c, 403,
                "Only proxy admins, team admins, or org admins can call " STR_FMT
                ". user_role=%s, user_id=" STR_FMT,
-               STR_ARG(c->match.path), role_name(c->caller.role), STR_ARG(c->caller.user_id));
+               STR_ARG(c->route->path), role_name(c->caller.role), STR_ARG(c->caller.user_id));
         return;
     }
     row_put_bool(s, changes, "blocked", blocked);

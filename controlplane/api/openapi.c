@@ -194,13 +194,13 @@ static void put_responses(struct jw *w, const struct route_row *r)
 
     jw_key(w, STR("responses"));
     jw_obj(w);
-    jw_key(w, r->is_built ? STR("200") : STR("501"));
+    jw_key(w, route_is_built(r) ? STR("200") : STR("501"));
     jw_obj(w);
-    put(w, "description", r->is_built ? r->sentence : "Not built yet.");
-    put_content(w, r->is_built ? (enum field_list)r->output : FIELDS_ANYTHING);
+    put(w, "description", route_is_built(r) ? r->sentence : "Not built yet.");
+    put_content(w, route_is_built(r) ? (enum field_list)r->output : FIELDS_ANYTHING);
     jw_end(w);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if ((is_public && !rows[i].is_public) || (!r->is_built && !rows[i].is_built))
+        if ((is_public && !rows[i].is_public) || (!route_is_built(r) && !rows[i].is_built))
             continue;
         jw_key(w, str_of(rows[i].status));
         jw_obj(w);

@@ -146,7 +146,7 @@ static void refuse_with(struct call *c, unsigned status, bool in_object, struct 
         answer(c, status, proxy_body(a, status, "auth_error", "None", printed));
         break;
     case ENVELOPE_PROXY_SPEND:
-        printed = arena_printf(a, STR_FMT " Error(" STR_FMT ")", STR_ARG(c->match.path),
+        printed = arena_printf(a, STR_FMT " Error(" STR_FMT ")", STR_ARG(c->route->path),
                                STR_ARG(printed));
         answer(c, status, proxy_body(a, status, "internal_error", "None", printed));
         break;

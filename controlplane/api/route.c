@@ -13,7 +13,7 @@ const struct route_row route_rows[ADMIN_ROUTES] = {
                     METHOD_##method_,     POLICY_##policy_,                                        \
                     LANE_##lane_,         AUDIT_##audit_,                                          \
                     ENVELOPE_##envelope_, FIELDS_##input_,                                         \
-                    FIELDS_##output_,     sizeof #handler_ != sizeof "not_built"},
+                    FIELDS_##output_},
 #include "proto/routes.def"
 };
 

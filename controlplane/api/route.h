@@ -49,12 +49,16 @@ struct route_row {
     const char *sentence;
     uint8_t method, policy, lane, audit, envelope;
     uint8_t input, output; /* enum field_list */
-    bool is_built;
 };
 
 extern const struct route_row route_rows[ADMIN_ROUTES];
 
 const char *route_method_name(enum route_method m);
+
+static inline bool route_is_built(const struct route_row *r)
+{
+    return r->handler != api_not_built;
+}
 
 enum { ROUTE_PARAMS_MAX = 2 };
 

@@ -63,19 +63,19 @@ static bool check_gate(struct call *c)
     if (policy_who((enum policy)c->route->policy) & WHO_MASTER)
         refuse_as(c, 401, "auth_error", "None",
                   "Tried to access route=" STR_FMT ", which is only for MASTER KEY",
-                  STR_ARG(c->match.path));
+                  STR_ARG(c->route->path));
     else if (who->role == ROLE_VIEWER)
         refuse_as(c, 403, "auth_error", "None",
                   "Authentication Error, user not allowed to access this route, role= "
                   "proxy_admin_viewer. Trying to access: " STR_FMT,
-                  STR_ARG(c->match.path));
+                  STR_ARG(c->route->path));
     else
-        refuse_as(c, 401, "auth_error", "None",
-                  "Authentication Error, Only proxy admin can be used to generate, delete, update "
-                  "info for new keys/users/teams. Route=" STR_FMT
-                  ". Your role=%s. Your user_id=" STR_FMT,
-                  STR_ARG(c->match.path), who->role == ROLE_NONE ? "unknown" : role_name(who->role),
-                  STR_ARG(who->user_id.n ? key_masked(a, who->user_id) : STR("unknown")));
+        refuse_as(
+            c, 401, "auth_error", "None",
+            "Authentication Error, Only proxy admin can be used to generate, delete, update "
+            "info for new keys/users/teams. Route=" STR_FMT ". Your role=%s. Your user_id=" STR_FMT,
+            STR_ARG(c->route->path), who->role == ROLE_NONE ? "unknown" : role_name(who->role),
+            STR_ARG(who->user_id.n ? key_masked(a, who->user_id) : STR("unknown")));
     return false;
 }
 
@@ -98,7 +98,7 @@ static bool authenticate(struct call *c)
             c, 403, "auth_error", "None",
             "Virtual key is not allowed to call this route. Only allowed to call routes: " STR_FMT
             ". Tried to call route: " STR_FMT,
-            STR_ARG(python_list(&c->store, allowed)), STR_ARG(c->match.path));
+            STR_ARG(python_list(&c->store, allowed)), STR_ARG(c->route->path));
         return false;
     }
     return true;

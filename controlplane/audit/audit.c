@@ -51,5 +51,5 @@ void audit_write(struct call *c, enum audit_action action, enum table t, struct 
         DB_TEXT(str_of(actions[action])), DB_TEXT(str_of(s->catalog->table[t].name)),
         DB_TEXT(object_id), before ? DB_TEXT(value_of(s, before, false)) : DB_NULL,
         after ? DB_TEXT(value_of(s, after, before != NULL)) : DB_NULL, DB_TEXT(str_of(c->http->ip)),
-        DB_TEXT(c->match.path), DB_TEXT(str_of(c->request_id)));
+        DB_TEXT(c->route->path), DB_TEXT(str_of(c->request_id)));
 }

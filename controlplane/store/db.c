@@ -100,6 +100,14 @@ static void health_connected(struct db_health *h)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+/* Whoever tried went away before it could tell. */
+static void health_gave_up(struct db_health *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    h->is_probing = false;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
 static void health_failed(struct db_health *h, const char *why)
 {
     (void)pthread_mutex_lock(&h->lock);
@@ -162,6 +170,7 @@ void db_conn_learn(struct db_conn *c, uint64_t statement)
 enum db_fault db_conn_poll(struct db_conn *c, short events, uint64_t deadline_ns,
                            const struct db_wait *w)
 {
+    bool may_wake = w->cancelled && w->wake_fd >= 0;
     struct pollfd fds[2] = {{.fd = PQsocket(c->pg), .events = events},
                             {.fd = w->wake_fd, .events = POLLIN}};
 
@@ -172,7 +181,7 @@ enum db_fault db_conn_poll(struct db_conn *c, short events, uint64_t deadline_ns
         if (now >= end)
             return DB_AWAY;
         int left = (int)MIN((end - now) / 1000000 + 1, (uint64_t)SLICE_MS);
-        int n = poll(fds, w->wake_fd < 0 ? 1 : 2, left);
+        int n = poll(fds, may_wake ? 2 : 1, left);
         if (n < 0 && errno != EINTR)
             return DB_AWAY;
         if (n > 0 && fds[0].revents)
@@ -327,8 +336,10 @@ enum db_fault db_lend(struct db *db, const struct db_wait *w, struct db_conn **r
             fault = conn_open(db, w, &c, e);
             if (!fault)
                 health_connected(db->health);
-            else
+            else if (fault == DB_AWAY)
                 health_failed(db->health, e->msg);
+            else
+                health_gave_up(db->health);
         }
         if (fault) {
             give_slot(db, NULL);

@@ -87,11 +87,13 @@ static const char *arg_text(struct arena *a, const struct db_arg *v)
 static bool await(struct tx *tx)
 {
     PGconn *pg = db_conn_pg(tx->conn);
-    unsigned budget = DB_WAIT_MS;
+    unsigned budget = DB_WAIT_MS, timeout = db_options(tx->db)->statement_timeout_ms;
     struct db_wait w = tx->wait;
 
-    if (db_options(tx->db)->statement_timeout_ms > DB_WAIT_MS && tx->has_run)
-        budget = db_options(tx->db)->statement_timeout_ms + DB_WAIT_MS;
+    if (timeout > DB_WAIT_MS && tx->has_run)
+        budget = timeout + DB_WAIT_MS;
+    if (timeout <= DB_WAIT_MS)
+        w.cancelled = NULL; /* it will not be long: a connection costs more */
     uint64_t deadline = clock_mono_ns() + budget * UINT64_C(1000000);
     if (tx->no_cancel)
         w = (struct db_wait){.deadline_ns = UINT64_MAX, .wake_fd = -1};
@@ -245,6 +247,8 @@ static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args
     PGresult *r = NULL;
 
     ASSERT(n_args <= ARGS_MAX);
+    if (tx->wait.cancelled && !tx->no_cancel && atomic_load(tx->wait.cancelled))
+        tx_fail(tx, DB_CANCELLED, "cancelled");
     for (int i = 0; i < n_args; i++) {
         values[i] = arg_text(tx->arena, &args[i]);
         if (!values[i] && args[i].type != ARG_NULL)
