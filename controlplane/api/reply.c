@@ -168,6 +168,8 @@ void refusal_clear(struct call *c)
     c->refusal = c->body = (struct str){0};
 }
 
+static struct str format(struct call *c, const char *fmt, va_list ap) PRINTF(2, 0);
+
 static struct str format(struct call *c, const char *fmt, va_list ap)
 {
     va_list again;
