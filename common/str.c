@@ -84,3 +84,16 @@ bool str_is_utf8(struct str s)
     }
     return true;
 }
+
+bool str_is_among(struct str word, struct str values)
+{
+    struct str one;
+    bool more;
+
+    do {
+        more = str_cut(values, '|', &one, &values);
+        if (one.n && str_eq(word, one))
+            return true;
+    } while (more);
+    return false;
+}

@@ -109,20 +109,6 @@ enum setting_id setting_nearest(enum setting_section section, struct str key)
     return nearest;
 }
 
-/* True when `word` is one of "a|b|c". */
-static bool is_among(struct str word, struct str values)
-{
-    struct str one;
-    bool more;
-
-    do {
-        more = str_cut(values, '|', &one, &values);
-        if (one.n && str_eq(word, one))
-            return true;
-    } while (more);
-    return false;
-}
-
 bool setting_is_default(const struct setting *s, const struct conf_node *n)
 {
     bool truth;
@@ -142,7 +128,7 @@ bool setting_enforces(const struct setting *s, const struct conf_node *n)
         return true;
     if (s->verdict == VERDICT_HARMLESS)
         for (uint32_t i = 0; setting_name(n, i, &name); i++)
-            if (is_among(name, s->values))
+            if (str_is_among(name, s->values))
                 return true;
     return false;
 }
@@ -198,7 +184,7 @@ bool setting_check(const struct setting *s, const struct conf_node *n, struct co
     case TYPE_TEXT:
         if (!conf_text(log, n, &text))
             return false;
-        if (s->values.n == 0 || is_among(text, s->values))
+        if (s->values.n == 0 || str_is_among(text, s->values))
             return true;
         conf_note(log, CONF_ERROR, n, STR_FMT ": one of " STR_FMT " is wanted", STR_ARG(s->key),
                   STR_ARG(s->values));

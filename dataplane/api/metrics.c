@@ -191,7 +191,6 @@ static void put_routes(struct text *t, const struct shared *sh)
     } routes[] = {
 #define ROUTE(id, method, path, forms, policy, handler, api) {STR_INIT(#method), STR_INIT(path)},
 #include "proto/routes.def"
-#undef ROUTE
     };
     static const struct str classes[STATUS_CLASSES] = {
         STR_INIT("none"), STR_INIT("1xx"), STR_INIT("2xx"),

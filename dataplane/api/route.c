@@ -3,6 +3,8 @@
 
 #include "api/route.h"
 
+#include "common/http/url.h"
+
 enum { FORM_BARE = 1, FORM_V1 = 2, FORM_OPENAI_V1 = 4 };
 enum {
     FORMS_BARE = FORM_BARE,
@@ -15,7 +17,6 @@ const struct route_row route_rows[ROUTES] = {
     [ROUTE_##id] = {STR_INIT(path_),    #id, METHOD_##method_, FORMS_##forms_, POLICY_##policy_,   \
                     HANDLER_##handler_, api_},
 #include "proto/routes.def"
-#undef ROUTE
 };
 
 /* `path` against a row's pattern; *ret is what its star stands for: not empty. */
@@ -31,22 +32,6 @@ static bool path_matches(struct str pattern, struct str path, struct str *ret)
     /* a response id is one segment; a model name may have several where something follows or
      * nothing can */
     return !str_eq(before, STR("/responses/")) || !memchr(ret->p, '/', ret->n);
-}
-
-static bool path_is_plain(struct str path)
-{
-    for (size_t i = 0; i < path.n; i++) {
-        unsigned char c = (unsigned char)path.p[i];
-        if (c <= 0x20 || c >= 0x7f || c == '\\' || c == '#')
-            return false;
-        if (c == '/' && i + 1 < path.n) {
-            struct str rest = str_from(path, i + 1);
-            if (rest.p[0] == '/' || str_eq(rest, STR(".")) || str_eq(rest, STR("..")) ||
-                str_starts(rest, STR("./")) || str_starts(rest, STR("../")))
-                return false;
-        }
-    }
-    return true;
 }
 
 enum route_found route_find(struct route_match *ret, enum route_method method, struct str target,
@@ -66,7 +51,7 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
     if (!target.n || target.p[0] != '/')
         return ROUTE_BAD_PATH;
     (void)str_cut(target, '?', &path, &ret->query); /* without one the query is empty */
-    if (!path_is_plain(path))
+    if (!url_path_is_plain(path))
         return ROUTE_BAD_PATH;
     struct str below_root = str_from(path, root_path.n);
     if (str_starts(path, root_path) && str_starts(below_root, STR("/")))
@@ -90,42 +75,4 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
         }
     }
     return other_method ? ROUTE_BAD_METHOD : ROUTE_NONE;
-}
-
-static int hex_digit(char c)
-{
-    c = char_lower(c);
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-size_t url_decode(char *out, struct str s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '%') {
-            int hi = s.n - i > 2 ? hex_digit(s.p[i + 1]) : -1;
-            int lo = s.n - i > 2 ? hex_digit(s.p[i + 2]) : -1;
-            if (hi < 0 || lo < 0 || (hi == 0 && lo == 0))
-                return SIZE_MAX;
-            c = (char)(hi << 4 | lo);
-            i += 2;
-        }
-        out[n++] = c;
-    }
-    return n;
-}
-
-struct str query_get(struct str query, struct str name)
-{
-    struct str pair, rest = query, key, value;
-
-    while (rest.n) {
-        (void)str_cut(rest, '&', &pair, &rest);
-        (void)str_cut(pair, '=', &key, &value);
-        if (str_eq(key, name))
-            return value;
-    }
-    return (struct str){0};
 }

@@ -8,7 +8,6 @@
 enum route {
 #define ROUTE(id, method, path, forms, policy, handler, api) ROUTE_##id,
 #include "proto/routes.def"
-#undef ROUTE
     ROUTES,
 };
 
@@ -53,9 +52,3 @@ struct route_match {
 /* Matches a request target against the table, below `root_path`. Borrows from `target`. */
 enum route_found route_find(struct route_match *ret, enum route_method method, struct str target,
                             struct str root_path);
-
-/* Decodes %XX of `s` into `out` (s.n bytes); SIZE_MAX on a bad escape or a NUL. */
-size_t url_decode(char *out, struct str s);
-
-/* The value of `name` in a query string, as sent; empty when absent. */
-struct str query_get(struct str query, struct str name);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/http/url.h"
 
 enum { /* threats section 1 */
        LINE_MAX_BYTES = 8 * 1024,
@@ -249,19 +250,6 @@ static int on_value_complete(llhttp_t *p)
     return 0;
 }
 
-/* host[:port] and nothing else (H-07). */
-static bool host_is_plain(struct str host)
-{
-    for (size_t i = 0; i < host.n; i++) {
-        char ch = char_lower(host.p[i]);
-        bool ok = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '.' || ch == '-' ||
-                  ch == ':' || ch == '_' || ch == '[' || ch == ']';
-        if (!ok)
-            return false;
-    }
-    return host.n != 0;
-}
-
 static int on_headers_complete(llhttp_t *p)
 {
     struct conn *c = p->data;
@@ -273,7 +261,7 @@ static int on_headers_complete(llhttp_t *p)
     c->keep_alive = llhttp_should_keep_alive(p) && !c->http_1_0 && !p->upgrade;
     p->upgrade = 0; /* H-10: an Upgrade is ignored */
     struct str host = conn_header(c, STR("host"), &repeated);
-    if (c->http_1_0 ? host.p && !host_is_plain(host) : !host_is_plain(host) || repeated)
+    if (c->http_1_0 ? host.p && !url_host_is_plain(host) : !url_host_is_plain(host) || repeated)
         return refuse(c, ERROR_BAD_REQUEST);
     if (p->flags & F_TRANSFER_ENCODING) { /* H-03: the single token chunked, never with 1.0 */
         struct str te = str_trim(conn_header(c, STR("transfer-encoding"), &repeated));

@@ -1,5 +1,7 @@
 #include "client/kept.h"
 
+#include "common/http/url.h"
+
 #include "client/conn.h"
 #include "client/reply.h"
 #include "dialect/openai_responses.h"

@@ -4,6 +4,7 @@
 #include "client/probe.h"
 
 #include "common/clock.h"
+#include "common/http/url.h"
 #include "common/jw.h"
 #include "common/num.h"
 

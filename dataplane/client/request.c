@@ -2,6 +2,7 @@
 
 #include "client/request.h"
 
+#include "common/http/url.h"
 #include "common/num.h"
 
 #include "api/health.h"

@@ -153,7 +153,6 @@ static struct str route_path(uint8_t route)
     static const struct str paths[] = {
 #define ROUTE(id, method, path, forms, policy, handler, api) STR_INIT(path),
 #include "proto/routes.def"
-#undef ROUTE
     };
 
     return route < ARRAY_LEN(paths) ? paths[route] : STR("other");

@@ -1,21 +1,18 @@
 #pragma once
 
 /*
- * config.yaml as the link understands it: included, merged, names of the environment replaced,
- * every key judged by the settings table, every deployment compiled to what it means on the wire.
+ * config.yaml as the link understands it: every deployment compiled to what it means on the wire.
  * From here a generation is laid out (snapshot/build.h). It holds credentials.
  *
- *   config_file.c      files, include, os.environ/NAME, hash
- *   config.c           sections, verdicts, precedence of settings
+ *   config.c           master key, prices, what a process needs at start
  *   config_models.c    model_list to deployments, aliases
  *   config_net.c       proxies, trusted authorities, origins
  *   config_info.c      what /model/info and /model_group/info say
  *   config_check.c     --check
  */
 
-#include "common/conf.h"
+#include "common/gateway/config_file.h"
 #include "common/gateway/price_map.h"
-#include "common/gateway/settings.h"
 
 #include "provider/target.h"
 #include "snapshot/layout.h"
@@ -60,16 +57,8 @@ struct config_alias {
 };
 
 struct config {
-    struct arena arena;  /* everything below lies in it */
-    struct conf_log log; /* what is wrong, all of it */
-    const char *path;
-    struct str hash;          /* hex SHA-256 of the merged file, environment not replaced */
+    struct config_file file;  /* its arena holds everything below */
     struct price_map *prices; /* weir.model_price_map, or NULL */
-
-    const struct conf_node *root;            /* merged, as written */
-    const struct conf_node *value[SETTINGS]; /* of closed sections; NULL: not set */
-    struct str unbuilt;                      /* keys without effect, ", " between them */
-    struct str accepted;                     /* ... of which these enforce, and are accepted */
 
     struct config_deployment *deployments;
     uint32_t n_deployments;
@@ -80,46 +69,26 @@ struct config {
     struct config_origin *origins;
     uint32_t n_origins;
     struct str ca; /* PEM of the authorities trusted by default */
-
-    /* private */
-    target_env_fn process_env;
-    void *process_ctx;
-    const struct conf_node *variables; /* environment_variables */
 };
 
 /*
  * Reads the file at `path` and everything it includes. `env` looks up the process environment
- * (config_environ for the real one), `ctx` is its own. Gives a configuration even when c->log holds
- * errors: it then must not be served. Fails without one only with ERRC_NOMEM, or when a file cannot
- * be read as YAML (ERRC_INVALID, ERRC_LIMIT, ERRC_SYS with file and line).
+ * (config_environ for the real one), `ctx` is its own. Gives a configuration even when c->file.log
+ * holds errors: it then must not be served. Fails without one only with ERRC_NOMEM, or when a file
+ * cannot be read as YAML (ERRC_INVALID, ERRC_LIMIT, ERRC_SYS with file and line).
  */
-MUST_CHECK enum errc config_read(struct config **ret_c, const char *path, target_env_fn env,
+MUST_CHECK enum errc config_read(struct config **ret_c, const char *path, config_env_fn env,
                                  void *ctx, struct err *e);
 
-/* The same for use: the first error of c->log fails it (ERRC_INVALID), warnings go to the log. */
-MUST_CHECK enum errc config_load(struct config **ret_c, const char *path, target_env_fn env,
+/* The same for use: the first error of c->file.log fails it (ERRC_INVALID), warnings go to the log.
+ */
+MUST_CHECK enum errc config_load(struct config **ret_c, const char *path, config_env_fn env,
                                  void *ctx, struct err *e);
 
 struct config *config_free(struct config *c);
 DEFINE_AUTO_FREE(config)
 
-/* The process environment, for config_read(). */
-struct str config_environ(void *ctx, struct str name);
-
-/* ---- settings, resolved: file, environment, default of the table ---- */
-struct str config_text(const struct config *c, enum setting_id id);
-bool config_bool(const struct config *c, enum setting_id id);
-uint32_t config_u32(const struct config *c, enum setting_id id);
-uint32_t config_ms(const struct config *c, enum setting_id id);
-/* The first of them that is set in the file or the environment, else the last one: the one whose
- * default holds may therefore stand twice. */
-enum setting_id config_first(const struct config *c, const enum setting_id *ids, size_t n);
-#define CONFIG_FIRST(c, ...)                                                                       \
-    config_first((c), (const enum setting_id[]){__VA_ARGS__},                                      \
-                 ARRAY_LEN(((const enum setting_id[]){__VA_ARGS__})))
-
 /* ---- what the process needs before there is a generation ---- */
-struct str config_master_key(const struct config *c); /* empty: none */
 uint16_t config_port(const struct config *c);
 uint32_t config_workers(const struct config *c); /* 0: not configured */
 

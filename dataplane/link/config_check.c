@@ -8,7 +8,7 @@ static void print_notes(const struct config *c, FILE *out)
 {
     static const char *const severities[] = {[CONF_ERROR] = "error", [CONF_WARNING] = "warning"};
 
-    for (const struct conf_note *n = c->log.first; n; n = n->next)
+    for (const struct conf_note *n = c->file.log.first; n; n = n->next)
         (void)fprintf(out, "%s: " STR_FMT "\n", severities[n->severity], STR_ARG(n->text));
 }
 
@@ -78,6 +78,6 @@ int config_check(const char *path, FILE *out)
         (void)fprintf(out, "  " STR_FMT "  ->  " STR_FMT "\n", STR_ARG(c->aliases[i].name),
                       STR_ARG(c->aliases[i].target));
     print_memory(c, out);
-    (void)fprintf(out, "%s: %s\n", path, c->log.n_errors ? "refused" : "accepted");
-    return c->log.n_errors ? 1 : 0;
+    (void)fprintf(out, "%s: %s\n", path, c->file.log.n_errors ? "refused" : "accepted");
+    return c->file.log.n_errors ? 1 : 0;
 }

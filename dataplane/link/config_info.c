@@ -47,7 +47,7 @@ static void put_members(struct config *c, struct jw *w, const struct conf_node *
         if (skip)
             continue;
         jw_key(w, it->key);
-        jw_put_raw(w, conf_json(&c->arena, it));
+        jw_put_raw(w, conf_json(&c->file.arena, it));
     }
 }
 
@@ -119,7 +119,7 @@ static void add_figures(struct config *c, struct adder *a, const struct price *p
                        {PRICE_CACHE_WRITE, band->cache_write}};
         for (size_t k = 0; k < ARRAY_LEN(figures); k++)
             add_price(a,
-                      arena_printf(&c->arena, STR_FMT "_above_%lluk_tokens",
+                      arena_printf(&c->file.arena, STR_FMT "_above_%lluk_tokens",
                                    STR_ARG(item_name(figures[k].item)),
                                    (unsigned long long)(band->above_tokens / 1000)),
                       figures[k].pico);
@@ -172,7 +172,7 @@ struct str config_deployment_info(struct config *c, const struct config_deployme
 {
     static const char *const ours[] = {"model", "api_base", "base_url", "organization",
                                        "model_info"};
-    struct jw w = jw_init(&c->arena);
+    struct jw w = jw_init(&c->file.arena);
 
     jw_obj(&w);
     jw_key(&w, STR("model_name"));
@@ -258,7 +258,7 @@ static void put_providers(const struct config *c, struct jw *w, const struct con
 struct str config_group_info(struct config *c, const struct config_group *g)
 {
     struct group_sum s = {.input = PRICE_UNKNOWN, .output = PRICE_UNKNOWN, .rpm = -1, .tpm = -1};
-    struct jw w = jw_init(&c->arena);
+    struct jw w = jw_init(&c->file.arena);
 
     for (uint32_t i = 0; i < g->n_members; i++)
         sum_add(&s, &c->deployments[g->members[i]]);

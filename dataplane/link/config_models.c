@@ -55,7 +55,7 @@ static unsigned stars(struct str s)
 /* Texts of NAMES, in the arena. */
 static const struct str *names_of(struct config *c, const struct conf_node *n, size_t *ret_n)
 {
-    struct str name, *names = arena_alloc(&c->arena, (n ? n->n + 1 : 1) * sizeof *names);
+    struct str name, *names = arena_alloc(&c->file.arena, (n ? n->n + 1 : 1) * sizeof *names);
 
     *ret_n = 0;
     for (uint32_t i = 0; names && setting_name(n, i, &name); i++)
@@ -91,7 +91,7 @@ static bool is_body_member(const struct conf_node *n)
  */
 static void body_edits(struct config *c, struct config_deployment *d)
 {
-    struct edits l = {.arena = &c->arena};
+    struct edits l = {.arena = &c->file.arena};
     struct target *t = &d->target;
 
     CONF_FOREACH(d->params, it)
@@ -99,7 +99,7 @@ static void body_edits(struct config *c, struct config_deployment *d)
         edits_add(&l, (struct edit){.op = EDIT_DEFAULT,
                                     .apis = apis_of(it->key),
                                     .a = it->key,
-                                    .b = conf_json(&c->arena, it),
+                                    .b = conf_json(&c->file.arena, it),
                                     .side = EDIT_OPENAI});
     for (size_t i = 0; i < t->n_edits; i++)
         edits_add(&l, t->edits[i]);
@@ -107,7 +107,7 @@ static void body_edits(struct config *c, struct config_deployment *d)
     edits_add(&l, (struct edit){.op = EDIT_SET,
                                 .apis = BIT(API_COUNT) - 1,
                                 .a = it->key,
-                                .b = conf_json(&c->arena, it),
+                                .b = conf_json(&c->file.arena, it),
                                 .side = EDIT_SENT});
     t->edits = l.v;
     t->n_edits = l.n;
@@ -138,7 +138,7 @@ static const struct target_header *headers_of(struct config *c, const struct con
     const struct conf_node *extra = conf_get(params, STR("extra_headers"));
     const struct conf_node *other = conf_get(params, STR("headers"));
     size_t max = (extra ? extra->n : 0) + (other ? other->n : 0);
-    struct target_header *h = arena_zalloc(&c->arena, (max + 1) * sizeof *h);
+    struct target_header *h = arena_zalloc(&c->file.arena, (max + 1) * sizeof *h);
 
     *ret_n = 0;
     if (!h)
@@ -187,7 +187,7 @@ static void make_target(struct config *c, struct config_deployment *d, struct co
         .aws_region_name = text_of(p, "aws_region_name"),
         .base_model = text_or(text_of(d->info, "base_model"), text_of(p, "base_model")),
         .env = config_env,
-        .env_ctx = c,
+        .env_ctx = &c->file,
     };
 
     tc.extra_headers = headers_of(c, p, &tc.n_extra_headers, log);
@@ -196,7 +196,7 @@ static void make_target(struct config *c, struct config_deployment *d, struct co
         names_of(c, conf_get(p, STR("additional_drop_params")), &tc.n_additional_drop_params);
     tc.allowed_openai_params =
         names_of(c, conf_get(p, STR("allowed_openai_params")), &tc.n_allowed_openai_params);
-    enum errc rc = target_make(&d->target, &tc, &c->arena, &d->missing_key, &e);
+    enum errc rc = target_make(&d->target, &tc, &c->file.arena, &d->missing_key, &e);
     if (d->flags & SNAP_MOCK) { /* nothing is sent: any model name will do */
         if (rc)
             d->target = (struct target){.provider = STR("openai"), .model = d->litellm_model};
@@ -316,15 +316,16 @@ static void vias_of(const struct config *c, struct config_deployment *d)
 {
     bool is_openai = str_eq(d->target.provider, STR("openai"));
     bool by_chat = config_bool(
-        c, CONFIG_FIRST(c, SETTING_LITELLM_use_chat_completions_url_for_anthropic_messages,
-                        SETTING_ENV_LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES));
+        &c->file,
+        CONFIG_FIRST(&c->file, SETTING_LITELLM_use_chat_completions_url_for_anthropic_messages,
+                     SETTING_ENV_LITELLM_USE_CHAT_COMPLETIONS_URL_FOR_ANTHROPIC_MESSAGES));
 
     for (unsigned i = 0; i < API_COUNT; i++)
         if (d->target.path[i].before.n)
             d->via.native |= BIT(i);
     d->via.messages_by_responses = is_openai && !by_chat;
     d->via.chat_by_responses =
-        is_openai && config_bool(c, SETTING_LITELLM_route_all_chat_openai_to_responses);
+        is_openai && config_bool(&c->file, SETTING_LITELLM_route_all_chat_openai_to_responses);
     d->via.responses_by_chat =
         d->target.asked == API_CHAT || bool_of(d->params, "use_chat_completions_api", false);
     d->via.refuses_completions = is_openai || str_eq(d->target.provider, STR("azure"));
@@ -387,11 +388,12 @@ static void timeouts_of(const struct config *c, struct config_deployment *d)
     uint32_t whole = param_ms(d, "timeout"), stream = param_ms(d, "stream_timeout");
 
     if (!whole)
-        whole = config_ms(
-            c, CONFIG_FIRST(c, SETTING_ROUTER_timeout, SETTING_LITELLM_request_timeout,
-                            SETTING_ENV_REQUEST_TIMEOUT, SETTING_LITELLM_request_timeout));
+        whole = config_ms(&c->file,
+                          CONFIG_FIRST(&c->file, SETTING_ROUTER_timeout,
+                                       SETTING_LITELLM_request_timeout, SETTING_ENV_REQUEST_TIMEOUT,
+                                       SETTING_LITELLM_request_timeout));
     if (!stream)
-        stream = config_ms(c, SETTING_ROUTER_stream_timeout);
+        stream = config_ms(&c->file, SETTING_ROUTER_stream_timeout);
     d->timeout_ms = whole;
     d->stream_timeout_ms = stream ? stream : whole;
 }
@@ -408,14 +410,14 @@ static int64_t param_scaled(const struct config_deployment *d, const char *key, 
 /* Model group and parameters as written: a new key in the environment keeps the id. */
 static struct str id_of(struct config *c, const struct config_deployment *d)
 {
-    struct jw w = jw_init(&c->arena);
+    struct jw w = jw_init(&c->file.arena);
 
     jw_arr(&w);
     jw_put_str(&w, d->group);
-    jw_put_raw(&w, conf_json(&c->arena, d->raw_params));
+    jw_put_raw(&w, conf_json(&c->file.arena, d->raw_params));
     jw_put_str(&w, d->organization);
     jw_end(&w);
-    return config_sha256(&c->arena, jw_finish(&w));
+    return config_sha256(&c->file.arena, jw_finish(&w));
 }
 
 static bool is_id_free(const struct config *c, const struct config_deployment *d,
@@ -437,7 +439,7 @@ static struct config_deployment *deployments_push(struct models *m,
 
     if (c->n_deployments == m->cap) {
         uint32_t cap = m->cap ? m->cap * 2 : 16;
-        struct config_deployment *more = arena_alloc(&c->arena, cap * sizeof *more);
+        struct config_deployment *more = arena_alloc(&c->file.arena, cap * sizeof *more);
         if (!more)
             return NULL;
         if (c->n_deployments)
@@ -459,10 +461,10 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
     unsigned errors = log->n_errors;
 
     d.organization = organization;
-    bool drop = config_bool(
-        c, CONFIG_FIRST(c, SETTING_LITELLM_drop_params, SETTING_ENV_LITELLM_DROP_PARAMS));
-    bool modify = config_bool(
-        c, CONFIG_FIRST(c, SETTING_LITELLM_modify_params, SETTING_ENV_LITELLM_MODIFY_PARAMS));
+    bool drop = config_bool(&c->file, CONFIG_FIRST(&c->file, SETTING_LITELLM_drop_params,
+                                                   SETTING_ENV_LITELLM_DROP_PARAMS));
+    bool modify = config_bool(&c->file, CONFIG_FIRST(&c->file, SETTING_LITELLM_modify_params,
+                                                     SETTING_ENV_LITELLM_MODIFY_PARAMS));
 
     if (bool_of(d.params, "drop_params", drop))
         d.flags |= SNAP_DROP_PARAMS;
@@ -470,12 +472,12 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
         d.flags |= SNAP_MODIFY_PARAMS;
     if (!conf_is_off(mock)) {
         d.flags |= SNAP_MOCK;
-        d.mock_response = mock->kind == CONF_STR ? mock->text : conf_json(&c->arena, mock);
+        d.mock_response = mock->kind == CONF_STR ? mock->text : conf_json(&c->file.arena, mock);
     }
     if (id.n == 0)
         d.id = id_of(c, &d);
     else
-        d.id = nth ? arena_printf(&c->arena, STR_FMT "-%u", STR_ARG(id), nth + 1) : id;
+        d.id = nth ? arena_printf(&c->file.arena, STR_FMT "-%u", STR_ARG(id), nth + 1) : id;
     make_target(c, &d, log);
     if (log->n_errors > errors || !is_id_free(c, &d, log))
         return;
@@ -525,7 +527,7 @@ static const struct conf_node *credential(struct models *m, const struct conf_no
 static bool is_wanted(struct config *c, const struct conf_node *info)
 {
     const struct conf_node *environments = conf_get(info, STR("supported_environments"));
-    struct str here = config_text(c, SETTING_ENV_LITELLM_ENVIRONMENT), one;
+    struct str here = config_text(&c->file, SETTING_ENV_LITELLM_ENVIRONMENT), one;
 
     if (bool_of(info, "blocked", false))
         return false;
@@ -547,7 +549,7 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
 
     unsigned errors = log->n_errors;
 
-    config_judge(c, SECTION_MODEL, entry, log, false);
+    config_judge(&c->file, SECTION_MODEL, entry, log, false);
     if (log->n_errors > errors)
         return;
     if (!conf_text(NULL, name, &d.group) || d.group.n == 0) {
@@ -563,13 +565,14 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
         return;
     }
     d.raw_params = raw;
-    raw = config_under(c, raw, credential(m, config_resolve(c, raw), log));
-    raw = config_under(c, raw, m->defaults);
-    d.params = config_resolve(c, raw);
-    d.info = config_under(c, conf_get(entry, STR("model_info")), conf_get(raw, STR("model_info")));
-    d.info = config_resolve(c, d.info);
-    config_judge(c, SECTION_PARAMS, d.params, log, false);
-    config_judge(c, SECTION_INFO, d.info, log, false);
+    raw = config_under(&c->file, raw, credential(m, config_resolve(&c->file, raw), log));
+    raw = config_under(&c->file, raw, m->defaults);
+    d.params = config_resolve(&c->file, raw);
+    d.info = config_under(&c->file, conf_get(entry, STR("model_info")),
+                          conf_get(raw, STR("model_info")));
+    d.info = config_resolve(&c->file, d.info);
+    config_judge(&c->file, SECTION_PARAMS, d.params, log, false);
+    config_judge(&c->file, SECTION_INFO, d.info, log, false);
     d.litellm_model = text_of(d.params, "model");
     if (d.litellm_model.n == 0)
         conf_note(log, CONF_ERROR, d.raw_params, "litellm_params.model is missing");
@@ -585,7 +588,7 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
 static void add_entries(struct models *m)
 {
     struct config *c = m->c;
-    struct conf_log log = {.arena = &c->arena};
+    struct conf_log log = {.arena = &c->file.arena};
     unsigned broken = 0;
 
     CONF_FOREACH(m->list, entry)
@@ -601,12 +604,12 @@ static void add_entries(struct models *m)
     bool stop = m->strict || (broken && c->n_deployments == 0);
     for (const struct conf_note *it = log.first; it; it = it->next)
         if (it->severity == CONF_ERROR && stop)
-            conf_note(&c->log, CONF_ERROR, NULL, STR_FMT, STR_ARG(it->text));
+            conf_note(&c->file.log, CONF_ERROR, NULL, STR_FMT, STR_ARG(it->text));
         else
-            conf_note(&c->log, CONF_WARNING, NULL, STR_FMT "%s", STR_ARG(it->text),
+            conf_note(&c->file.log, CONF_WARNING, NULL, STR_FMT "%s", STR_ARG(it->text),
                       it->severity == CONF_ERROR ? "; the deployment is left out" : "");
     if (c->n_deployments == 0 && !stop)
-        conf_note(&c->log, CONF_WARNING, NULL, "no model can be served");
+        conf_note(&c->file.log, CONF_WARNING, NULL, "no model can be served");
 }
 
 /* ---- groups, aliases ---- */
@@ -621,8 +624,8 @@ static struct config_group *group_named(const struct config *c, struct str name)
 
 static void make_groups(struct config *c)
 {
-    c->groups = arena_zalloc(&c->arena, (c->n_deployments + 1) * sizeof *c->groups);
-    uint32_t *members = arena_alloc(&c->arena, (c->n_deployments + 1) * sizeof *members);
+    c->groups = arena_zalloc(&c->file.arena, (c->n_deployments + 1) * sizeof *c->groups);
+    uint32_t *members = arena_alloc(&c->file.arena, (c->n_deployments + 1) * sizeof *members);
     uint32_t placed = 0;
 
     if (!c->groups || !members)
@@ -661,9 +664,9 @@ static bool is_served(const struct config *c, struct str name)
 
 static void make_aliases(struct config *c)
 {
-    const struct conf_node *map = c->value[SETTING_ROUTER_model_group_alias];
+    const struct conf_node *map = c->file.value[SETTING_ROUTER_model_group_alias];
 
-    c->aliases = arena_zalloc(&c->arena, ((map ? map->n : 0) + 1) * sizeof *c->aliases);
+    c->aliases = arena_zalloc(&c->file.arena, ((map ? map->n : 0) + 1) * sizeof *c->aliases);
     if (!c->aliases)
         return;
     CONF_FOREACH(map, it)
@@ -672,17 +675,17 @@ static void make_aliases(struct config *c)
         bool hidden = false;
         if (it->kind == CONF_MAP) {
             a.target = text_of(it, "model");
-            if (conf_bool(&c->log, conf_get(it, STR("hidden")), &hidden))
+            if (conf_bool(&c->file.log, conf_get(it, STR("hidden")), &hidden))
                 a.is_listed = !hidden;
-        } else if (!conf_text(&c->log, it, &a.target)) {
+        } else if (!conf_text(&c->file.log, it, &a.target)) {
             continue;
         }
         if (a.target.n == 0)
-            conf_note(&c->log, CONF_ERROR, it,
+            conf_note(&c->file.log, CONF_ERROR, it,
                       "model_group_alias." STR_FMT ": a model or {model, hidden} is wanted",
                       STR_ARG(it->key));
         else if (!is_served(c, a.target))
-            conf_note(&c->log, CONF_WARNING, it,
+            conf_note(&c->file.log, CONF_WARNING, it,
                       "model_group_alias." STR_FMT ": no model is named " STR_FMT
                       "; the alias is left out",
                       STR_ARG(it->key), STR_ARG(a.target));
@@ -694,17 +697,17 @@ static void make_aliases(struct config *c)
 static void check_credentials(struct models *m)
 {
     CONF_FOREACH(m->credentials, it)
-    config_judge(m->c, SECTION_CREDENTIAL, it, &m->c->log, false);
+    config_judge(&m->c->file, SECTION_CREDENTIAL, it, &m->c->file.log, false);
 }
 
 void config_read_models(struct config *c)
 {
     struct models m = {
         .c = c,
-        .list = c->value[SETTING_TOP_model_list],
-        .defaults = c->value[SETTING_ROUTER_default_litellm_params],
-        .credentials = c->value[SETTING_TOP_credential_list],
-        .strict = !config_bool(c, SETTING_ROUTER_ignore_invalid_deployments),
+        .list = c->file.value[SETTING_TOP_model_list],
+        .defaults = c->file.value[SETTING_ROUTER_default_litellm_params],
+        .credentials = c->file.value[SETTING_TOP_credential_list],
+        .strict = !config_bool(&c->file, SETTING_ROUTER_ignore_invalid_deployments),
     };
 
     check_credentials(&m);

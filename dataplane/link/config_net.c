@@ -45,7 +45,7 @@ static bool read_whole(struct arena *a, const char *path, struct str *ret)
 struct str config_read_ca(struct config *c, const struct conf_node *at, struct str path,
                           struct conf_log *log)
 {
-    const char *name = arena_str(&c->arena, path).p;
+    const char *name = arena_str(&c->file.arena, path).p;
     mbedtls_x509_crt crt;
     struct arena scratch;
     struct str text, pem = {0};
@@ -61,7 +61,7 @@ struct str config_read_ca(struct config *c, const struct conf_node *at, struct s
              crt.version == 0)
         conf_note(log, CONF_ERROR, at, "authorities in %s: no certificate in PEM", name);
     else
-        pem = arena_str(&c->arena, text);
+        pem = arena_str(&c->file.arena, text);
     mbedtls_x509_crt_free(&crt);
     arena_reset(&scratch);
     return pem;
@@ -84,7 +84,8 @@ static bool verify_is_off(const struct conf_node *n)
 
 static const struct conf_node *global_verify(const struct config *c)
 {
-    return c->value[CONFIG_FIRST(c, SETTING_LITELLM_ssl_verify, SETTING_ENV_SSL_VERIFY)];
+    return c->file
+        .value[CONFIG_FIRST(&c->file, SETTING_LITELLM_ssl_verify, SETTING_ENV_SSL_VERIFY)];
 }
 
 void config_read_trust(struct config *c)
@@ -93,15 +94,15 @@ void config_read_trust(struct config *c)
     struct str path = verify_file(at);
 
     if (path.n == 0) {
-        at = c->value[SETTING_ENV_SSL_CERT_FILE];
-        path = config_text(c, SETTING_ENV_SSL_CERT_FILE);
+        at = c->file.value[SETTING_ENV_SSL_CERT_FILE];
+        path = config_text(&c->file, SETTING_ENV_SSL_CERT_FILE);
     }
     if (path.n)
-        c->ca = config_read_ca(c, at, path, &c->log);
+        c->ca = config_read_ca(c, at, path, &c->file.log);
     else if (access(system_ca, R_OK) == 0)
-        c->ca = config_read_ca(c, NULL, str_of(system_ca), &c->log);
+        c->ca = config_read_ca(c, NULL, str_of(system_ca), &c->file.log);
     else
-        conf_note(&c->log, CONF_WARNING, NULL,
+        conf_note(&c->file.log, CONF_WARNING, NULL,
                   "no trusted authorities: %s cannot be read and SSL_CERT_FILE is not set",
                   system_ca);
 }
@@ -111,9 +112,9 @@ void config_read_trust(struct config *c)
 /* The variable in lower case, else in upper case. */
 static struct str proxy_variable(struct config *c, const char *lower, const char *upper)
 {
-    struct str v = config_env(c, str_of(lower));
+    struct str v = config_env(&c->file, str_of(lower));
 
-    return v.n ? v : config_env(c, str_of(upper));
+    return v.n ? v : config_env(&c->file, str_of(upper));
 }
 
 /* NO_PROXY: "*", a host, a domain (".example.com" and "example.com" alike, with what is below). */
@@ -222,7 +223,7 @@ static bool proxy_of(struct config *c, struct config_origin *o, struct conf_log 
     }
     o->proxy_port = (uint16_t)port;
     if (user.n)
-        o->proxy_auth = basic_auth(&c->arena, user);
+        o->proxy_auth = basic_auth(&c->file.arena, user);
     return true;
 }
 
@@ -268,7 +269,7 @@ uint32_t config_origin_of(struct config *c, const struct config_deployment *d, s
         if (origin_eq(&c->origins[i], &o))
             return i;
     if ((n & (n - 1)) == 0) { /* room for 1, 2, 4 ... */
-        struct config_origin *more = arena_alloc(&c->arena, (n ? 2 * n : 1) * sizeof *more);
+        struct config_origin *more = arena_alloc(&c->file.arena, (n ? 2 * n : 1) * sizeof *more);
         if (!more)
             return SNAP_NONE;
         if (n)

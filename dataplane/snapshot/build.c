@@ -481,7 +481,7 @@ static void put_origins(struct build *b, struct snap_header *h, struct slots *sl
 {
     const struct config *c = b->c;
     struct snap_origin *out = arena_zalloc(&b->scratch, (c->n_origins + 1) * sizeof *out);
-    uint32_t max = config_u32(c, SETTING_WEIR_upstream_max_connections);
+    uint32_t max = config_u32(&c->file, SETTING_WEIR_upstream_max_connections);
 
     if (!out)
         return;
@@ -557,7 +557,7 @@ static struct str joined(struct build *b, const struct conf_node *names)
 /* "/prefix" without a slash at the end, however it was written. */
 static struct str root_path(struct build *b)
 {
-    struct str s = config_text(b->c, SETTING_ENV_SERVER_ROOT_PATH);
+    struct str s = config_text(&b->c->file, SETTING_ENV_SERVER_ROOT_PATH);
 
     while (s.n && s.p[s.n - 1] == '/')
         s.n--;
@@ -582,12 +582,12 @@ static uint32_t setting_flags(const struct config *c)
         {SETTING_ENV_DISABLE_LLM_API_ENDPOINTS, SNAP_DISABLE_LLM_ROUTES},
         {SETTING_GENERAL_always_include_stream_usage, SNAP_ALWAYS_STREAM_USAGE},
     };
-    uint32_t flags = config_master_key(c).n ? SNAP_HAS_MASTER_KEY : 0;
+    uint32_t flags = config_file_master_key(&c->file).n ? SNAP_HAS_MASTER_KEY : 0;
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (config_bool(c, rows[i].id))
+        if (config_bool(&c->file, rows[i].id))
             flags |= rows[i].flag;
-    if (c->value[SETTING_GENERAL_always_include_stream_usage] &&
+    if (c->file.value[SETTING_GENERAL_always_include_stream_usage] &&
         !(flags & SNAP_ALWAYS_STREAM_USAGE))
         flags |= SNAP_NEVER_STREAM_USAGE;
     return flags;
@@ -595,8 +595,8 @@ static uint32_t setting_flags(const struct config *c)
 
 static uint64_t max_body_bytes(const struct config *c)
 {
-    uint64_t ours = config_u32(c, SETTING_WEIR_max_body_mb);
-    uint64_t theirs = config_u32(c, SETTING_GENERAL_max_request_size_mb);
+    uint64_t ours = config_u32(&c->file, SETTING_WEIR_max_body_mb);
+    uint64_t theirs = config_u32(&c->file, SETTING_GENERAL_max_request_size_mb);
 
     return (theirs ? MIN(ours, theirs) : ours) << 20;
 }
@@ -605,45 +605,51 @@ static void put_settings(struct build *b, struct snap_settings *s)
 {
     const struct config *c = b->c;
     struct file *f = &b->file;
-    struct snap_ref chat = put(f, config_text(c, SETTING_GENERAL_completion_model));
+    struct snap_ref chat = put(f, config_text(&c->file, SETTING_GENERAL_completion_model));
 
     *s = (struct snap_settings){
-        .master_key = put(f, config_master_key(c)),
-        .host = put(f, config_text(c, SETTING_WEIR_host)),
+        .master_key = put(f, config_file_master_key(&c->file)),
+        .host = put(f, config_text(&c->file, SETTING_WEIR_host)),
         .ca = put(f, c->ca),
-        .key_header =
-            put(f, lower(&b->scratch, config_text(c, SETTING_GENERAL_litellm_key_header_name))),
+        .key_header = put(
+            f, lower(&b->scratch, config_text(&c->file, SETTING_GENERAL_litellm_key_header_name))),
         .server_root_path = put(f, root_path(b)),
-        .access_log = put(f, config_text(c, SETTING_WEIR_access_log)),
-        .nameservers = put(f, joined(b, c->value[SETTING_WEIR_nameservers])),
+        .access_log = put(f, config_text(&c->file, SETTING_WEIR_access_log)),
+        .nameservers = put(f, joined(b, c->file.value[SETTING_WEIR_nameservers])),
         .default_model[API_CHAT] = chat,
         .default_model[API_COMPLETIONS] = chat,
-        .default_model[API_EMBEDDINGS] = put(f, config_text(c, SETTING_GENERAL_embedding_model)),
-        .default_model[API_MODERATIONS] = put(f, config_text(c, SETTING_GENERAL_moderation_model)),
+        .default_model[API_EMBEDDINGS] =
+            put(f, config_text(&c->file, SETTING_GENERAL_embedding_model)),
+        .default_model[API_MODERATIONS] =
+            put(f, config_text(&c->file, SETTING_GENERAL_moderation_model)),
         .flags = setting_flags(c),
-        .num_retries = config_u32(
-            c, CONFIG_FIRST(c, SETTING_ROUTER_num_retries, SETTING_LITELLM_num_retries,
-                            SETTING_ENV_DEFAULT_MAX_RETRIES, SETTING_ROUTER_num_retries)),
-        .retry_after_ms = config_ms(c, SETTING_ROUTER_retry_after),
-        .keepalive_ping_ms = config_ms(c, SETTING_LITELLM_sse_keepalive_ping_interval_seconds),
-        .max_stream_ms = config_ms(c, SETTING_ENV_LITELLM_MAX_STREAMING_DURATION_SECONDS),
-        .connect_timeout_ms = config_ms(c, SETTING_WEIR_connect_timeout),
-        .tls_timeout_ms = config_ms(c, SETTING_WEIR_tls_timeout),
-        .header_timeout_ms = config_ms(c, SETTING_WEIR_header_timeout),
-        .body_timeout_ms = config_ms(c, SETTING_WEIR_body_timeout),
-        .idle_timeout_ms = config_ms(c, SETTING_WEIR_idle_timeout),
-        .write_timeout_ms = config_ms(c, SETTING_WEIR_write_timeout),
-        .upstream_idle_ms = config_ms(c, CONFIG_FIRST(c, SETTING_WEIR_upstream_idle_timeout,
-                                                      SETTING_ENV_AIOHTTP_KEEPALIVE_TIMEOUT,
-                                                      SETTING_WEIR_upstream_idle_timeout)),
-        .drain_ms = config_ms(c, SETTING_WEIR_drain_seconds),
-        .max_connections = config_u32(c, SETTING_WEIR_max_connections),
+        .num_retries = config_u32(&c->file, CONFIG_FIRST(&c->file, SETTING_ROUTER_num_retries,
+                                                         SETTING_LITELLM_num_retries,
+                                                         SETTING_ENV_DEFAULT_MAX_RETRIES,
+                                                         SETTING_ROUTER_num_retries)),
+        .retry_after_ms = config_ms(&c->file, SETTING_ROUTER_retry_after),
+        .keepalive_ping_ms =
+            config_ms(&c->file, SETTING_LITELLM_sse_keepalive_ping_interval_seconds),
+        .max_stream_ms = config_ms(&c->file, SETTING_ENV_LITELLM_MAX_STREAMING_DURATION_SECONDS),
+        .connect_timeout_ms = config_ms(&c->file, SETTING_WEIR_connect_timeout),
+        .tls_timeout_ms = config_ms(&c->file, SETTING_WEIR_tls_timeout),
+        .header_timeout_ms = config_ms(&c->file, SETTING_WEIR_header_timeout),
+        .body_timeout_ms = config_ms(&c->file, SETTING_WEIR_body_timeout),
+        .idle_timeout_ms = config_ms(&c->file, SETTING_WEIR_idle_timeout),
+        .write_timeout_ms = config_ms(&c->file, SETTING_WEIR_write_timeout),
+        .upstream_idle_ms =
+            config_ms(&c->file, CONFIG_FIRST(&c->file, SETTING_WEIR_upstream_idle_timeout,
+                                             SETTING_ENV_AIOHTTP_KEEPALIVE_TIMEOUT,
+                                             SETTING_WEIR_upstream_idle_timeout)),
+        .drain_ms = config_ms(&c->file, SETTING_WEIR_drain_seconds),
+        .max_connections = config_u32(&c->file, SETTING_WEIR_max_connections),
         .workers = config_workers(c),
-        .health_probe_timeout_ms = config_ms(c, SETTING_ENV_HEALTH_CHECK_TIMEOUT_SECONDS),
+        .health_probe_timeout_ms = config_ms(&c->file, SETTING_ENV_HEALTH_CHECK_TIMEOUT_SECONDS),
         .port = config_port(c),
         .max_body_bytes = max_body_bytes(c),
-        .max_inflight_bytes = (uint64_t)config_u32(c, SETTING_WEIR_max_inflight_mb) << 20,
-        .response_store_bytes = (uint64_t)config_u32(c, SETTING_WEIR_response_store_mb) << 20,
+        .max_inflight_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_max_inflight_mb) << 20,
+        .response_store_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_response_store_mb)
+                                << 20,
     };
 }
 
@@ -692,7 +698,7 @@ enum errc snapshot_build(int *ret_fd, const struct config *c, uint64_t n, struct
     arena_init(&b.scratch, NULL, MAX_FILE);
     (void)file_reserve(&b.file, sizeof h);
     collect_names(&b);
-    h.config_hash = put(&b.file, c->hash);
+    h.config_hash = put(&b.file, c->file.hash);
     put_settings(&b, &h.settings);
     put_names(&b, &h);
     put_patterns(&b, &h);

@@ -3,6 +3,8 @@
  * row of that method whose pattern, filled in, is the path; escapes decode in bounds.
  */
 
+#include "common/http/url.h"
+
 #include "api/route.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

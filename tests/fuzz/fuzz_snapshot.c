@@ -35,7 +35,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     ASSERT(slots && fd >= 0 && write(fd, yaml, sizeof yaml - 1) == (ssize_t)sizeof yaml - 1);
-    ASSERT(config_read(&c, path, config_environ, NULL, &e) == ERRC_OK && c->log.n_errors == 0);
+    ASSERT(config_read(&c, path, config_environ, NULL, &e) == ERRC_OK && c->file.log.n_errors == 0);
     ASSERT(snapshot_build(&generation, c, 1, slots, &e) == ERRC_OK);
     ASSERT(snapshot_open(&original, generation, &e) == ERRC_OK);
     (void)unlink(path);

@@ -1,5 +1,7 @@
 /* Request targets against the table of routes. */
 
+#include "common/http/url.h"
+
 #include "api/route.h"
 #include "tests/unit/test.h"
 

@@ -67,7 +67,7 @@ static void first_error(char *out, size_t n)
         (void)snprintf(out, n, "%s", e.msg);
         return;
     }
-    for (const struct conf_note *note = c->log.first; note; note = note->next)
+    for (const struct conf_note *note = c->file.log.first; note; note = note->next)
         if (note->severity == CONF_ERROR) {
             (void)snprintf(out, n, STR_FMT, STR_ARG(note->text));
             return;

@@ -47,9 +47,9 @@ static struct config *config_of(const char *yaml, const char *const *variables)
     assert_int_equal(close(fd), 0);
     enum errc rc = config_read(&c, path, variable, (void *)(uintptr_t)variables, &e);
     assert_int_equal(unlink(path), 0);
-    if (rc || c->log.n_errors)
-        fail_msg("%.*s", rc ? (int)strlen(e.msg) : (int)c->log.first->text.n,
-                 rc ? e.msg : c->log.first->text.p);
+    if (rc || c->file.log.n_errors)
+        fail_msg("%.*s", rc ? (int)strlen(e.msg) : (int)c->file.log.first->text.n,
+                 rc ? e.msg : c->file.log.first->text.p);
     return c;
 }
 

@@ -1,11 +1,13 @@
 /* Files to one tree: include, environment_variables, os.environ/NAME, and the hash of it all. */
 
+#include "common/gateway/config_file.h"
+
 #include <mbedtls/sha256.h>
 #include <unistd.h>
 
-#include "link/config_priv.h"
+#include "common/log.h"
 
-enum { MAX_FILES = 100, MAX_NESTING = 10 };
+enum { ARENA_CEILING = 512 * 1024 * 1024, MAX_FILES = 100, MAX_NESTING = 10 };
 
 #define ENV_PREFIX STR("os.environ/")
 
@@ -23,7 +25,7 @@ struct str config_environ(void *ctx, struct str name)
 
 struct str config_env(void *ctx, struct str name)
 {
-    const struct config *c = ctx;
+    const struct config_file *c = ctx;
     const struct conf_node *n = conf_get(c->variables, name);
     struct str text;
 
@@ -41,7 +43,7 @@ static bool has_env(const struct conf_node *n)
 }
 
 /* "true" and "false" of the environment are booleans, an unset variable is null. */
-static void resolve_into(struct config *c, struct conf_node *to, const struct conf_node *from)
+static void resolve_into(struct config_file *c, struct conf_node *to, const struct conf_node *from)
 {
     *to = *from;
     if (from->kind == CONF_STR && str_starts(from->text, ENV_PREFIX)) {
@@ -61,7 +63,7 @@ static void resolve_into(struct config *c, struct conf_node *to, const struct co
     }
 }
 
-const struct conf_node *config_resolve(struct config *c, const struct conf_node *n)
+const struct conf_node *config_resolve(struct config_file *c, const struct conf_node *n)
 {
     if (!n || !has_env(n))
         return n;
@@ -73,7 +75,7 @@ const struct conf_node *config_resolve(struct config *c, const struct conf_node 
 }
 
 /* A map or list of `n` children; takes place and name of `like`. */
-static const struct conf_node *node_of(struct config *c, const struct conf_node *like,
+static const struct conf_node *node_of(struct config_file *c, const struct conf_node *like,
                                        enum conf_kind kind, const struct conf_node *children,
                                        uint32_t n)
 {
@@ -94,7 +96,7 @@ static const struct conf_node *node_of(struct config *c, const struct conf_node 
     return made;
 }
 
-const struct conf_node *config_under(struct config *c, const struct conf_node *own,
+const struct conf_node *config_under(struct config_file *c, const struct conf_node *own,
                                      const struct conf_node *under)
 {
     if (!under || under->kind != CONF_MAP || under->n == 0)
@@ -114,7 +116,7 @@ const struct conf_node *config_under(struct config *c, const struct conf_node *o
 }
 
 /* What an included file says joins what is there: lists grow, other values are replaced. */
-static const struct conf_node *merge_included(struct config *c, const struct conf_node *into,
+static const struct conf_node *merge_included(struct config_file *c, const struct conf_node *into,
                                               const struct conf_node *from)
 {
     struct conf_node *children = arena_alloc(&c->arena, (into->n + from->n) * sizeof *children);
@@ -147,7 +149,7 @@ static const struct conf_node *merge_included(struct config *c, const struct con
     return node_of(c, into, CONF_MAP, children, n);
 }
 
-static const struct conf_node *without(struct config *c, const struct conf_node *map,
+static const struct conf_node *without(struct config_file *c, const struct conf_node *map,
                                        struct str key)
 {
     struct conf_node *children = arena_alloc(&c->arena, map->n * sizeof *children + 1);
@@ -167,7 +169,7 @@ struct files { /* the chain of files being read, outermost first */
 };
 
 /* `name` as seen from the file `from`: beside it unless absolute. */
-static const char *beside(struct config *c, const char *from, struct str name)
+static const char *beside(struct config_file *c, const char *from, struct str name)
 {
     const char *slash = strrchr(from, '/');
 
@@ -187,7 +189,7 @@ static bool is_same_file(const char *a, const char *b)
     return same;
 }
 
-static enum errc read_file(struct config *c, const struct conf_node **ret, const char *path,
+static enum errc read_file(struct config_file *c, const struct conf_node **ret, const char *path,
                            struct files *files, struct err *e)
 {
     const struct conf_node *root, *include;
@@ -248,7 +250,7 @@ struct str config_sha256(struct arena *a, struct str text)
     return (struct str){hex, 2 * sizeof digest};
 }
 
-enum errc config_read_files(struct config *c, struct err *e)
+static enum errc read_files(struct config_file *c, struct err *e)
 {
     struct files files = {.total = 0};
     enum errc rc = read_file(c, &c->root, c->path, &files, e);
@@ -259,4 +261,49 @@ enum errc config_read_files(struct config *c, struct err *e)
     /* Their own os.environ/NAME mean the process's environment: c->variables is not set yet. */
     c->variables = config_resolve(c, conf_get(c->root, STR("environment_variables")));
     return arena_ok(&c->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", c->path);
+}
+
+enum errc config_file_read(struct config_file *f, const char *path, config_env_fn env, void *ctx,
+                           struct err *e)
+{
+    arena_init(&f->arena, NULL, ARENA_CEILING);
+    f->log.arena = &f->arena;
+    f->path = arena_str(&f->arena, str_of(path)).p;
+    f->process_env = env;
+    f->process_ctx = ctx;
+    if (!f->path)
+        return err_set(e, ERRC_NOMEM, 0, "%s", path);
+    enum errc rc = read_files(f, e);
+    if (!rc)
+        config_judge_all(f);
+    return rc;
+}
+
+void config_file_deinit(struct config_file *f)
+{
+    arena_reset(&f->arena);
+}
+
+void config_file_mention_unbuilt(struct config_file *f)
+{
+    if (f->unbuilt.n)
+        conf_note(&f->log, CONF_WARNING, NULL, "without effect in this release: " STR_FMT,
+                  STR_ARG(f->unbuilt));
+    if (f->accepted.n)
+        conf_note(&f->log, CONF_WARNING, NULL, "not enforced, as accepted: " STR_FMT,
+                  STR_ARG(f->accepted));
+}
+
+enum errc config_file_verdict(const struct config_file *f, struct err *e)
+{
+    for (const struct conf_note *n = f->log.first; n; n = n->next) {
+        if (n->severity == CONF_WARNING)
+            log_warn("config", "what=\"" STR_FMT "\"", STR_ARG(n->text));
+        else if (f->log.n_errors > 1)
+            return err_set(e, ERRC_INVALID, 0, STR_FMT " (and %u more: see --check)",
+                           STR_ARG(n->text), f->log.n_errors - 1);
+        else
+            return err_set(e, ERRC_INVALID, 0, STR_FMT, STR_ARG(n->text));
+    }
+    return ERRC_OK;
 }

@@ -1,0 +1,149 @@
+#include "common/gateway/duration.h"
+
+#include "common/num.h"
+
+#define SECOND_US INT64_C(1000000)
+#define DAY_S     INT64_C(86400)
+
+enum { YEARS_MAX = 10000 }; /* enough for anybody, and keeps the arithmetic in bounds */
+
+/* Of every unit but months. */
+static int64_t unit_seconds(char unit)
+{
+    return unit == 's'   ? 1
+           : unit == 'm' ? 60
+           : unit == 'h' ? 3600
+           : unit == 'd' ? DAY_S
+                         : 7 * DAY_S;
+}
+
+/* Days since 1970 of a date of the proleptic Gregorian calendar, and back (months from 0). */
+static int64_t days_of(int64_t year, unsigned month, unsigned day)
+{
+    int64_t y = month < 2 ? year - 1 : year;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    int64_t yoe = y - era * 400;
+    int64_t doy = (153 * ((month + 10) % 12) + 2) / 5 + day - 1;
+
+    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
+{
+    days += 719468;
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    int64_t doe = days - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int64_t mp = (5 * doy + 2) / 153;
+
+    *day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
+    *month = (unsigned)((mp + 2) % 12);
+    *year = yoe + era * 400 + (*month < 2);
+}
+
+static unsigned days_in(int64_t year, unsigned month)
+{
+    return (unsigned)(days_of(month == 11 ? year + 1 : year, (month + 1) % 12, 1) -
+                      days_of(year, month, 1));
+}
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+bool duration_parse(struct str s, struct duration *ret)
+{
+    static const struct {
+        struct str word, means;
+    } words[] = {
+        {STR_INIT("hourly"), STR_INIT("1h")},
+        {STR_INIT("daily"), STR_INIT("24h")},
+        {STR_INIT("weekly"), STR_INIT("7d")},
+        {STR_INIT("monthly"), STR_INIT("30d")},
+    };
+    struct duration d = {0};
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_ieq(str_trim(s), words[i].word))
+            s = words[i].means;
+    while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
+        n++;
+    if (!num_u32((struct str){s.p, n}, &d.n) || n == s.n)
+        return false;
+    if (str_starts(str_from(s, n), STR("mo")))
+        d.unit = 'M';
+    else if (memchr("smhdw", s.p[n], 5))
+        d.unit = s.p[n];
+    if (!d.unit ||
+        d.n > (d.unit == 'M' ? YEARS_MAX * 12 : YEARS_MAX * 365 * DAY_S / unit_seconds(d.unit)))
+        return false;
+    *ret = d;
+    return true;
+}
+
+int64_t duration_after(struct duration d, int64_t from_us)
+{
+    int64_t year;
+    unsigned month, day;
+
+    if (d.unit != 'M')
+        return from_us + (int64_t)d.n * unit_seconds(d.unit) * SECOND_US;
+    int64_t days = floor_div(from_us, DAY_S * SECOND_US);
+    int64_t time_us = from_us - days * DAY_S * SECOND_US;
+    date_of(days, &year, &month, &day);
+    int64_t months = year * 12 + month + d.n;
+    year = floor_div(months, 12);
+    month = (unsigned)(months - year * 12);
+    return days_of(year, month, MIN(day, days_in(year, month))) * DAY_S * SECOND_US + time_us;
+}
+
+int64_t duration_seconds(struct duration d, int64_t from_us)
+{
+    return (duration_after(d, from_us) - from_us) / SECOND_US;
+}
+
+/* The next multiple of `n` behind `at` of a clock's field. */
+static int64_t next_multiple(int64_t at, uint32_t n)
+{
+    return at - at % n + n;
+}
+
+int64_t duration_next_reset(struct duration d, int64_t now_us)
+{
+    int64_t now = floor_div(now_us, SECOND_US), days = floor_div(now, DAY_S), year;
+    int64_t second = now - days * DAY_S, hour = second / 3600, minute = second / 60 % 60, next;
+    uint32_t n = d.unit == 'w' ? d.n * 7 : d.n;
+    unsigned month, day;
+
+    if (!n)
+        return now_us;
+    date_of(days, &year, &month, &day);
+    switch (d.unit) {
+    case 'h':
+        next = next_multiple(hour, n);
+        return (next >= 24 ? (days + 1) * DAY_S + next % 24 * 3600 : days * DAY_S + next * 3600) *
+               SECOND_US;
+    case 'm':
+        next = hour * 60 + next_multiple(minute, n);
+        return (days * DAY_S + next * 60) * SECOND_US;
+    case 's':
+        next = second - second % 60 + next_multiple(second % 60, n);
+        return (days * DAY_S + next) * SECOND_US;
+    case 'd':
+    case 'w':
+        if (n == 1)
+            return (days + 1) * DAY_S * SECOND_US;
+        if (n == 7) /* 1970-01-01 was a Thursday: Mondays are days 4, 11 ... */
+            return (days + 7 - (days + 3) % 7) * DAY_S * SECOND_US;
+        if (n != 30)
+            return (days + n) * DAY_S * SECOND_US;
+        break;
+    default:
+        break;
+    }
+    /* months, and 30d: the first of the next one */
+    return days_of(month == 11 ? year + 1 : year, (month + 1) % 12, 1) * DAY_S * SECOND_US;
+}

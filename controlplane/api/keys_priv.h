@@ -1,0 +1,69 @@
+#pragma once
+
+/* Between the files of the family of keys: keys.c writes, keys_read.c reads, key_rules.c judges. */
+
+#include "api/reply.h"
+#include "store/key.h"
+
+/* A key's row with what must be known to judge who may touch it. */
+struct key_target {
+    yyjson_mut_val *row;
+    yyjson_mut_val *team; /* its team's row, or NULL */
+    struct str hash;
+};
+
+/* ---- key_rules.c: who may ----
+ *
+ * Those that return bool have answered when they return false. */
+
+/* Fills team; the caller sees the key at all: their own, made by them, or of a team or organization
+ * they belong to. Without an answer. */
+bool key_is_visible(struct call *c, struct key_target *t);
+
+/* Admin of everything, of its team, or of its team's organization. */
+bool key_is_run(const struct call *c, const struct key_target *t);
+
+static inline bool key_is_own(const struct call *c, const struct key_target *t)
+{
+    return rbac_is_self(&c->caller, row_text(t->row, "user_id"));
+}
+
+/* A team's member who is not its admin needs the team's permission for the route. */
+bool key_check_member(struct call *c, const yyjson_mut_val *team, struct str route);
+
+/* ---- key_rules.c: what a request may ask for ---- */
+
+/* Whatever the caller: no negative numbers, known durations. */
+bool key_check_values(struct call *c, const yyjson_mut_val *req);
+
+/* litellm_settings.default_key_generate_params, upperbound_key_generate_params. */
+void key_fill_defaults(struct call *c, yyjson_mut_val *req);
+bool key_check_upper_bounds(struct call *c, yyjson_mut_val *req, bool fill);
+
+/* Nobody grants more than they hold: models, budget, routes, reserved metadata. `team` NULL: a
+ * personal key. */
+bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team);
+
+/* Of litellm_settings.key_generation_settings. */
+bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team,
+                            struct str route);
+
+/* Name's form, and that no other key than `except` has it. */
+bool key_check_alias(struct call *c, struct str alias, struct str except);
+
+/* A key of one's own choice. */
+bool key_check_chosen(struct call *c, struct str key, bool is_new);
+
+/* Guaranteed throughput: promises to siblings and this one fit the team and the organization. */
+bool key_check_throughput(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *row,
+                          const yyjson_mut_val *team);
+
+/* The organization exists, and the caller may put keys into it. */
+bool key_check_organization(struct call *c, struct str organization_id, const yyjson_mut_val *team);
+
+/* ---- shared by them ---- */
+
+/* The row of a key named as people name it (the key or its hash), locked when `lock`. False with
+ * 404 `missing` when there is none or the caller may not know of it. */
+bool key_find(struct call *c, struct str name, bool lock, struct key_target *ret,
+              const char *missing);

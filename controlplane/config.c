@@ -1,0 +1,70 @@
+#include "config.h"
+
+static bool is_loopback(struct str host)
+{
+    return str_starts(host, STR("127.")) || str_eq(host, STR("::1"));
+}
+
+static enum errc read_values(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+    struct str url =
+        config_text(f, CONFIG_FIRST(f, SETTING_GENERAL_database_url, SETTING_ENV_DATABASE_URL));
+    struct str host = config_text(f, SETTING_WEIR_admin_host);
+
+    if (!url.n)
+        return err_set(e, ERRC_INVALID, 0,
+                       "no database: set DATABASE_URL or general_settings.database_url");
+    enum errc rc = db_url_read(&c->db, url, &f->arena, e);
+    if (rc)
+        return rc;
+    c->master_key = config_file_master_key(f);
+    if (!c->master_key.n && !is_loopback(host))
+        return err_set(e, ERRC_INVALID, 0,
+                       "weir.admin_host: without general_settings.master_key only a loopback "
+                       "address");
+    c->key_header = config_text(f, SETTING_GENERAL_litellm_key_header_name);
+    c->root_path = config_text(f, SETTING_ENV_SERVER_ROOT_PATH);
+    while (str_ends(c->root_path, STR("/")))
+        c->root_path.n--;
+    c->host = arena_str(&f->arena, host).p;
+    c->port = (uint16_t)config_u32(f, SETTING_WEIR_admin_port); /* bounded by the table */
+    c->crud_threads = config_u32(f, SETTING_WEIR_admin_threads);
+    c->report_threads = config_u32(f, SETTING_WEIR_report_threads);
+    c->crud_conns = config_u32(f, SETTING_GENERAL_database_connection_pool_limit);
+    if (!c->crud_conns)
+        c->crud_conns = c->db.connection_limit ? c->db.connection_limit : c->crud_threads;
+    c->crud_conns = MIN(c->crud_conns, 64);
+    return arena_ok(&f->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", f->path);
+}
+
+enum errc config_load(struct config **ret_c, const char *path, struct err *e)
+{
+    AUTO_FREE(config) struct config *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return err_set(e, ERRC_NOMEM, 0, "%s", path);
+    enum errc rc = config_file_read(&c->file, path, config_environ, NULL, e);
+    if (!rc)
+        rc = config_file_verdict(&c->file, e);
+    if (!rc)
+        rc = read_values(c, e);
+    if (!rc)
+        *ret_c = TAKE(c);
+    return rc;
+}
+
+struct config *config_free(struct config *c)
+{
+    if (c)
+        config_file_deinit(&c->file);
+    free(c);
+    return NULL;
+}
+
+const struct conf_node *config_map(const struct config *c, enum setting_id id)
+{
+    const struct conf_node *n = c->file.value[id];
+
+    return n && n->kind == CONF_MAP ? n : NULL;
+}

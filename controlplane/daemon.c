@@ -1,0 +1,400 @@
+#include "daemon.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/http/server.h"
+#include "common/log.h"
+
+#include "api/api.h"
+#include "api/reply.h"
+#include "config.h"
+#include "lane.h"
+#include "publish/publish.h"
+#include "store/catalog.h"
+#include "store/migrate.h"
+
+enum {
+    CRUD_STATEMENT_MS = 1500, /* below DB_WAIT_MS: a slow statement is not a frozen server */
+    CRUD_DEADLINE_MS = 10 * 1000,
+    REPORT_STATEMENT_MS = 30 * 1000,
+    REPORT_DEADLINE_MS = 60 * 1000,
+    CRUD_QUEUE = 512,
+    REPORT_QUEUE = 32,
+    MAX_CONNECTIONS = 2000,
+    MAX_BODY = 4 * 1024 * 1024,
+    MAX_MEMORY = 128 * 1024 * 1024,
+    DRAIN_MS = 15 * 1000,
+};
+
+struct daemon_priv {
+    uv_loop_t loop;
+    uv_async_t async;
+    uv_signal_t term, interrupt;
+    uv_timer_t drain;
+    pthread_mutex_t lock; /* of done */
+    struct call *done, **done_last;
+    unsigned n_calls; /* with the lanes */
+    uint64_t cut_ns;  /* when a drain has taken long enough */
+    bool draining, cut, closed;
+};
+
+/* ---- answers ---- */
+
+static void send_answer(struct call *c)
+{
+    struct arena *a = &c->arena;
+    struct str headers =
+        arena_printf(a, STR_FMT "x-request-id: %s\r\n", STR_ARG(c->headers), c->request_id);
+
+    if (!arena_ok(a)) { /* too large an answer, or no memory: a fixed one */
+        http_answer(c->http, &(struct http_answer){.status = 503,
+                                                   .type = STR("application/json"),
+                                                   .headers = STR("Retry-After: 1\r\n"),
+                                                   .body = STR("{\"detail\":\"Out of memory for "
+                                                               "this request.\"}")});
+        return;
+    }
+    http_answer(c->http,
+                &(struct http_answer){
+                    .status = c->status, .type = c->type, .headers = headers, .body = c->body});
+}
+
+static struct str printable(struct str s)
+{
+    return str_is_printable(s) && s.n <= 128 ? s : STR("?");
+}
+
+void daemon_answer(struct daemon *d, struct call *c)
+{
+    (void)d;
+    if (c->route->lane != LANE_LOOP)
+        log_info("request",
+                 "id=%s method=%s path=\"" STR_FMT "\" status=%u user=\"" STR_FMT
+                 "\" key=%.8s ip=%s ms=%llu",
+                 c->request_id, route_method_name((enum route_method)c->route->method),
+                 STR_ARG(printable(c->route->path)), c->status,
+                 STR_ARG(printable(c->caller.user_id)),
+                 c->caller.key_hash.n ? c->caller.key_hash.p : "-", c->http->ip,
+                 (unsigned long long)((clock_mono_ns() - c->http->at_ns) / 1000000));
+    send_answer(c);
+    call_free(c);
+}
+
+/* ---- between loop and lanes ---- */
+
+/* On a pool thread. */
+static void on_done(void *ctx, struct call *c)
+{
+    struct daemon *d = ctx;
+    struct daemon_priv *p = d->priv;
+
+    (void)pthread_mutex_lock(&p->lock);
+    c->next = NULL;
+    *p->done_last = c;
+    p->done_last = &c->next;
+    (void)pthread_mutex_unlock(&p->lock);
+    (void)uv_async_send(&p->async);
+}
+
+static void maybe_close(struct daemon *d);
+
+static void on_async(uv_async_t *async)
+{
+    struct daemon *d = async->data;
+    struct daemon_priv *p = d->priv;
+    struct call *c, *next;
+
+    (void)pthread_mutex_lock(&p->lock);
+    c = p->done;
+    p->done = NULL;
+    p->done_last = &p->done;
+    (void)pthread_mutex_unlock(&p->lock);
+    for (; c; c = next) {
+        next = c->next;
+        p->n_calls--;
+        bool changed = c->route->audit == AUDIT_AUDITED && c->n_audits && c->status < 500;
+        if (!changed || !publish_park(d, c))
+            daemon_answer(d, c);
+    }
+    maybe_close(d);
+}
+
+static void answer_plain(struct http_request *r, unsigned status, struct str body,
+                         struct str headers)
+{
+    http_answer(r, &(struct http_answer){.status = status,
+                                         .type = STR("application/json"),
+                                         .headers = headers,
+                                         .body = body});
+}
+
+static void make_request_id(struct call *c)
+{
+    struct store s = {.arena = &c->arena};
+    struct str id = store_uuid(&s);
+
+    if (id.n < sizeof c->request_id)
+        memcpy(c->request_id, id.p, id.n);
+}
+
+static void on_request(void *ctx, struct http_request *r)
+{
+    struct daemon *d = ctx;
+    struct route_match m;
+
+    switch (route_find(&m, r->method, r->target, d->config->root_path)) {
+    case ROUTE_NONE:
+        answer_plain(r, 404, STR("{\"detail\":\"Not Found\"}"), (struct str){0});
+        return;
+    case ROUTE_BAD_METHOD:
+        answer_plain(r, 405, STR("{\"detail\":\"Method Not Allowed\"}"), (struct str){0});
+        return;
+    case ROUTE_BAD_PATH:
+        answer_plain(r, 400, STR("{\"detail\":\"Bad Request\"}"), (struct str){0});
+        return;
+    case ROUTE_FOUND:
+        break;
+    }
+    struct call *c = call_new(d, r);
+    if (!c) {
+        answer_plain(r, 503, STR("{\"detail\":\"Out of memory.\"}"), STR("Retry-After: 1\r\n"));
+        return;
+    }
+    r->ctx = c;
+    c->match = m;
+    c->route = &route_rows[m.route];
+    make_request_id(c);
+    if (c->route->lane == LANE_LOOP) {
+        api_run_on_loop(c);
+        daemon_answer(d, c);
+    } else if (lane_push(d->lane[c->route->lane], c)) {
+        d->priv->n_calls++;
+    } else {
+        call_free(c);
+        answer_plain(r, 503, STR("{\"detail\":\"Too many requests are waiting. Please retry.\"}"),
+                     STR("Retry-After: 1\r\n"));
+    }
+}
+
+static void on_gone(void *ctx, struct http_request *r)
+{
+    struct daemon *d = ctx;
+    struct call *c = r->ctx;
+
+    if (c->route->lane != LANE_LOOP)
+        lane_cancel(d->lane[c->route->lane], c);
+}
+
+/* ---- ends ---- */
+
+static void on_server_closed(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Nothing runs any more, or the time is up. */
+static void maybe_close(struct daemon *d)
+{
+    struct daemon_priv *p = d->priv;
+
+    if (!p->draining || p->closed)
+        return;
+    if (!p->cut && clock_mono_ns() >= p->cut_ns) {
+        p->cut = true;
+        http_server_close(d->server); /* what still runs is cancelled */
+    }
+    if (p->n_calls || (!p->cut && http_server_connections(d->server)))
+        return;
+    p->closed = true;
+    http_server_close(d->server);
+    uv_close((uv_handle_t *)&p->async, NULL);
+    uv_close((uv_handle_t *)&p->term, NULL);
+    uv_close((uv_handle_t *)&p->interrupt, NULL);
+    uv_close((uv_handle_t *)&p->drain, NULL);
+}
+
+static void on_drain_tick(uv_timer_t *t)
+{
+    maybe_close(t->data);
+}
+
+static void on_signal(uv_signal_t *s, int signum)
+{
+    struct daemon *d = s->data;
+    struct daemon_priv *p = d->priv;
+
+    if (p->draining) {
+        log_warn("stop", "signal=%d consequence=\"running requests are cut\"", signum);
+        _exit(1);
+    }
+    log_info("stop", "signal=%d", signum);
+    p->draining = true;
+    p->cut_ns = clock_mono_ns() + DRAIN_MS * UINT64_C(1000000);
+    http_server_drain(d->server);
+    (void)uv_timer_start(&p->drain, on_drain_tick, 20, 20);
+    maybe_close(d);
+}
+
+/* ---- start ---- */
+
+static enum errc load_catalog(struct daemon *d, struct catalog **ret, struct err *e)
+{
+    struct db_wait w = {.deadline_ns = clock_mono_ns() + 10 * UINT64_C(1000000000), .wake_fd = -1};
+    struct arena arena;
+    struct tx tx;
+
+    arena_init(&arena, NULL, 16 * 1024 * 1024);
+    tx_init(&tx, d->db[LANE_CRUD], &arena, &w);
+    enum errc rc = catalog_load(ret, &tx, db_options(d->db[LANE_CRUD])->schema, e);
+    tx_end(&tx);
+    arena_reset(&arena);
+    return rc;
+}
+
+static struct db_options db_options_of(const struct config *c, enum route_lane l)
+{
+    return (struct db_options){
+        .conninfo = c->db.conninfo.p,
+        .schema = c->db.schema.p,
+        .name = l == LANE_CRUD ? "weir admin" : "weir report",
+        .max_conns = l == LANE_CRUD ? c->crud_conns : c->report_threads,
+        .statement_timeout_ms = l == LANE_CRUD ? CRUD_STATEMENT_MS : REPORT_STATEMENT_MS,
+        .no_prepare = c->db.pgbouncer,
+    };
+}
+
+static enum errc start_lanes(struct daemon *d, struct err *e)
+{
+    enum errc rc = ERRC_OK;
+
+    for (enum route_lane l = LANE_CRUD; !rc && l < LANES; l++) {
+        struct lane_options o = {
+            .name = l == LANE_CRUD ? "weir-crud" : "weir-report",
+            .threads = l == LANE_CRUD ? d->config->crud_threads : d->config->report_threads,
+            .queue_max = l == LANE_CRUD ? CRUD_QUEUE : REPORT_QUEUE,
+            .deadline_ms = l == LANE_CRUD ? CRUD_DEADLINE_MS : REPORT_DEADLINE_MS,
+            .db = d->db[l],
+            .run = api_run,
+            .done = on_done,
+            .ctx = d,
+        };
+        rc = lane_new(&d->lane[l], &o, e);
+    }
+    return rc;
+}
+
+static enum errc start_loop(struct daemon *d, const struct daemon_options *o, struct err *e)
+{
+    struct daemon_priv *p = d->priv;
+    struct http_server_options so = {
+        .loop = &p->loop,
+        .max_connections = MAX_CONNECTIONS,
+        .max_body = MAX_BODY,
+        .max_memory = MAX_MEMORY,
+        .header_timeout_ms = config_ms(&d->config->file, SETTING_WEIR_header_timeout),
+        .body_timeout_ms = config_ms(&d->config->file, SETTING_WEIR_body_timeout),
+        .idle_timeout_ms = config_ms(&d->config->file, SETTING_WEIR_idle_timeout),
+        .write_timeout_ms = config_ms(&d->config->file, SETTING_WEIR_write_timeout),
+        .on_request = on_request,
+        .on_gone = on_gone,
+        .on_closed = on_server_closed,
+        .ctx = d,
+    };
+    const char *host = o->host ? o->host : d->config->host;
+    uint16_t port = o->port >= 0 ? (uint16_t)o->port : d->config->port;
+
+    int rc = uv_loop_init(&p->loop);
+    if (!rc)
+        rc = uv_async_init(&p->loop, &p->async, on_async);
+    if (!rc)
+        rc = uv_signal_init(&p->loop, &p->term);
+    if (!rc)
+        rc = uv_signal_init(&p->loop, &p->interrupt);
+    if (!rc)
+        rc = uv_timer_init(&p->loop, &p->drain);
+    if (!rc)
+        rc = uv_signal_start(&p->term, on_signal, SIGTERM);
+    if (!rc)
+        rc = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+    if (rc)
+        return err_set(e, ERRC_SYS, -rc, "event loop");
+    d->loop = &p->loop;
+    p->async.data = p->term.data = p->interrupt.data = p->drain.data = d;
+    enum errc err = http_server_new(&d->server, &so, e);
+    if (!err)
+        err = http_server_listen(d->server, host, port, &port, e);
+    if (!err)
+        log_info("ready", "address=%s port=%u", host, port);
+    return err;
+}
+
+static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
+                            struct config **ret_config, struct catalog **ret_catalog,
+                            struct arena *arena, struct err *e)
+{
+    enum errc rc = config_load(ret_config, o->config, e);
+
+    if (rc)
+        return rc;
+    d->config = *ret_config;
+    rc = db_health_new(&d->health, e);
+    for (enum route_lane l = LANE_CRUD; !rc && l < LANES; l++) {
+        struct db_options dbo = db_options_of(d->config, l);
+        rc = db_new(&d->db[l], &dbo, d->health, e);
+    }
+    if (rc)
+        return rc;
+    bool verify = config_bool(&d->config->file, SETTING_ENV_DISABLE_SCHEMA_UPDATE);
+    rc = migrate(db_options(d->db[LANE_CRUD]), d->health,
+                 verify && !o->migrate_only ? MIGRATE_VERIFY : MIGRATE_RUN, o->adopt, stderr, e);
+    if (rc || o->migrate_only)
+        return rc;
+    rc = load_catalog(d, ret_catalog, e);
+    if (rc)
+        return rc;
+    d->catalog = *ret_catalog;
+    d->openapi = openapi_json(arena).p;
+    if (!d->openapi)
+        return err_set(e, ERRC_NOMEM, 0, "openapi.json");
+    rc = start_loop(d, o, e);
+    if (!rc)
+        rc = start_lanes(d, e);
+    if (!rc)
+        (void)uv_run(&d->priv->loop, UV_RUN_DEFAULT);
+    return rc;
+}
+
+int daemon_main(const struct daemon_options *o)
+{
+    struct daemon_priv p = {.done_last = &p.done};
+    struct daemon d = {.priv = &p};
+    struct config *config = NULL;
+    struct catalog *catalog = NULL;
+    struct arena arena;
+    struct err e = {0};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)pthread_mutex_init(&p.lock, NULL);
+    arena_init(&arena, NULL, 16 * 1024 * 1024);
+    enum errc rc = daemon_run(&d, o, &config, &catalog, &arena, &e);
+    if (rc)
+        log_error("start", "what=\"%s\" consequence=\"not started\"", e.msg);
+    for (enum route_lane l = LANE_CRUD; l < LANES; l++)
+        d.lane[l] = lane_free(d.lane[l]);
+    if (rc && d.loop)
+        return 1; /* a loop with open handles: the process ends anyway */
+    for (enum route_lane l = LANE_CRUD; l < LANES; l++)
+        d.db[l] = db_free(d.db[l]);
+    d.health = db_health_free(d.health);
+    d.server = http_server_free(d.server);
+    if (d.loop)
+        (void)uv_loop_close(d.loop);
+    catalog_free(catalog);
+    config_free(config);
+    arena_reset(&arena);
+    (void)pthread_mutex_destroy(&p.lock);
+    return rc ? 1 : 0;
+}

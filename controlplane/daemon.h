@@ -1,0 +1,44 @@
+#pragma once
+
+/*
+ * The process: one loop thread that accepts, parses and answers, and two lanes of pool threads that
+ * work. Everything a handler reaches beyond its call hangs here, and does not change while it runs.
+ */
+
+#include <uv.h>
+
+#include "common/err.h"
+
+struct config;
+struct catalog;
+struct db;
+struct db_health;
+struct http_server;
+struct lane;
+struct call;
+struct arena;
+
+struct daemon {
+    const struct config *config;
+    const struct catalog *catalog;
+    struct db_health *health;
+    struct db *db[3];     /* by enum route_lane */
+    struct lane *lane[3]; /* the same */
+    struct http_server *server;
+    uv_loop_t *loop;
+    const char *openapi; /* NUL behind it */
+    /* private: daemon.c */
+    struct daemon_priv *priv;
+};
+
+struct daemon_options { /* of the command line; NULL, -1: as the configuration says */
+    const char *config, *host;
+    int32_t port;
+    bool adopt, migrate_only;
+};
+
+/* Runs until a signal ends it; the exit status. */
+int daemon_main(const struct daemon_options *o);
+
+/* On the loop: sends a call's answer and frees it. */
+void daemon_answer(struct daemon *d, struct call *c);

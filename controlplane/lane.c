@@ -1,0 +1,160 @@
+#include "lane.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+enum { THREADS_MAX = 64 };
+
+struct lane_thread {
+    struct lane *lane;
+    pthread_t thread;
+    int wake_fd;
+};
+
+struct lane {
+    struct lane_options o;
+    pthread_mutex_t lock;
+    pthread_cond_t pushed;
+    struct call *first, **last; /* of the queue */
+    unsigned n_queued, n_threads;
+    bool ending;
+    struct lane_thread thread[THREADS_MAX];
+};
+
+static struct call *take(struct lane *l, struct lane_thread *t)
+{
+    struct call *c;
+
+    (void)pthread_mutex_lock(&l->lock);
+    while (!l->first && !l->ending)
+        (void)pthread_cond_wait(&l->pushed, &l->lock);
+    c = l->first;
+    if (c) {
+        l->first = c->next;
+        if (!l->first)
+            l->last = &l->first;
+        l->n_queued--;
+        c->next = NULL;
+        c->thread = t;
+        c->wait.wake_fd = t->wake_fd;
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    return c;
+}
+
+static void give_back(struct lane *l, struct lane_thread *t, struct call *c)
+{
+    uint64_t n;
+
+    (void)pthread_mutex_lock(&l->lock);
+    c->thread = NULL;
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)!read(t->wake_fd, &n, sizeof n); /* a late wake-up is not the next call's */
+    l->o.done(l->o.ctx, c);
+}
+
+static void *thread_main(void *arg)
+{
+    struct lane_thread *t = arg;
+    struct lane *l = t->lane;
+    struct call *c;
+
+    (void)prctl(PR_SET_NAME, l->o.name, 0, 0, 0);
+    while ((c = take(l, t))) {
+        l->o.run(c, l->o.db);
+        give_back(l, t, c);
+    }
+    return NULL;
+}
+
+bool lane_push(struct lane *l, struct call *c)
+{
+    bool fits;
+
+    c->wait =
+        (struct db_wait){.deadline_ns = clock_mono_ns() + l->o.deadline_ms * UINT64_C(1000000),
+                         .cancelled = &c->cancelled,
+                         .wake_fd = -1};
+    (void)pthread_mutex_lock(&l->lock);
+    fits = l->n_queued < l->o.queue_max && !l->ending;
+    if (fits) {
+        c->next = NULL;
+        *l->last = c;
+        l->last = &c->next;
+        l->n_queued++;
+        (void)pthread_cond_signal(&l->pushed);
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    return fits;
+}
+
+void lane_cancel(struct lane *l, struct call *c)
+{
+    uint64_t one = 1;
+
+    atomic_store(&c->cancelled, true);
+    (void)pthread_mutex_lock(&l->lock);
+    if (c->thread)
+        (void)!write(c->thread->wake_fd, &one, sizeof one); /* else it sees `cancelled` */
+    (void)pthread_mutex_unlock(&l->lock);
+}
+
+static enum errc start_thread(struct lane *l, struct err *e)
+{
+    struct lane_thread *t = &l->thread[l->n_threads];
+
+    t->lane = l;
+    t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (t->wake_fd < 0)
+        return err_set(e, ERRC_SYS, 0, "lane %s: eventfd", l->o.name);
+    int rc = pthread_create(&t->thread, NULL, thread_main, t);
+    if (rc) {
+        (void)close(t->wake_fd);
+        return err_set(e, ERRC_SYS, rc, "lane %s: thread", l->o.name);
+    }
+    l->n_threads++;
+    return ERRC_OK;
+}
+
+enum errc lane_new(struct lane **ret_l, const struct lane_options *o, struct err *e)
+{
+    struct lane *l = calloc(1, sizeof *l);
+    enum errc rc = ERRC_OK;
+
+    ASSERT(o->threads > 0 && o->threads <= THREADS_MAX);
+    if (!l)
+        return err_set(e, ERRC_NOMEM, 0, "lane %s", o->name);
+    l->o = *o;
+    l->last = &l->first;
+    (void)pthread_mutex_init(&l->lock, NULL); /* of default attributes: cannot fail on Linux */
+    (void)pthread_cond_init(&l->pushed, NULL);
+    while (!rc && l->n_threads < o->threads)
+        rc = start_thread(l, e);
+    if (rc)
+        lane_free(l);
+    else
+        *ret_l = l;
+    return rc;
+}
+
+struct lane *lane_free(struct lane *l)
+{
+    if (!l)
+        return NULL;
+    (void)pthread_mutex_lock(&l->lock);
+    l->ending = true;
+    (void)pthread_cond_broadcast(&l->pushed);
+    (void)pthread_mutex_unlock(&l->lock);
+    for (unsigned i = 0; i < l->n_threads; i++) {
+        (void)pthread_join(l->thread[i].thread, NULL);
+        (void)close(l->thread[i].wake_fd);
+    }
+    (void)pthread_cond_destroy(&l->pushed);
+    (void)pthread_mutex_destroy(&l->lock);
+    free(l);
+    return NULL;
+}

@@ -1,0 +1,33 @@
+#pragma once
+
+/*
+ * Pool threads for requests of one kind, behind a bounded queue: a full one refuses at once, and
+ * what waited too long is not begun. Two lanes keep long reports from delaying a key being made.
+ */
+
+#include "api/call.h"
+
+struct lane;
+
+struct lane_options {
+    const char *name;
+    unsigned threads, queue_max;
+    unsigned deadline_ms; /* of a request, waiting included */
+    struct db *db;
+    /* On a pool thread: runs the call to its answer. */
+    void (*run)(struct call *c, struct db *db);
+    /* On a pool thread, last: the call is the caller's again. */
+    void (*done)(void *ctx, struct call *c);
+    void *ctx;
+};
+
+MUST_CHECK enum errc lane_new(struct lane **ret_l, const struct lane_options *o, struct err *e);
+
+/* False: the queue is full. Loop only, as all below. */
+MUST_CHECK bool lane_push(struct lane *l, struct call *c);
+
+/* Whoever asked is gone: the call ends as soon as it looks. It is still handed to done(). */
+void lane_cancel(struct lane *l, struct call *c);
+
+/* Ends the threads once the queue is empty, then frees. */
+struct lane *lane_free(struct lane *l);

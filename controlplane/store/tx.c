@@ -1,0 +1,372 @@
+/* Statements: sent, awaited with a deadline, their faults translated. */
+
+#include "store/tx.h"
+
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/num.h"
+
+void tx_init(struct tx *tx, struct db *db, struct arena *arena, const struct db_wait *w)
+{
+    *tx = (struct tx){.db = db, .arena = arena, .wait = *w};
+}
+
+static void tx_fail(struct tx *tx, enum db_fault fault, const char *fmt, ...) PRINTF(3, 4);
+
+static void tx_fail(struct tx *tx, enum db_fault fault, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (tx->fault)
+        return;
+    tx->fault = fault;
+    tx->err.code = ERRC_PROTO;
+    va_start(ap, fmt);
+    (void)vsnprintf(tx->err.msg, sizeof tx->err.msg, fmt, ap);
+    va_end(ap);
+    for (char *p = tx->err.msg; *p; p++)
+        if (*p == '\n')
+            *p = ' ';
+}
+
+/* ---- values to libpq's form: text, NUL-terminated ---- */
+
+static const char *texts_literal(struct arena *a, const struct db_arg *v)
+{
+    size_t n = 3;
+
+    for (size_t i = 0; i < v->n; i++)
+        n += 3 + 2 * v->texts[i].n;
+    char *out = arena_alloc(a, n), *p = out;
+    if (!out)
+        return NULL;
+    *p++ = '{';
+    for (size_t i = 0; i < v->n; i++) {
+        if (i)
+            *p++ = ',';
+        *p++ = '"';
+        for (size_t k = 0; k < v->texts[i].n; k++) {
+            char c = v->texts[i].p[k];
+            if (c == '"' || c == '\\')
+                *p++ = '\\';
+            *p++ = c;
+        }
+        *p++ = '"';
+    }
+    *p++ = '}';
+    *p = '\0';
+    return out;
+}
+
+static const char *arg_text(struct arena *a, const struct db_arg *v)
+{
+    switch (v->type) {
+    case ARG_NULL:
+        return NULL;
+    case ARG_TEXT:
+        return v->text.n ? arena_str(a, v->text).p : "";
+    case ARG_INT:
+        return arena_printf(a, "%lld", (long long)v->i).p;
+    case ARG_NUM:
+        return arena_printf(a, "%.17g", v->num).p;
+    case ARG_BOOL:
+        return v->i ? "true" : "false";
+    case ARG_TEXTS:
+        return texts_literal(a, v);
+    }
+    return NULL;
+}
+
+/* ---- waiting ---- */
+
+/* Until the whole result is here. Nobody waits longer than the lane's statement timeout and what a
+ * round trip may cost. */
+static bool await(struct tx *tx)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+    unsigned budget = DB_WAIT_MS, timeout = db_options(tx->db)->statement_timeout_ms;
+    struct db_wait w = tx->wait;
+
+    if (timeout > DB_WAIT_MS && tx->has_run)
+        budget = timeout + DB_WAIT_MS;
+    if (timeout <= DB_WAIT_MS)
+        w.cancelled = NULL; /* it will not be long: a connection costs more */
+    uint64_t deadline = clock_mono_ns() + budget * UINT64_C(1000000);
+    if (tx->no_cancel)
+        w = (struct db_wait){.deadline_ns = UINT64_MAX, .wake_fd = -1};
+    for (;;) {
+        int flushed = PQflush(pg);
+        if (flushed < 0)
+            return false;
+        if (!flushed && !PQisBusy(pg))
+            return true;
+        enum db_fault fault =
+            db_conn_poll(tx->conn, flushed ? POLLIN | POLLOUT : POLLIN, deadline, &w);
+        if (fault) {
+            tx_fail(tx, fault, fault == DB_CANCELLED ? "cancelled" : "no answer in time");
+            tx->is_broken = true;
+            if (fault == DB_AWAY && clock_mono_ns() >= deadline)
+                db_is_away(tx->db);
+            else if (fault == DB_AWAY)
+                tx->fault = DB_SLOW; /* the request's own time is up */
+            return false;
+        }
+        if (!PQconsumeInput(pg))
+            return false;
+    }
+}
+
+/* The result of what was sent, the last one of several; NULL with the fault set, or when the
+ * connection died and no statement of this unit has run: then it is tried once more. */
+static PGresult *collect(struct tx *tx)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+    PGresult *last = NULL, *r;
+
+    for (;;) {
+        if (!await(tx)) {
+            PQclear(last);
+            if (!tx->fault) {
+                tx->is_broken = true;
+                if (tx->is_used && !tx->has_run)
+                    return NULL;
+                tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
+            }
+            return NULL;
+        }
+        r = PQgetResult(pg);
+        if (!r)
+            break;
+        PQclear(last);
+        last = r;
+        if (PQresultStatus(r) == PGRES_FATAL_ERROR && PQstatus(pg) == CONNECTION_BAD)
+            break;
+    }
+    return last;
+}
+
+static bool tx_lease(struct tx *tx)
+{
+    if (tx->conn)
+        return true;
+    struct err e = {0};
+    enum db_fault fault = db_lend(tx->db, &tx->wait, &tx->conn, &tx->is_used, &e);
+    if (fault)
+        tx_fail(tx, fault, "%s", e.msg);
+    return !fault;
+}
+
+static void tx_release(struct tx *tx)
+{
+    if (tx->conn)
+        db_return(tx->db, &tx->conn, tx->is_broken);
+    tx->is_broken = false;
+}
+
+static void keep(struct tx *tx, PGresult *r)
+{
+    if (tx->n_results == tx->cap_results) {
+        unsigned cap = tx->cap_results ? 2 * tx->cap_results : 16;
+        PGresult **more = arena_alloc(tx->arena, cap * sizeof *more);
+        if (!more) {
+            PQclear(r);
+            tx_fail(tx, DB_NOMEM, "no memory");
+            return;
+        }
+        if (tx->n_results)
+            memcpy(more, tx->results, tx->n_results * sizeof *more);
+        tx->results = more;
+        tx->cap_results = cap;
+    }
+    tx->results[tx->n_results++] = r;
+}
+
+static uint64_t fnv1a(const char *s)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+    return h ? h : 1;
+}
+
+/* One round trip; NULL with the fault set, or (connection found dead) without. */
+static PGresult *round_trip(struct tx *tx, const char *sql, const char *const *values, int n,
+                            bool is_script)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+    uint64_t id = fnv1a(sql);
+    char name[24];
+    int sent;
+
+    if (is_script) {
+        sent = PQsendQuery(pg, sql);
+    } else if (db_options(tx->db)->no_prepare) {
+        sent = PQsendQueryParams(pg, sql, n, NULL, values, NULL, NULL, 0);
+    } else {
+        (void)snprintf(name, sizeof name, "w%016llx", (unsigned long long)id);
+        if (!db_conn_knows(tx->conn, id)) {
+            PGresult *r = PQsendPrepare(pg, name, sql, n, NULL) ? collect(tx) : NULL;
+            if (!r || PQresultStatus(r) != PGRES_COMMAND_OK)
+                return r;
+            PQclear(r);
+            db_conn_learn(tx->conn, id);
+        }
+        sent = PQsendQueryPrepared(pg, name, n, values, NULL, NULL, 0);
+    }
+    if (sent)
+        return collect(tx);
+    tx->is_broken = true;
+    if (!tx->is_used || tx->has_run)
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
+    return NULL;
+}
+
+static void translate_error(struct tx *tx, const PGresult *r)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
+    enum db_fault fault = state ? db_fault_of(state) : DB_AWAY;
+
+    (void)snprintf(tx->sqlstate, sizeof tx->sqlstate, "%s", state ? state : "");
+    tx_fail(tx, fault, "%s %s%s%s", tx->sqlstate, text ? text : "connection lost",
+            constraint ? " constraint=" : "", constraint ? constraint : "");
+    if (fault == DB_AWAY || fault == DB_RETRY)
+        tx->is_broken = true;
+}
+
+static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args, int n_args,
+                       bool is_script)
+{
+    enum { ARGS_MAX = 64 };
+    const char *values[ARGS_MAX];
+    PGresult *r = NULL;
+
+    ASSERT(n_args <= ARGS_MAX);
+    if (tx->wait.cancelled && !tx->no_cancel && atomic_load(tx->wait.cancelled))
+        tx_fail(tx, DB_CANCELLED, "cancelled");
+    for (int i = 0; i < n_args; i++) {
+        values[i] = arg_text(tx->arena, &args[i]);
+        if (!values[i] && args[i].type != ARG_NULL)
+            tx_fail(tx, DB_NOMEM, "no memory");
+    }
+    while (!tx->fault && !r) {
+        if (!tx_lease(tx))
+            break;
+        r = round_trip(tx, sql, values, n_args, is_script);
+        if (!r && !tx->fault)
+            tx_release(tx); /* it died in its sleep: another */
+    }
+    if (!r)
+        return (struct rows){0};
+    tx->has_run = true;
+    keep(tx, r);
+    if (tx->fault)
+        return (struct rows){0};
+    ExecStatusType st = PQresultStatus(r);
+    if (st != PGRES_TUPLES_OK && st != PGRES_COMMAND_OK) {
+        translate_error(tx, r);
+        return (struct rows){0};
+    }
+    return (struct rows){r, PQntuples(r)};
+}
+
+struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
+{
+    return run(tx, sql, args, n_args, false);
+}
+
+void tx_script(struct tx *tx, const char *sql)
+{
+    (void)run(tx, sql, NULL, 0, true);
+}
+
+void tx_begin(struct tx *tx)
+{
+    ASSERT(!tx->is_open);
+    (void)TX_QUERY0(tx, "BEGIN");
+    tx->is_open = tx_ok(tx);
+}
+
+void tx_begin_read_only(struct tx *tx)
+{
+    ASSERT(!tx->is_open);
+    (void)TX_QUERY0(tx, "BEGIN TRANSACTION READ ONLY");
+    tx->is_open = tx_ok(tx);
+}
+
+bool tx_commit(struct tx *tx)
+{
+    if (!tx_ok(tx))
+        return false;
+    ASSERT(tx->is_open);
+    tx->no_cancel = true;
+    (void)TX_QUERY0(tx, "COMMIT");
+    tx->is_open = false;
+    return tx_ok(tx);
+}
+
+void tx_end(struct tx *tx)
+{
+    enum db_fault fault = tx->fault;
+
+    if (tx->is_open && tx->conn && !tx->is_broken) {
+        tx->fault = DB_OK;
+        tx->no_cancel = true;
+        (void)TX_QUERY0(tx, "ROLLBACK");
+        tx->is_broken |= tx->fault != DB_OK;
+    }
+    tx->fault = fault;
+    tx->is_open = tx->no_cancel = tx->has_run = false;
+    tx_release(tx);
+    for (unsigned i = 0; i < tx->n_results; i++)
+        PQclear(tx->results[i]);
+    tx->n_results = 0;
+}
+
+/* ---- cells ---- */
+
+int64_t rows_affected(struct rows r)
+{
+    uint64_t n = 0;
+
+    /* libpq's text of a constant result */
+    if (r.r && num_u64(str_of(PQcmdTuples((PGresult *)(uintptr_t)r.r)), &n))
+        return (int64_t)n;
+    return 0;
+}
+
+bool rows_is_null(struct rows r, int row, int col)
+{
+    return !r.r || row >= r.n || col >= PQnfields(r.r) || PQgetisnull(r.r, row, col);
+}
+
+struct str rows_text(struct rows r, int row, int col)
+{
+    if (rows_is_null(r, row, col))
+        return (struct str){0};
+    return (struct str){PQgetvalue(r.r, row, col), (size_t)PQgetlength(r.r, row, col)};
+}
+
+int64_t rows_int(struct rows r, int row, int col)
+{
+    int64_t v;
+
+    return num_i64(rows_text(r, row, col), &v) ? v : 0;
+}
+
+double rows_num(struct rows r, int row, int col)
+{
+    struct str s = rows_text(r, row, col);
+
+    return s.n ? strtod(s.p, NULL) : 0;
+}
+
+bool rows_bool(struct rows r, int row, int col)
+{
+    return str_eq(rows_text(r, row, col), STR("t"));
+}

@@ -1,0 +1,97 @@
+#pragma once
+
+/*
+ * A unit of work: statements on one leased connection, alone or in a transaction. Faults stick:
+ * the first one is kept, later statements return no rows, and one tx_ok() or tx_commit() at the end
+ * decides; whoever runs the unit answers for the fault. Statements are constants, or composed of
+ * constants and the catalogue's names (store/row.c); values travel beside them (threats R-06).
+ */
+
+#include "common/arena.h"
+
+#include "store/db.h"
+
+struct tx {
+    enum db_fault fault;
+    char sqlstate[6];
+    struct err err; /* for the log, never for the client */
+    bool is_open;   /* in a transaction */
+    bool no_cancel; /* its end may not be interrupted any more */
+
+    /* private */
+    struct db *db;
+    struct db_conn *conn;
+    struct arena *arena;
+    struct db_wait wait;
+    bool is_used, is_broken, has_run;
+    struct pg_result **results; /* in the arena; cleared by tx_end() */
+    unsigned n_results, cap_results;
+};
+
+/* `db` and `arena` are borrowed until tx_end(). Takes no connection yet. */
+void tx_init(struct tx *tx, struct db *db, struct arena *arena, const struct db_wait *w);
+
+/* BEGIN; what follows is one transaction until tx_commit() or tx_end(). */
+void tx_begin(struct tx *tx);
+void tx_begin_read_only(struct tx *tx);
+
+/* True when everything is written; the fault sticks otherwise, and may leave open whether it was.
+ */
+bool tx_commit(struct tx *tx);
+
+static inline bool tx_ok(const struct tx *tx)
+{
+    return tx->fault == DB_OK;
+}
+
+/* Undoes what is not committed, gives the connection back, frees all rows. */
+void tx_end(struct tx *tx);
+
+/* ---- values ---- */
+
+enum db_arg_type { ARG_NULL, ARG_TEXT, ARG_INT, ARG_NUM, ARG_BOOL, ARG_TEXTS };
+
+struct db_arg {
+    enum db_arg_type type;
+    struct str text;
+    int64_t i;
+    double num;
+    const struct str *texts;
+    size_t n;
+};
+
+#define DB_NULL        ((struct db_arg){.type = ARG_NULL})
+#define DB_TEXT(s)     ((struct db_arg){.type = ARG_TEXT, .text = (s)})
+#define DB_INT(v)      ((struct db_arg){.type = ARG_INT, .i = (v)})
+#define DB_NUM(v)      ((struct db_arg){.type = ARG_NUM, .num = (v)})
+#define DB_BOOL(v)     ((struct db_arg){.type = ARG_BOOL, .i = (v)})
+#define DB_TEXTS(p, c) ((struct db_arg){.type = ARG_TEXTS, .texts = (p), .n = (c)}) /* text[] */
+/* NULL for an absent text. */
+#define DB_TEXT_OR_NULL(s) ((s).p ? DB_TEXT(s) : DB_NULL)
+
+/* ---- statements ---- */
+
+struct rows {
+    const struct pg_result *r; /* NULL: none */
+    int n;
+};
+
+struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
+#define TX_QUERY(tx, sql, ...)                                                                     \
+    tx_query((tx), (sql), (const struct db_arg[]){__VA_ARGS__},                                    \
+             (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
+/* Without values. */
+#define TX_QUERY0(tx, sql) tx_query((tx), (sql), NULL, 0)
+
+/* Several statements in one text, without values and without rows; for migrations. */
+void tx_script(struct tx *tx, const char *sql);
+
+/* How many rows a statement changed. */
+int64_t rows_affected(struct rows r);
+
+/* ---- cells; of a row or column that is not there: NULL ---- */
+bool rows_is_null(struct rows r, int row, int col);
+struct str rows_text(struct rows r, int row, int col); /* empty for NULL; NUL behind it */
+int64_t rows_int(struct rows r, int row, int col);     /* 0 for NULL */
+double rows_num(struct rows r, int row, int col);
+bool rows_bool(struct rows r, int row, int col);

@@ -1,0 +1,193 @@
+"""The database: made, adopted, refused; away, and back."""
+
+import subprocess
+import threading
+import time
+
+from support.controlplane import ControlPlane
+
+TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
+
+
+def test_empty_database_gets_the_schema_once(postgres, start):
+    url = postgres.database()
+    start(url).stop()
+    before = postgres.sql(url, "SELECT version, name, adopted FROM weir.migration ORDER BY 1")
+    assert [v for v, *_ in before] == ["1", "2"]
+    assert int(postgres.sql(url, TABLES, "public")[0][0]) > 60
+    start(url).stop()
+    assert postgres.sql(url, "SELECT version, name, adopted FROM weir.migration ORDER BY 1") == before
+
+
+def catalog(postgres, url):
+    return postgres.sql(url, """
+        SELECT table_name, column_name, data_type, is_nullable, coalesce(column_default, '') FROM information_schema.columns
+        WHERE table_schema = 'public' UNION ALL
+        SELECT tablename, indexname, indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2, 3""")  # fmt: skip
+
+
+def test_adopted_database_keeps_its_schema(postgres, database, start):
+    # as LiteLLM leaves it: its tables, nothing of ours; one table of a newer release, one column missing
+    postgres.sql(database, """DROP SCHEMA weir CASCADE; CREATE TABLE "LiteLLM_Future" (id text PRIMARY KEY);
+                              ALTER TABLE "LiteLLM_VerificationToken" DROP COLUMN budget_limits,
+                              ADD COLUMN future text NOT NULL DEFAULT 'x'""")  # fmt: skip
+    before = catalog(postgres, database)
+    refused = ControlPlane(database, wait=False)
+    refused.process.wait(30)
+    assert "made by LiteLLM; to use it start once with --adopt" in refused.log()
+    assert "they stay as they are" in refused.log()
+    refused.inquest(codes=(1,))
+    assert postgres.sql(database, "SELECT count(*) FROM pg_namespace WHERE nspname = 'weir'") == [("0",)]
+    cp = start(database, args=["--adopt"])
+    made = cp.post("/key/generate", {"max_budget": 1, "budget_limits": [{"budget_duration": "1d", "max_budget": 1}]})
+    assert made.status == 200 and "budget_limits" not in made.json and made.json["future"] == "x"
+    assert catalog(postgres, database) == before
+    cp.stop()
+    start(database).stop()  # the next start needs no permission
+
+
+def test_foreign_database_is_refused(postgres):
+    url = postgres.database()
+    postgres.sql(url, "CREATE TABLE mine (id int)")
+    cp = ControlPlane(url, args=["--adopt"], wait=False)
+    cp.process.wait(30)
+    assert "tables that are not LiteLLM's" in cp.log()
+    cp.inquest(codes=(1,))
+
+
+def test_newer_schema_is_refused(postgres, database):
+    postgres.sql(database, "INSERT INTO weir.migration (version, name, adopted) VALUES (999, 'x', false)")
+    cp = ControlPlane(database, wait=False)
+    cp.process.wait(30)
+    assert "start a newer one" in cp.log()
+    cp.inquest(codes=(1,))
+
+
+def test_two_start_at_once(postgres, start):
+    url = postgres.database()
+    both = [start(url, wait=False) for _ in range(2)]
+    for cp in both:
+        cp.wait_ready()
+    assert len(postgres.sql(url, "SELECT * FROM weir.migration")) == 2
+
+
+# --- capture of changes
+
+
+def test_spend_is_nobodys_news(postgres, cp):
+    token = cp.post("/key/generate", {}).json["token"]
+
+    def changes():
+        return postgres.sql(cp.database, "SELECT count(*) FROM weir.change WHERE key = ARRAY[%s]", token)[0][0]
+
+    assert changes() == "1"
+    postgres.sql(cp.database, """UPDATE "LiteLLM_VerificationToken" SET spend = spend + 1, updated_at = now(), last_active = now()
+                                 WHERE token = %s""", token)  # fmt: skip
+    postgres.sql(cp.database, 'UPDATE "LiteLLM_VerificationToken" SET models = models WHERE token = %s', token)
+    assert changes() == "1"
+    postgres.sql(cp.database, "UPDATE \"LiteLLM_VerificationToken\" SET models = '{m}' WHERE token = %s", token)
+    assert changes() == "2"
+
+
+def test_capture_works_for_writers_who_do_not_know_us(postgres, cp):
+    postgres.sql(cp.database, """CREATE ROLE litellm; GRANT ALL ON ALL TABLES IN SCHEMA public TO litellm;
+        SET ROLE litellm; INSERT INTO "LiteLLM_Config" (param_name, param_value) VALUES ('p', '1')""")  # fmt: skip
+    assert postgres.sql(cp.database, "SELECT key[1], gone FROM weir.change WHERE tbl = 'LiteLLM_Config'") == [("p", "f")]
+
+
+# --- away
+
+
+def timed(call):
+    begun = time.monotonic()
+    reply = call()
+    return reply, time.monotonic() - begun
+
+
+def away(cp, postgres, begin, end):
+    """While the database is away: 503 within its bound; alive throughout; and back by itself."""
+    cp.post("/key/generate", {})
+    begin()
+    try:
+        reply, took = timed(lambda: cp.post("/key/generate", {}))
+        assert reply.status == 503 and reply.json["error"]["type"] == "no_db_connection" and reply.header("retry-after")
+        assert took < 4, took  # two seconds, and the sanitizers
+        assert cp.get("/health/liveliness", key=None).status == 200
+        reply, took = timed(lambda: cp.get("/key/list"))
+        assert reply.status == 503
+        assert cp.get("/health/readiness", key=None).status == 503
+    finally:
+        end()
+    cp.wait(lambda: cp.post("/key/generate", {}).status == 200, what="the database back")
+
+
+def test_frozen_server(postgres, cp):
+    away(cp, postgres, postgres.freeze, postgres.thaw)
+
+
+def test_stopped_server(postgres, cp):
+    away(cp, postgres, postgres.stop, postgres.start)
+
+
+def test_restart_costs_no_request(postgres, cp):
+    assert cp.get("/key/list").status == 200
+    postgres.stop("fast")
+    postgres.start()
+    assert cp.get("/key/list").status == 200
+    assert cp.post("/key/generate", {}).status == 200
+
+
+def test_read_only_server(postgres, cp):
+    name = postgres.name(cp.database)
+
+    def set_read_only(value):
+        postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+        postgres.sql(postgres.url("postgres"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+
+    set_read_only("on")
+    assert cp.post("/key/generate", {}).status == 503
+    set_read_only("off")
+    cp.wait(lambda: cp.post("/key/generate", {}).status == 200, what="the database writable")
+
+
+def test_no_connections_left(postgres, database, start):
+    cp = start(database)
+    name = postgres.name(database)
+    postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    postgres.sql(postgres.url("postgres"), f"CREATE ROLE low LOGIN; ALTER DATABASE {name} OWNER TO low; GRANT ALL ON DATABASE {name} TO low")
+    # the limit does not bind superusers, so the daemon comes as somebody else
+    other = start(database.replace("weir@", "low@"), env={"DISABLE_SCHEMA_UPDATE": "true"}, wait=False)
+    other.process.wait(30)
+    assert "too many connections" in other.log()
+    other.inquest(codes=(1,))
+    assert cp.get("/key/list").status == 200
+
+
+def test_slow_statement_is_no_outage(postgres, cp):
+    made = cp.post("/key/generate", {}).json
+    lock = subprocess.Popen(["psql", "-X", "-q", "-d", cp.database, "-c", "BEGIN; LOCK \"LiteLLM_VerificationToken\"; SELECT pg_sleep(4)"],
+                            stdout=subprocess.DEVNULL)  # fmt: skip
+    try:
+        cp.wait(lambda: postgres.sql(cp.database, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(4)%'")[0][0] == "2",
+                what="the lock")  # fmt: skip
+        reply = cp.post("/key/update", {"key": made["key"], "rpm_limit": 1})
+        assert reply.status == 503
+        assert cp.get("/health/readiness", key=None).status == 200
+    finally:
+        lock.wait()
+    assert cp.post("/key/update", {"key": made["key"], "rpm_limit": 1}).status == 200
+
+
+def test_changes_at_once_are_all_made(cp):
+    key = cp.post("/key/generate", {}).json["key"]
+    statuses = []
+
+    def change(i):
+        statuses.append(cp.post("/key/update", {"key": key, "metadata": {str(i): i}}).status)
+
+    threads = [threading.Thread(target=change, args=(i,)) for i in range(20)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert statuses == [200] * 20

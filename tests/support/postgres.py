@@ -1,0 +1,110 @@
+"""A private PostgreSQL: a cluster of its own below a temporary directory, on a unix socket only.
+
+    with Postgres() as pg:
+        url = pg.database()             # a new, empty one
+        pg.sql(url, "select 1")         # [(1,)] as texts: [("1",)]
+
+PostgreSQL refuses to run as root; then it runs as the user postgres, whom Debian's package makes.
+"""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+SETTINGS = {
+    "listen_addresses": "", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+    "shared_buffers": "64MB", "max_connections": "100", "autovacuum": "off", "timezone": "Europe/Berlin",
+}  # fmt: skip
+
+
+def _programs():
+    """The newest installed version's directory of programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[-3]))
+    assert found, "PostgreSQL is not installed: run deploy/install-deps --test"
+    return found[-1].parent
+
+
+class Postgres:
+    def __init__(self):
+        self.bin = _programs()
+        self.dir = Path(tempfile.mkdtemp(prefix="weir-pg-"))
+        self.data = self.dir / "data"
+        self._names = itertools.count(1)
+        self._as_user = []
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.dir, user.pw_uid, user.pw_gid)
+            self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        self.dir.chmod(0o755)  # clients of any user find the socket
+        self._run("initdb", "-D", self.data, "-A", "trust", "-U", "weir", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.write("".join(f"{k} = '{v}'\n" for k, v in SETTINGS.items()))
+            conf.write(f"unix_socket_directories = '{self.dir}'\n")
+        self.start()
+
+    def _run(self, program, *args, **kw):
+        return subprocess.run([*self._as_user, str(self.bin / program), *map(str, args)], check=True, cwd="/",
+                              capture_output=True, text=True, timeout=60, **kw)  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # --- the server
+
+    def start(self):
+        # pg_ctl's log is the server's as well: a pipe would stay open behind it
+        subprocess.run([*self._as_user, str(self.bin / "pg_ctl"), "-D", str(self.data), "-l", str(self.dir / "log"),
+                        "-w", "start"], check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=60)  # fmt: skip
+
+    def stop(self, mode="immediate"):
+        if (self.data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
+
+    def pids(self):
+        """The postmaster and all its children."""
+        postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(postmaster)], capture_output=True, text=True,
+                                  check=True).stdout.split()  # fmt: skip
+        return [postmaster, *map(int, children)]
+
+    def freeze(self):
+        for pid in self.pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+
+    # --- databases
+
+    def url(self, name):
+        return f"postgresql://weir@localhost/{name}?host={quote(str(self.dir), safe='')}"
+
+    def database(self, template="template0"):
+        """The URL of a new one."""
+        name = f"t{next(self._names)}"
+        self.sql(self.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    @staticmethod
+    def name(url):
+        return url.split("?")[0].rsplit("/", 1)[1]
+
+    def sql(self, url, text, *args):
+        """Rows of the last statement, as tuples of texts; `%s` in it is a quoted argument."""
+        for arg in args:
+            text = text.replace("%s", "NULL" if arg is None else "'" + str(arg).replace("'", "''") + "'", 1)
+        out = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1", "-d", url],
+                             input=text, capture_output=True, text=True, timeout=60)  # fmt: skip
+        assert out.returncode == 0, out.stderr
+        return [tuple(row.split("\x1f")) for row in out.stdout.rstrip("\n").split("\x1e") if row]
