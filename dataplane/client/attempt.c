@@ -177,7 +177,10 @@ static void attempt_failed(struct request *r, const struct error_facts *f, struc
             attempt_next(r);
         return;
     }
-    reply_error(r, f, code, (retry_after_ms + 999) / 1000);
+    if (r->upstream_api == API_INPUT_TOKENS) /* a base that is not OpenAI's may not count */
+        counting_messages(r);
+    else
+        reply_error(r, f, code, (retry_after_ms + 999) / 1000);
 }
 
 /* The deployment's credential, to be masked in what the upstream says (threats U-11). */

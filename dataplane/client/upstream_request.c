@@ -79,6 +79,7 @@ static bool needs_responses(const struct request *r)
     case API_MODERATIONS:
     case API_COUNT_TOKENS:
     case API_RESPONSES:
+    case API_INPUT_TOKENS:
     case API_COUNT:
         break;
     }

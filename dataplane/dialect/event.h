@@ -128,7 +128,7 @@ struct dialect_ops {
 };
 
 extern const struct dialect_ops openai_chat, openai_completions, anthropic_messages,
-    openai_responses;
+    openai_responses, anthropic_count_tokens, openai_input_tokens;
 
 /* The ops of an API, or NULL: it is never translated. */
 const struct dialect_ops *dialect_of(enum api api);

@@ -649,13 +649,17 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
     }
     /* what a client of Responses stores is the gateway's to keep */
     bool store = n->from != API_RESPONSES && str_eq(n->param[PARAM_STORE], STR("true"));
-    jout_lit(o, "{\"store\":");
-    jout_raw(o, store ? STR("true") : STR("false"));
-    if (!m->in_path) {
-        member(&w, STR("model"));
-        jout_quote(o, m->name);
+    jout_lit(o, "{");
+    if (!m->counts) { /* a count keeps nothing */
+        jout_lit(o, "\"store\":");
+        jout_raw(o, store ? STR("true,") : STR("false,"));
     }
-    jout_lit(o, ",\"input\":[");
+    if (!m->in_path) {
+        jout_lit(o, "\"model\":");
+        jout_quote(o, m->name);
+        jout_lit(o, ",");
+    }
+    jout_lit(o, "\"input\":[");
     for (const struct turn *t = n->first; t; t = t->next)
         if (!turn_write(&w, t))
             return false;
@@ -666,12 +670,16 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
     if (n->parallel_tools != UNSET)
         member_raw(&w, STR("parallel_tool_calls"),
                    n->parallel_tools == YES ? STR("true") : STR("false"));
+    text_write(&w);
+    reasoning_write(&w);
+    if (m->counts) { /* what makes the answer is no part of the prompt */
+        jout_lit(o, "}");
+        return true;
+    }
     if (n->max_tokens) {
         member(&w, STR("max_output_tokens"));
         jout_u64(o, MAX(n->max_tokens, (uint64_t)OUTPUT_MIN));
     }
-    text_write(&w);
-    reasoning_write(&w);
     include_write(&w);
     user_write(&w);
     member_text(&w, STR("safety_identifier"), n->safety_identifier);

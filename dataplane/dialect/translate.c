@@ -13,6 +13,8 @@ static const struct dialect_ops *const dialects[API_COUNT] = {
     [API_COMPLETIONS] = &openai_completions,
     [API_MESSAGES] = &anthropic_messages,
     [API_RESPONSES] = &openai_responses,
+    [API_COUNT_TOKENS] = &anthropic_count_tokens,
+    [API_INPUT_TOKENS] = &openai_input_tokens,
 };
 
 const struct dialect_ops *dialect_of(enum api api)
