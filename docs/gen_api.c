@@ -156,7 +156,9 @@ static void put_samples(FILE *f, bool replies)
 
 static void put_vias(FILE *f)
 {
-    static const uint32_t openai = BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES);
+    static const uint32_t azure = BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES);
+    static const uint32_t openai =
+        BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES) | BIT(API_INPUT_TOKENS);
     static const enum api clients[] = {API_CHAT, API_COMPLETIONS, API_MESSAGES, API_RESPONSES,
                                        API_COUNT_TOKENS};
     static const struct {
@@ -170,7 +172,7 @@ static void put_vias(FILE *f)
         {"`openai`, models nobody knows",
          {.native = openai, .messages_by_responses = true, .refuses_completions = true},
          VIA_UNKNOWN},
-        {"`azure`", {.native = openai, .refuses_completions = true}, VIA_CHAT},
+        {"`azure`", {.native = azure, .refuses_completions = true}, VIA_CHAT},
         {"Responses models: `openai/responses/NAME`, `model_info.mode: responses`, the price table",
          {.native = openai, .messages_by_responses = true},
          VIA_RESPONSES},
@@ -297,7 +299,9 @@ static void page_write(FILE *f)
         fprintf(f, "%s%s (%s)", i ? ", " : "", sides[i].name, sides[i].model);
     fputs(".\nEmpty: the API of the client has nothing of the kind.\n", f);
     put_samples(f, false);
-    fputs("\nText completions are read as one message of the user and answered as text.\n"
+    fputs("\nMessages has no mode for any JSON: its models are told to in the system prompt. Text "
+          "completions\n"
+          "are read as one message of the user and answered as text.\n"
           "\n## What of a reply comes through\n\nFrom the upstream's API to the client's; the same "
           "of "
           "a whole reply and of a stream, which are made of the\nsame events.\n",
