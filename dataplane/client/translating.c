@@ -160,6 +160,7 @@ bool translating_reply_begin(struct request *r)
         .seed = {context_random(cx), context_random(cx)},
         .response_id = {kept->client_id.p, kept->client_id.n},
         .stream = r->is_stream,
+        .secret = upstream_request_secret(r),
     };
     return translate_reply_begin(t, &reply);
 }

@@ -136,7 +136,7 @@ static bool on_sse(void *ctx, struct str name, struct str data)
     struct translate *t = ctx;
 
     t->events++;
-    if (t->read_done)
+    if (t->read_done || t->done || t->failed)
         return true;
     if (str_eq(data, STR("[DONE]"))) {
         t->read_done = true;
@@ -175,6 +175,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
         .arena = t->arena,
         .scan = r->scan,
         .request = &t->request,
+        .secret = r->secret,
     };
     struct writer_env we = {
         .out = &t->out,
@@ -223,8 +224,13 @@ static bool reply_ok(struct translate *t, bool ok)
 
 bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out)
 {
+    size_t from = out->n;
+
     t->out.buf = out;
-    return reply_ok(t, sse_feed(&t->sse, p, n));
+    bool ok = reply_ok(t, sse_feed(&t->sse, p, n));
+    if (t->out.failed)
+        out->n = from;
+    return ok;
 }
 
 bool translate_events_end(struct translate *t, struct buf *out)
