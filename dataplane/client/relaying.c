@@ -59,10 +59,14 @@ static bool stream_is_complete(const struct request *r)
              : r->relay.done || r->relay.scan.finished || r->relay.failed;
 }
 
-/* Why bytes of the stream could not be passed. */
-static enum client_error stream_fault(const struct request *r)
+/* Why bytes of the reply could not be passed. */
+static enum client_error reply_fault(const struct request *r)
 {
-    return r->translation ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED;
+    const struct translation *x = r->translation;
+
+    return !x                ? ERROR_OVERLOADED
+           : x->t.unreadable ? ERROR_UPSTREAM_PROTOCOL
+                             : ERROR_UPSTREAM_TOO_LARGE;
 }
 
 static bool stream_has_failed(const struct request *r)
@@ -315,7 +319,7 @@ static void stream_body(struct request *r, const char *p, size_t n)
             reply_chunk_end(r, from, false); /* the events before the one that failed */
         else
             r->cx->out.n = from;
-        relaying_stop(r, stream_fault(r));
+        relaying_stop(r, reply_fault(r));
         return;
     }
     metric_add(r->cx->region, METRIC_EVENTS, *events - before);
@@ -417,8 +421,10 @@ static bool held_pass(struct request *r, struct str body, struct buf *out)
         translating_done(r);
     if (x && x->t.first_failed)
         attempt_faulted(r, &x->t.error);
-    else if (!ok || (x && !x->t.done))
-        attempt_broken(r, x ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED, x != NULL);
+    else if (!ok)
+        attempt_broken(r, reply_fault(r), x && x->t.unreadable);
+    else if (x && !x->t.done)
+        attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);
     else if (!x && r->relay.failed && !held_is_response(r)) /* F.9: an error in a 200 */
         attempt_refused(r, envelope_error_status(body), body);
     else
@@ -510,7 +516,7 @@ static void stream_end(struct request *r)
             reply_chunk_end(r, from, false);
         else
             r->cx->out.n = 0;
-        attempt_broken(r, ok ? ERROR_UPSTREAM_CUT : stream_fault(r), true);
+        attempt_broken(r, ok ? ERROR_UPSTREAM_CUT : reply_fault(r), true);
         return;
     }
     if (!r->client_head_sent) {

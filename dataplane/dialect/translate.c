@@ -131,6 +131,14 @@ static void on_event(void *ctx, const struct event *e)
     t->written |= t->out.buf->n != from;
 }
 
+static bool reply_tape(struct translate *t, struct str text)
+{
+    enum json_tape_state s = json_tape_read(&t->tape, text.p, text.n);
+
+    t->unreadable = s == JSON_TAPE_BAD || s == JSON_TAPE_DEEP;
+    return s == JSON_TAPE_DONE;
+}
+
 static bool on_sse(void *ctx, struct str name, struct str data)
 {
     struct translate *t = ctx;
@@ -143,7 +151,7 @@ static bool on_sse(void *ctx, struct str name, struct str data)
         (void)t->upstream->reader_end(t->reader, true); /* t->done says how it ended */
         return true;
     }
-    if (json_tape_read(&t->tape, data.p, data.n) != JSON_TAPE_DONE)
+    if (!reply_tape(t, data))
         return false;
     t->upstream->read_event(t->reader, name, &t->tape);
     return true;
@@ -195,7 +203,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
     if (!arena_ok(t->arena))
         return false;
     t->events = 0;
-    t->done = t->failed = t->first_failed = t->read_done = t->written = false;
+    t->done = t->failed = t->first_failed = t->unreadable = t->read_done = t->written = false;
     t->upstream->reader_init(t->reader, &re);
     t->client->writer_init(t->writer, &we);
     sse_init(&t->sse, t->out.pool, on_sse, t);
@@ -247,9 +255,12 @@ bool translate_events_end(struct translate *t, struct buf *out)
 bool translate_whole(struct translate *t, struct str reply, struct buf *out)
 {
     t->out.buf = out;
-    if (json_tape_read(&t->tape, reply.p, reply.n) != JSON_TAPE_DONE ||
-        json_root(&t->tape)->type != JSON_OBJECT)
+    if (!reply_tape(t, reply))
         return false;
+    if (json_root(&t->tape)->type != JSON_OBJECT) {
+        t->unreadable = true;
+        return false;
+    }
     t->upstream->read_reply(t->reader, &t->tape);
     json_tape_deinit(&t->tape);
     return reply_ok(t, true);

@@ -20,6 +20,7 @@ struct translate {
     bool failed;        /* the upstream said an error ... */
     bool first_failed;  /* ... before anything went out: it is in `error`, nothing was written */
     struct error_facts error;
+    bool unreadable; /* bytes could not be passed since they are no JSON, else for their size */
     /* of a Responses client whose upstream keeps no responses; set before translate_read() */
     struct str history;  /* items of the conversation the request goes on from; borrowed */
     struct jout *keep;   /* where those and the request's are written, to be kept; may be NULL */
