@@ -27,7 +27,8 @@ static bool find(struct request *r, struct str upstream, struct buf *buf,
 {
     struct response_id128 id;
 
-    return response_store_id_read(&id, upstream) &&
+    /* off, nothing is found in what workers before left either */
+    return r->snapshot->h->settings.response_store_bytes && response_store_id_read(&id, upstream) &&
            response_store_get(&r->cx->responses, id, tenant, now_s(r), &r->cx->bufs, buf, ret);
 }
 

@@ -29,6 +29,25 @@ struct str upstream_request_model(struct request *r, const struct snap_deploymen
     return arena_printf(&r->arena, STR_FMT STR_FMT, STR_ARG(out), STR_ARG(part));
 }
 
+struct str upstream_request_secret(const struct request *r)
+{
+    static const struct str names[] = {STR_INIT("authorization: "), STR_INIT("x-api-key: "),
+                                       STR_INIT("api-key: ")};
+    struct str line, rest = snap_str(r->snapshot, r->deployment->headers);
+
+    while (rest.n) {
+        (void)str_cut(rest, '\n', &line, &rest);
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (line.n > names[i].n && str_ieq((struct str){line.p, names[i].n}, names[i])) {
+                struct str value = str_from(line, names[i].n), scheme, key;
+                if (value.n && value.p[value.n - 1] == '\r')
+                    value.n--;
+                return str_cut(value, ' ', &scheme, &key) ? key : value;
+            }
+    }
+    return (struct str){0};
+}
+
 /* What the client sent as member `f`, as written; empty: not sent. */
 static struct str sent(const struct request *r, enum field f)
 {

@@ -77,6 +77,7 @@ struct reader_env {
     struct reply_scan *scan; /* where it keeps what the meter needs: usage by reply_scan_usage(),
                                 response_id, text_bytes, finished, failed */
     const struct neutral *request; /* what the upstream was asked (emulates_schema, renamed) */
+    struct str secret;             /* for envelope_read() */
 };
 
 /*

@@ -133,19 +133,27 @@ static void on_event(void *ctx, const struct event *e)
     t->written |= t->out.buf->n != from;
 }
 
+static bool reply_tape(struct translate *t, struct str text)
+{
+    enum json_tape_state s = json_tape_read(&t->tape, text.p, text.n);
+
+    t->unreadable = s == JSON_TAPE_BAD || s == JSON_TAPE_DEEP;
+    return s == JSON_TAPE_DONE;
+}
+
 static bool on_sse(void *ctx, struct str name, struct str data)
 {
     struct translate *t = ctx;
 
     t->events++;
-    if (t->read_done)
+    if (t->read_done || t->done || t->failed)
         return true;
     if (str_eq(data, STR("[DONE]"))) {
         t->read_done = true;
         (void)t->upstream->reader_end(t->reader, true); /* t->done says how it ended */
         return true;
     }
-    if (json_tape_read(&t->tape, data.p, data.n) != JSON_TAPE_DONE)
+    if (!reply_tape(t, data))
         return false;
     t->upstream->read_event(t->reader, name, &t->tape);
     return true;
@@ -177,6 +185,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
         .arena = t->arena,
         .scan = r->scan,
         .request = &t->request,
+        .secret = r->secret,
     };
     struct writer_env we = {
         .out = &t->out,
@@ -196,7 +205,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
     if (!arena_ok(t->arena))
         return false;
     t->events = 0;
-    t->done = t->failed = t->first_failed = t->read_done = t->written = false;
+    t->done = t->failed = t->first_failed = t->unreadable = t->read_done = t->written = false;
     t->upstream->reader_init(t->reader, &re);
     t->client->writer_init(t->writer, &we);
     sse_init(&t->sse, t->out.pool, on_sse, t);
@@ -225,8 +234,13 @@ static bool reply_ok(struct translate *t, bool ok)
 
 bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out)
 {
+    size_t from = out->n;
+
     t->out.buf = out;
-    return reply_ok(t, sse_feed(&t->sse, p, n));
+    bool ok = reply_ok(t, sse_feed(&t->sse, p, n));
+    if (t->out.failed)
+        out->n = from;
+    return ok;
 }
 
 bool translate_events_end(struct translate *t, struct buf *out)
@@ -243,9 +257,12 @@ bool translate_events_end(struct translate *t, struct buf *out)
 bool translate_whole(struct translate *t, struct str reply, struct buf *out)
 {
     t->out.buf = out;
-    if (json_tape_read(&t->tape, reply.p, reply.n) != JSON_TAPE_DONE ||
-        json_root(&t->tape)->type != JSON_OBJECT)
+    if (!reply_tape(t, reply))
         return false;
+    if (json_root(&t->tape)->type != JSON_OBJECT) {
+        t->unreadable = true;
+        return false;
+    }
     t->upstream->read_reply(t->reader, &t->tape);
     json_tape_deinit(&t->tape);
     return reply_ok(t, true);

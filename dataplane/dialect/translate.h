@@ -20,6 +20,7 @@ struct translate {
     bool failed;        /* the upstream said an error ... */
     bool first_failed;  /* ... before anything went out: it is in `error`, nothing was written */
     struct error_facts error;
+    bool unreadable; /* bytes could not be passed since they are no JSON, else for their size */
     /* of a Responses client whose upstream keeps no responses; set before translate_read() */
     struct str history;  /* items of the conversation the request goes on from; borrowed */
     struct jout *keep;   /* where those and the request's are written, to be kept; may be NULL */
@@ -53,6 +54,7 @@ struct translate_reply {
     struct reply_scan *scan; /* what the meter reads; initialised */
     struct str model;        /* the client's name of it, a JSON string with quotes */
     struct jstr response_id; /* of a Responses reply; empty: any */
+    struct str secret;       /* masked in what the upstream says of errors; may be empty */
     uint64_t now_s, seed[2];
     bool stream; /* the client asked for events */
 };
@@ -63,8 +65,8 @@ MUST_CHECK bool translate_reply_begin(struct translate *t, const struct translat
 /* The request will not be sent again: frees what only it needed; the body it borrowed may go. */
 void translate_forget(struct translate *t);
 
-/* The next bytes of a stream of events; what the client gets is appended to `out`. False when
- * memory ended, an event was no JSON or larger than SSE_EVENT_MAX. */
+/* The next bytes of a stream of events; what the client gets is appended to `out`, whole events
+ * always. False when memory ended, an event was no JSON or larger than SSE_EVENT_MAX. */
 MUST_CHECK bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out);
 
 /* The upstream ended its stream. Without t->done or t->failed it was cut, which the client was not
