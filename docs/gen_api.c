@@ -10,6 +10,7 @@
 #include "common/gateway/via.h"
 
 #include "dialect/translate.h"
+#include "docs/page.h"
 
 enum { ARENA_BYTES = 4 << 20 };
 
@@ -228,6 +229,7 @@ static void put_params(FILE *f)
     static const char *const params[][3] = {
 #define PARAM(id, chat, messages, responses) {chat, messages, responses},
 #include "dialect/params.def"
+
 #undef PARAM
     };
 
@@ -305,37 +307,10 @@ static void page_write(FILE *f)
     put_capabilities(f);
 }
 
-static int check(const char *path, const char *page, size_t n)
-{
-    char *was = malloc(n + 2);
-    FILE *f = fopen(path, "r");
-    size_t got = f && was ? fread(was, 1, n + 1, f) : 0;
-    bool same = got == n && memcmp(was, page, n) == 0;
-
-    if (f)
-        fclose(f);
-    free(was);
-    if (!same)
-        fprintf(stderr, "%s is not what the code does: run weir-docs-api > %s\n", path, path);
-    return same ? 0 : 1;
-}
-
 int main(int argc, char **argv)
 {
-    char *page = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&page, &n);
-    int rc = 0;
+    int rc = page_main(argc, argv, page_write, "weir-docs-api");
 
-    if (!f)
-        return 1;
-    page_write(f);
-    fclose(f);
-    if (argc == 3 && strcmp(argv[1], "--check") == 0)
-        rc = check(argv[2], page, n);
-    else
-        fwrite(page, 1, n, stdout);
-    free(page);
     bufpool_deinit(&pool);
     return rc;
 }
