@@ -7,6 +7,8 @@
 #include "common/num.h"
 
 #include "client/conn.h"
+#include "client/translating.h"
+#include "dialect/messages_beta.h"
 #include "dialect/param_list.h"
 
 enum { COPY_MAX = 64 * 1024 }; /* a request up to this size goes out in one piece */
@@ -207,13 +209,15 @@ static void head_header(struct request *r, struct str name, struct str value)
     head_add(r, STR("\r\n"));
 }
 
+enum { PASSED_BETA = 1 }; /* row of the list below; what was written may need more */
+
 /* What of the client's headers goes on, by dialect: an allow-list (threats H-13). */
 static const struct {
     enum dialect dialect;
     struct str name, otherwise;
 } passed_headers[] = {
     {DIALECT_ANTHROPIC, STR_INIT("anthropic-version"), STR_INIT("2023-06-01")},
-    {DIALECT_ANTHROPIC, STR_INIT("anthropic-beta"), STR_INIT("")},
+    [PASSED_BETA] = {DIALECT_ANTHROPIC, STR_INIT("anthropic-beta"), STR_INIT("")},
     {DIALECT_OPENAI, STR_INIT("openai-beta"), STR_INIT("")},
 };
 
@@ -226,6 +230,8 @@ static void head_passed(struct request *r)
         if (passed_headers[i].dialect != request_dialect(r))
             continue;
         struct str value = conn_header(c, passed_headers[i].name, NULL);
+        if (i == PASSED_BETA && r->translation)
+            value = messages_beta_list(value, r->translation->t.request.betas, &r->arena);
         head_header(r, passed_headers[i].name, value.n ? value : passed_headers[i].otherwise);
     }
     if (flags & SNAP_FORWARD_OPENAI_ORG)

@@ -85,7 +85,8 @@ struct tool {
     struct str cache;    /* cache_control, raw */
     struct str location; /* web search: user_location, flat as Messages and Responses have it */
     struct jstr context_size;
-    struct str raw; /* the whole tool as its origin wrote it */
+    struct jstr type; /* opaque, of API_MESSAGES */
+    struct str raw;   /* the whole tool as its origin wrote it */
 };
 
 enum choice { CHOICE_UNSET, CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED, CHOICE_NAMED };
@@ -180,6 +181,7 @@ struct neutral {
     struct str echo[ECHOES]; /* of a Responses client: what its Response object repeats, raw */
     struct extra *extras;
     struct renamed *renamed;
+    uint32_t betas;       /* set by a writer: bits of enum messages_beta that its body needs */
     bool emulates_schema; /* set by a writer: the answer is the input of a forced tool */
 };
 

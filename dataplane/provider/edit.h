@@ -43,6 +43,12 @@ enum edit_side {
     EDIT_SENT,   /* the one that is sent */
 };
 
+enum edit_while { /* the request's own word decides */
+                  EDIT_ALWAYS,
+                  EDIT_REASONING,     /* it lets the model reason */
+                  EDIT_NOT_REASONING, /* it asks for effort none */
+};
+
 struct edit {
     enum edit_op op;
     uint32_t apis; /* BIT(enum api): bodies the edit is for */
@@ -51,7 +57,7 @@ struct edit {
                               resolves it where the model is known and leaves it for the worker on
                               wildcard deployments */
     uint32_t has, lacks;   /* of the model's capabilities; resolved likewise */
-    bool while_reasoning;  /* and the request lets the model reason */
+    enum edit_while only_while;
     enum edit_side side;
 };
 

@@ -126,7 +126,9 @@ static void case_edit(struct edit_case *c, struct str line)
     while (column[5].n) {
         str_cut(column[5], ' ', &word, &column[5]);
         if (str_eq(word, STR("reasoning")))
-            e->while_reasoning = 1;
+            e->only_while = EDIT_REASONING;
+        else if (str_eq(word, STR("!reasoning")))
+            e->only_while = EDIT_NOT_REASONING;
         else if (str_eq(word, STR("openai")))
             e->side = EDIT_OPENAI;
         else if (str_eq(word, STR("sent")))

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <yyjson.h>
 
+#include "dialect/messages_beta.h"
 #include "dialect/translate.h"
 #include "tests/unit/test.h"
 
@@ -232,6 +233,10 @@ static bool play_request(const struct text_case *c, struct world *w, struct tran
                      STR_ARG(t->fault.detail));
     } else if (want.n) {
         expect_json(c, "upstream-request", want, (struct str){body.p, body.n});
+        struct str betas = messages_beta_list((struct str){0}, t->request.betas, &w->arena);
+        struct str line = case_section(c, STR("anthropic-beta"));
+        if (!str_eq((struct str){line.p, line.n - (line.n != 0)}, betas))
+            fail_msg("%s: announces %.*s", c->path, STR_ARG(betas));
     }
     buf_free(&w->pool, &body);
     jout_deinit(&out);
