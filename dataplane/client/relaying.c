@@ -256,22 +256,28 @@ static void relaying_stop(struct request *r, enum client_error why)
     exchange_stop(&r->exchange);
 }
 
+/* It has not the form the client asked for (F.30) ... */
+static bool reply_differs(const struct request *r)
+{
+    return r->exchange.is_stream != r->is_stream && dialect_of(request_api(r));
+}
+
+/* ... but can be brought into it once it is whole. */
+static bool reply_turns(const struct request *r)
+{
+    return reply_differs(r) && dialect_of(request_api(r))->read_reply;
+}
+
 static void relaying_on_head(struct exchange *e)
 {
     struct request *r = container_of(e, struct request, exchange);
 
     if (e->status >= 300 || e->is_encoded)
         r->reply = REPLY_ERROR;
-    else if (e->is_stream && !r->is_stream && !dialect_of(request_api(r)))
+    else if (e->is_stream && !r->is_stream && !r->translation && !reply_turns(r))
         relaying_stop(r, ERROR_UPSTREAM_STREAMED);
     else
         r->reply = e->is_stream && r->is_stream ? REPLY_STREAM : REPLY_HELD;
-}
-
-/* It has not the form the client asked for (F.30), but can be brought into it once it is whole. */
-static bool reply_turns(const struct request *r)
-{
-    return r->exchange.is_stream != r->is_stream && dialect_of(request_api(r));
 }
 
 /* Holds bytes of a reply; the first ones are only borrowed when they are all of it. */
@@ -421,6 +427,10 @@ static bool held_is_response(const struct request *r)
 /* The reply as the client's API has it: false when the attempt failed with it. */
 static bool held_pass(struct request *r, struct str body, struct buf *out)
 {
+    if (!r->translation && reply_differs(r) && !reply_turns(r)) {
+        attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);
+        return false;
+    }
     if (!r->translation && reply_turns(r) && !translating_reply_begin(r)) {
         attempt_broken(r, ERROR_OVERLOADED, false);
         return false;

@@ -109,6 +109,7 @@ struct dialect_ops {
     /* Writes the body for an upstream model to `o`. May fill n->renamed and n->emulates_schema. */
     bool (*request_write)(struct jout *o, struct neutral *n, const struct upstream_model *m,
                           struct fault *f);
+    /* this one and the readers of replies are NULL where nothing is translated into this API */
 
     /* Replies. The state is `reader_size` zeroed bytes, initialised by reader_init. */
     size_t reader_size;

@@ -136,6 +136,8 @@ static bool read_tools(struct reading *r, const struct json_val *v)
         return BAD(r, "tools");
     JSON_ELEMENTS(r->t, v, tool)
     {
+        if (i == TOOLS_MOST)
+            return BAD(r, "tools: too many");
         if (!read_tool_entry(r, tool, i++))
             return false;
     }
@@ -194,7 +196,8 @@ static bool read_allowed_tools(struct reading *r, const struct json_val *v)
     struct tool_choice *c = &r->n->choice;
 
     c->kind = (uint8_t)choice_by(text_of(r, m[0]));
-    if (c->kind == CHOICE_UNSET || !json_has_type(m[1], JSON_ARRAY))
+    if (c->kind == CHOICE_UNSET || !json_has_type(m[1], JSON_ARRAY) ||
+        elements_count(r, m[1]) > TOOLS_MOST)
         return BAD(r, "tool_choice.allowed_tools");
     c->allowed = arena_alloc(r->n->arena, elements_count(r, m[1]) * sizeof *c->allowed);
     if (!c->allowed)
@@ -213,6 +216,7 @@ static bool read_tool_choice(struct reading *r, const struct json_val *v)
     const struct json_val *type = v->type == JSON_STRING ? v : JSON_GET(r->t, v, "type");
     const struct json_val *allowed = JSON_GET(r->t, v, "allowed_tools");
 
+    *c = (struct tool_choice){0}; /* of a repeated key the last one counts */
     if (allowed)
         return read_allowed_tools(r, allowed);
     c->name = tool_name_of(r, v);

@@ -22,7 +22,9 @@ struct writing {
     struct fault *f;
     unsigned turn;
     const struct turn *answer; /* the last turn of the assistant */
+    const struct block *tail;  /* the reasoning at the end of the turn, which leads to nothing */
     bool in_head;              /* nothing but instructions so far */
+    bool in_tail;
     bool any_item, any_part, in_message;
 };
 
@@ -305,12 +307,10 @@ static bool item_output(struct writing *w, const struct turn *t, const struct bl
 /* What the upstream wants back: its own, and only where the item it led to follows (C.7). */
 static void item_reasoning(struct writing *w, const struct turn *t, const struct block *b)
 {
-    const struct block *then = b->next;
     bool any = false;
 
-    while (then && then->kind == BLOCK_REASONING)
-        then = then->next;
-    if (b->origin != API_RESPONSES || !b->signature.n || !then)
+    w->in_tail |= b == w->tail;
+    if (b->origin != API_RESPONSES || !b->signature.n || w->in_tail)
         return;
     item_begin(w, t, STR("{\"type\":\"reasoning\""));
     member_text(w, STR("id"), b->id);
@@ -362,6 +362,10 @@ static bool turn_write(struct writing *w, const struct turn *t)
 {
     bool ok = true;
 
+    w->in_tail = false;
+    w->tail = NULL;
+    for (const struct block *b = t->first; b; b = b->next)
+        w->tail = b->kind != BLOCK_REASONING ? NULL : w->tail ? w->tail : b;
     w->in_head &= t->role == ROLE_SYSTEM || t->role == ROLE_DEVELOPER;
     for (const struct block *b = t->first; b && ok; b = b->next)
         if (b->kind == BLOCK_TOOL_RESULT)

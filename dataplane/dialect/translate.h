@@ -29,9 +29,13 @@ struct translate {
     struct arena request_arena; /* of `request`; ends with translate_forget() */
     struct arena *arena;
     struct json_tape tape;
+    struct buf mended; /* the body or reply, where something had to be mended */
+    struct buf raw;    /* of an event */
     struct sse sse;
     struct jout out;
     void *reader, *writer;
+    uint64_t seed;
+    size_t whole; /* bytes of `out` that are complete events */
     bool replying, read_done, written;
 };
 
@@ -65,8 +69,9 @@ MUST_CHECK bool translate_reply_begin(struct translate *t, const struct translat
 /* The request will not be sent again: frees what only it needed; the body it borrowed may go. */
 void translate_forget(struct translate *t);
 
-/* The next bytes of a stream of events; what the client gets is appended to `out`, whole events
- * always. False when memory ended, an event was no JSON or larger than SSE_EVENT_MAX. */
+/* The next bytes of a stream of events; what the client gets is appended to `out`. False when
+ * memory ended, an event was no JSON, larger than SSE_EVENT_MAX or nothing the client's API could
+ * say; what came before it was appended. */
 MUST_CHECK bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out);
 
 /* The upstream ended its stream. Without t->done or t->failed it was cut, which the client was not
