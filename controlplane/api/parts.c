@@ -198,4 +198,5 @@ void refuse_value(struct call *c, const char *name, const char *text)
     row_put_text(s, one, "msg", arena_printf(&c->arena, "Value error, %s", text));
     row_append(s, list, one);
     refuse_invalid(c, list);
+    c->refusal = str_of(text);
 }
