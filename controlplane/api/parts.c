@@ -185,6 +185,27 @@ struct str *row_texts(struct call *c, const yyjson_mut_val *list, size_t *ret_n)
     return texts;
 }
 
+const char *sort_order(struct call *c, const struct sort_column *rows, size_t n, const char *dflt)
+{
+    struct str by = in_text(c, "sort_by"), order = in_text(c, "sort_order"), offered = {0};
+    bool asc = str_ieq(order, STR("asc"));
+
+    if (!by.p)
+        return dflt;
+    for (size_t i = 0; i < n; i++) {
+        offered =
+            arena_printf(&c->arena, STR_FMT "%s%s", STR_ARG(offered), i ? ", " : "", rows[i].name);
+        if (!str_eq(by, str_of(rows[i].name)))
+            continue;
+        if (asc || str_ieq(order, STR("desc")))
+            return asc ? rows[i].asc : rows[i].desc;
+        refuse(c, 400, "Invalid sort order. Must be 'asc' or 'desc'");
+        return NULL;
+    }
+    refuse(c, 400, "Invalid sort column. Must be one of: " STR_FMT, STR_ARG(offered));
+    return NULL;
+}
+
 void refuse_value(struct call *c, const char *name, const char *text)
 {
     struct store *s = &c->store;

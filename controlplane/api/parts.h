@@ -41,5 +41,12 @@ void row_take(struct store *s, yyjson_mut_val *row, const yyjson_mut_val *req,
 /* Texts of an array, in the arena. */
 struct str *row_texts(struct call *c, const yyjson_mut_val *list, size_t *ret_n);
 
+/* The order of a list by sort_by and sort_order: a constant of `rows`, `dflt` where none was asked
+ * for, NULL with an answer for what is not offered. */
+struct sort_column {
+    const char *name, *asc, *desc;
+};
+const char *sort_order(struct call *c, const struct sort_column *rows, size_t n, const char *dflt);
+
 /* 422 for a value of the right type that cannot be; `name` NULL: the body as a whole. */
 void refuse_value(struct call *c, const char *name, const char *text);

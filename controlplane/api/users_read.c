@@ -260,12 +260,9 @@ static void filter_rest(struct call *c, struct filter *f)
     }
 }
 
-/* A constant; NULL with an answer for a column or direction that is not offered. */
 static const char *order_of(struct call *c)
 {
-    static const struct {
-        const char *name, *asc, *desc;
-    } rows[] = {
+    static const struct sort_column rows[] = {
         {"user_id", "t.user_id", "t.user_id DESC"},
         {"user_email", "t.user_email, t.user_id", "t.user_email DESC, t.user_id"},
         {"created_at", "t.created_at, t.user_id", "t.created_at DESC, t.user_id"},
@@ -281,23 +278,7 @@ static const char *order_of(struct call *c)
         {"status", IS_OFF ", t.user_id", IS_OFF " DESC, t.user_id"},
         {"key_count", KEY_COUNT ", t.user_id", KEY_COUNT " DESC, t.user_id"},
     };
-    struct str by = in_text(c, "sort_by"), order = in_text(c, "sort_order");
-    bool asc = str_ieq(order, STR("asc"));
-
-    if (!by.p)
-        return "t.created_at DESC, t.user_id";
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (!str_eq(by, str_of(rows[i].name)))
-            continue;
-        if (asc || str_ieq(order, STR("desc")))
-            return asc ? rows[i].asc : rows[i].desc;
-        refuse(c, 400, "Invalid sort order. Must be 'asc' or 'desc'");
-        return NULL;
-    }
-    refuse(c, 400,
-           "Invalid sort column. Must be one of: user_id, user_email, created_at, spend, "
-           "user_alias, user_role, max_budget, updated_at, sso_user_id, status, key_count");
-    return NULL;
+    return sort_order(c, rows, ARRAY_LEN(rows), "t.created_at DESC, t.user_id");
 }
 
 static yyjson_mut_val *with_key_counts(struct call *c, const yyjson_mut_val *rows)

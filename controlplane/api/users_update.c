@@ -2,6 +2,7 @@
 
 #include "api/users_priv.h"
 #include "audit/audit.h"
+#include "auth/password.h"
 
 /* Columns that are changed where they were sent and are not empty, and those that null clears. */
 static const char *const columns[] = {"user_alias",
@@ -66,17 +67,24 @@ static bool check_may_update(struct call *c, const yyjson_mut_val *req, const yy
     return false;
 }
 
+static bool check_password(struct call *c, struct str password)
+{
+    struct str faults = password.p ? password_faults(&c->arena, password) : (struct str){0};
+
+    if (!faults.n)
+        return true;
+    refuse_as(c, 400, "validation_error", "password",
+              "Password does not meet the required policy: must " STR_FMT ".", STR_ARG(faults));
+    return false;
+}
+
 static bool check_request(struct call *c, const yyjson_mut_val *req)
 {
     if (!row_text(req, "user_id").n && !row_text(req, "user_email").n) {
         refuse_value(c, NULL, "Either user id or user email must be provided");
         return false;
     }
-    if (row_val(req, "password")) {
-        refuse_text(c, 501, "Passwords of users are not built yet.");
-        return false;
-    }
-    return user_check_values(c, req);
+    return user_check_values(c, req) && check_password(c, row_text(req, "password"));
 }
 
 /* Users are found by their address: it stays one user's. */
@@ -95,6 +103,32 @@ static bool check_email(struct call *c, const yyjson_mut_val *req, const yyjson_
 static bool is_empty(yyjson_mut_val *v)
 {
     return yyjson_mut_is_ctn(v) && !yyjson_mut_get_len(v);
+}
+
+/* Whoever sets it knows it: it is to be changed at the next login. */
+static void put_password(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
+{
+    struct store *s = &c->store;
+    struct str password = row_text(req, "password");
+
+    if (!password.p)
+        return;
+    row_put_text(s, row, "password", password_hash(&c->arena, password));
+    row_put_bool(s, row, "password_reset_required", true);
+    row_put_null(s, row, "last_breach_check_at");
+}
+
+/* The old one may be known: whoever is logged in with it is no more. */
+static void end_sessions(struct call *c, struct str id)
+{
+    yyjson_mut_val *keys = user_lock_keys(&c->store, id), *key;
+    size_t i, n;
+
+    yyjson_mut_arr_foreach(keys, i, n, key)
+    {
+        if (str_eq(row_text(key, "team_id"), STR("litellm-dashboard")))
+            key_remove(c, key);
+    }
 }
 
 static void put_permission(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
@@ -137,6 +171,7 @@ static yyjson_mut_val *changes_of(struct call *c, const yyjson_mut_val *asked,
     if (!key_put_metadata(c, row, req, was ? row_val(was, "metadata") : NULL))
         return NULL;
     put_permission(c, row, req, was);
+    put_password(c, row, req);
     return row;
 }
 
@@ -177,6 +212,8 @@ static yyjson_mut_val *update(struct call *c, const yyjson_mut_val *req)
     now = store_update(s, TABLE_USER, id, changes);
     if (now)
         audit_updated(c, TABLE_USER, id, was, changes);
+    if (now && row_val(req, "password"))
+        end_sessions(c, id);
     return now;
 }
 

@@ -55,8 +55,7 @@ void user_detach(struct store *s, struct str user_id)
     static const char *const statements[] = {
         "DELETE FROM \"LiteLLM_TeamMembership\" WHERE user_id = $1",
         "DELETE FROM \"LiteLLM_OrganizationMembership\" WHERE user_id = $1",
-        "DELETE FROM \"LiteLLM_InvitationLink\" WHERE user_id = $1 OR created_by = $1"
-        " OR updated_by = $1",
+        "DELETE FROM \"LiteLLM_InvitationLink\" WHERE $1 IN (user_id, created_by, updated_by)",
     };
 
     for (size_t i = 0; i < ARRAY_LEN(statements); i++)

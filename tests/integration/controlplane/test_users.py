@@ -1,6 +1,8 @@
 """/user: every route's happy, forbidden, invalid and not-found cases."""
 
+import base64
 import datetime
+import hashlib
 import itertools
 from urllib.parse import quote
 
@@ -220,7 +222,36 @@ def test_admin_makes_whom_they_update(cp, tenants):
 def test_update_that_cannot_be(cp):
     assert cp.post("/user/update", {"rpm_limit": 4}).json["detail"][0]["msg"] == "Value error, Either user id or user email must be provided"
     assert cp.post("/user/update", {"user_id": "ivy", "max_budget": -1}).status == 400
-    assert cp.post("/user/update", {"user_id": "ivy", "password": "Long enough 1!"}).status == 501
+
+
+def test_password_is_kept_as_litellm_keeps_it(cp, tenants, postgres):
+    user = make(cp, auto_create_key=False)["user_id"]
+    session = tenants.make_key(user_id=user, team_id="litellm-dashboard")
+    password = "Pässword long 1!"
+    reply = cp.post("/user/update", {"user_id": user, "password": password})
+    assert reply.status == 200 and "password" not in reply.json["data"] and b"scrypt" not in reply.body
+    ((stored, reset),) = postgres.sql(cp.database, 'SELECT password, password_reset_required FROM "LiteLLM_UserTable" WHERE user_id = %s', user)
+    raw = base64.b64decode(stored.removeprefix("scrypt:"))
+    assert raw[16:] == hashlib.scrypt(password.encode(), salt=raw[:16], n=16384, r=8, p=1, dklen=32) and reset == "t"
+    assert tenants.audits(user)[1][3]["password"] == "********"
+    assert cp.get("/key/info", key=session).status == 401, "whoever was logged in is no more"
+
+
+@pytest.mark.parametrize(
+    ("password", "text"),
+    [
+        ("Short 1!", "must be at least 12 characters long."), ("no upper case 1!", "must include an uppercase letter."),
+        ("NO LOWER CASE 1!", "must include a lowercase letter."), ("No digit at all!", "must include a number."),
+        ("Nothingspecial1ö", "must include a special character."),
+        ("", "must be at least 12 characters long, include an uppercase letter, include a lowercase letter, include a number, "
+             "include a special character."),
+    ],
+)  # fmt: skip
+def test_password_meets_the_policy(cp, password, text):
+    reply = cp.post("/user/update", {"user_id": "ivy", "password": password})
+    assert reply.status == 400
+    assert error(reply) == {"message": f"Password does not meet the required policy: {text}", "type": "validation_error",
+                            "param": "password", "code": "400"}  # fmt: skip
 
 
 # caller, whose, body, status, text
@@ -231,6 +262,7 @@ UPDATE = [
     ("ivy", "ivy", {"models": ["*"]}, 403, "Non-admin users cannot modify 'models' on their own record."),
     ("ivy", "ivy", {"object_permission": {}}, 403, "Non-admin users cannot modify 'object_permission' on their own record."),
     ("ivy", "ivy", {"spend": 0}, 403, "Non-admin users cannot modify 'spend'|Only proxy admins can set spend."),
+    ("ivy", "ivy", {"password": "Long enough 1!"}, 403, "Only proxy admins can set password."),
     ("ivy", "ivy", {"user_role": "proxy_admin"}, 403, "Only proxy admins can modify user roles."),
     ("ivy", "bob", {"user_alias": "B"}, 404, "User not found."), ("ivy", "none", {"user_alias": "B"}, 404, "User not found."),
     ("ann", "bob", {"user_alias": "B"}, 403, "Only PROXY_ADMIN can update other users."),
