@@ -4,6 +4,7 @@
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
+#include "api/parts.h"
 #include "config.h"
 #include "daemon.h"
 
@@ -78,17 +79,6 @@ static yyjson_mut_val *conf_val(struct call *c, const struct conf_node *n)
 }
 
 /* ---- values ---- */
-
-static bool check_not_negative(struct call *c, const yyjson_mut_val *req, const char *name)
-{
-    double d;
-
-    if (!row_num(req, name, &d) || d >= 0)
-        return true;
-    struct str n = python_float(&c->arena, d);
-    refuse(c, 400, "%s must be a non-negative finite number. Received: " STR_FMT, name, STR_ARG(n));
-    return false;
-}
 
 static bool check_duration(struct call *c, const yyjson_mut_val *req, const char *name)
 {

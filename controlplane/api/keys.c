@@ -6,6 +6,7 @@
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
+#include "api/parts.h"
 #include "audit/audit.h"
 #include "config.h"
 #include "daemon.h"
@@ -142,9 +143,8 @@ static void put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_va
     row_put(s, row, "budget_limits", list);
 }
 
-/* The stored metadata, or what the request puts in its place, with the members that live there. */
-static bool put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
-                         const yyjson_mut_val *stored)
+bool key_put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
+                      const yyjson_mut_val *stored)
 {
     struct store *s = &c->store;
     yyjson_mut_val *sent = row_val(req, "metadata"), *made;
@@ -218,24 +218,6 @@ static void put_name(struct call *c, yyjson_mut_val *row, struct str key)
         row_put_text(&c->store, row, "key_name", key_masked(&c->arena, key));
 }
 
-/* A row of LiteLLM_ObjectPermissionTable of its own: made, or changed in place. */
-static void put_object_permission(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
-                                  struct str existing)
-{
-    struct store *s = &c->store;
-    yyjson_mut_val *sent = row_val(req, "object_permission"), *made;
-
-    if (!sent)
-        return;
-    if (existing.n && store_update(s, TABLE_OBJECT_PERMISSION, existing, sent))
-        return;
-    made = row_copy(s, sent);
-    struct str id = store_uuid(s);
-    row_put_text(s, made, "object_permission_id", id);
-    (void)store_insert(s, TABLE_OBJECT_PERMISSION, made);
-    row_put_text(s, row, "object_permission_id", id);
-}
-
 /* A budget of its own for an alert. */
 static void put_soft_budget(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
 {
@@ -256,6 +238,12 @@ static void put_soft_budget(struct call *c, yyjson_mut_val *row, const yyjson_mu
     (void)store_insert(s, TABLE_BUDGET, budget);
     audit_created(c, TABLE_BUDGET, id, budget);
     row_put_text(s, row, "budget_id", id);
+}
+
+/* Who deletes, for the archive. */
+static struct key_deletion deletion_of(const struct call *c)
+{
+    return (struct key_deletion){c->caller.user_id, c->caller.key_hash, c->caller.changed_by};
 }
 
 /* ---- answers ---- */
@@ -288,9 +276,9 @@ static yyjson_mut_val *new_row(struct call *c, const yyjson_mut_val *req, struct
     put_moments(c, row, req);
     put_windows(c, row, req);
     put_routes_of_type(c, row, req);
-    if (!put_metadata(c, row, req, NULL))
+    if (!key_put_metadata(c, row, req, NULL))
         return NULL;
-    put_object_permission(c, row, req, (struct str){0});
+    object_permission_put(c, row, req, (struct str){0});
     put_soft_budget(c, row, req);
     if (!row_val(row, "models"))
         row_put(s, row, "models", row_list(s));
@@ -331,6 +319,31 @@ static void generate(struct call *c, yyjson_mut_val *req, const yyjson_mut_val *
         return;
     }
     reply_generated(c, made, key, req);
+}
+
+yyjson_mut_val *key_create(struct call *c, const yyjson_mut_val *req, struct str *ret_key)
+{
+    struct str key = random_key(c);
+    yyjson_mut_val *row = new_row(c, req, key), *made;
+
+    made = row ? store_insert(&c->store, TABLE_KEY, row) : NULL;
+    if (made) {
+        audit_created(c, TABLE_KEY, row_text(made, "token"), made);
+        *ret_key = key;
+    }
+    return made;
+}
+
+void key_remove(struct call *c, const yyjson_mut_val *row)
+{
+    struct key_deletion who = deletion_of(c);
+    struct str hash = row_text(row, "token");
+
+    key_archive(&c->store, row, &who);
+    audit_deleted(c, TABLE_KEY, hash, row);
+    (void)TX_QUERY(&c->store.tx, "DELETE FROM \"LiteLLM_JWTKeyMapping\" WHERE token = $1",
+                   DB_TEXT(hash));
+    (void)store_delete(&c->store, TABLE_KEY, hash);
 }
 
 static yyjson_mut_val *team_of(struct call *c, const yyjson_mut_val *req)
@@ -494,9 +507,9 @@ static yyjson_mut_val *changes_of(struct call *c, yyjson_mut_val *req, const str
     put_columns(c, row, req, false);
     put_moments(c, row, req);
     put_windows(c, row, req);
-    if (!put_metadata(c, row, req, row_val(t->row, "metadata")))
+    if (!key_put_metadata(c, row, req, row_val(t->row, "metadata")))
         return NULL;
-    put_object_permission(c, row, req, row_text(t->row, "object_permission_id"));
+    object_permission_put(c, row, req, row_text(t->row, "object_permission_id"));
     row_put_text(&c->store, row, "updated_by", c->caller.user_id);
     return row;
 }
@@ -636,11 +649,6 @@ void api_key_bulk_update(struct call *c)
 
 /* ---- delete ---- */
 
-static struct key_deletion deletion_of(const struct call *c)
-{
-    return (struct key_deletion){c->caller.user_id, c->caller.key_hash, c->caller.changed_by};
-}
-
 /* May delete or replace it: whoever runs its team, and its owner. */
 static bool may_modify(const struct call *c, const struct key_target *t)
 {
@@ -666,8 +674,6 @@ static struct str *texts_of(struct call *c, const yyjson_mut_val *list, bool has
 
 static bool delete_one(struct call *c, struct key_target *t)
 {
-    struct key_deletion who = deletion_of(c);
-
     if (!key_is_visible(c, t)) {
         refuse(c, 404, "No keys found");
         return false;
@@ -676,11 +682,7 @@ static bool delete_one(struct call *c, struct key_target *t)
         refuse(c, 403, "You are not authorized to delete this key");
         return false;
     }
-    key_archive(&c->store, t->row, &who);
-    audit_deleted(c, TABLE_KEY, t->hash, t->row);
-    (void)TX_QUERY(&c->store.tx, "DELETE FROM \"LiteLLM_JWTKeyMapping\" WHERE token = $1",
-                   DB_TEXT(t->hash));
-    (void)store_delete(&c->store, TABLE_KEY, t->hash);
+    key_remove(c, t->row);
     return true;
 }
 

@@ -12,6 +12,20 @@ struct key_target {
     struct str hash;
 };
 
+/* ---- keys.c ---- */
+
+/* Makes a random key of a request that was judged, with its entry; its row, or NULL with an answer
+ * or a fault. */
+yyjson_mut_val *key_create(struct call *c, const yyjson_mut_val *req, struct str *ret_key);
+
+/* Archives and deletes a row that was locked, with its entry. */
+void key_remove(struct call *c, const yyjson_mut_val *row);
+
+/* The stored metadata, or what the request puts in its place, with the members that live there,
+ * into `row` where it changes. */
+bool key_put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
+                      const yyjson_mut_val *stored);
+
 /* ---- key_rules.c: who may ----
  *
  * Those that return bool have answered when they return false. */
