@@ -54,6 +54,7 @@ bool kept_begin(struct request *r, struct kept *k, struct translate *t)
 {
     const struct member *store = request_member(&r->scan, FIELD_STORE);
     const struct member *previous = request_member(&r->scan, FIELD_PREVIOUS_RESPONSE_ID);
+    uint64_t room = r->snapshot->h->settings.response_store_bytes / RESPONSE_ENTRY_PART;
     struct response_record record;
 
     if (request_api(r) != API_RESPONSES)
@@ -65,7 +66,9 @@ bool kept_begin(struct request *r, struct kept *k, struct translate *t)
         }
         t->history = record.items;
     }
-    if (r->snapshot->h->settings.response_store_bytes && !(store && store->type == JSON_FALSE))
+    /* what will not find room there is not copied */
+    if (r->conn->body.n + t->history.n < MIN(room, (uint64_t)RESPONSE_ENTRY_MAX) &&
+        !(store && store->type == JSON_FALSE))
         choose_id(r, k);
     if (!k->keeps)
         return true;

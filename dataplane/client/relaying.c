@@ -22,7 +22,7 @@
 #include "client/upstream_request.h"
 
 enum {
-    ERROR_BODY_MAX = 64 * 1024, /* threats section 1 */
+    ERROR_BODY_MAX = 64 * 1024,   /* threats section 1 */
     REPLY_MAX = 32 * 1024 * 1024, /* of one that has to be held whole, as an event of a stream */
 };
 
@@ -313,8 +313,8 @@ static struct str skip_blanks(struct str json)
     return json;
 }
 
-/* No line of a stream begins as an object does: the first bytes may say that there is a whole one in
- * spite of its content type (F.9, F.30). */
+/* No line of a stream begins as an object does: the first bytes may say that there is a whole one
+ * in spite of its content type (F.9, F.30). */
 static void stream_begins(struct request *r, struct str first)
 {
     struct exchange *e = &r->exchange;

@@ -635,6 +635,17 @@ def test_conversations_across_workers(start, mock):
     assert call(weir, "responses", "up-chat", previous_response_id=answer.json["id"]).status == 404
 
 
+def test_what_is_too_large_to_keep(both):
+    """A conversation beyond 8 MiB is answered, and the client told that it is not stored."""
+    weir, mock = both
+    mock.on("up-chat", lambda r: speak.answer(r, [Text(TEXT)]))
+    for n, stored in ((1 << 10, True), (9 << 20, False)):
+        answer = weir.post(PATHS["responses"], body("responses", "up-chat", text="plan" + "x" * n))
+        assert answer.status == 200
+        assert answer.json["store"] is stored
+        assert weir.get(f"/v1/responses/{answer.json['id']}").status == (200 if stored else 404)
+
+
 def test_what_is_left_behind(both):
     """After many translated exchanges every buffer is back."""
     weir, mock = both
