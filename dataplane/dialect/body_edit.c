@@ -248,6 +248,7 @@ static void plan_edit(struct plan *p, enum edit_op op, struct str name, struct f
     case EDIT_STRIP:
     case EDIT_STRIP_NULL:
     case EDIT_FLATTEN:
+    case EDIT_ROLE:
     case EDIT_OPS:
         break; /* below the top level: nested_edit.c */
     }

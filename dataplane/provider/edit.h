@@ -34,6 +34,8 @@ enum edit_op {
                         restricts to roles
                         ("tool|assistant") or is empty; `b` joins the parts (a JSON string body, e.g.
                         "" or "\\n") */
+    EDIT_ROLE, /* messages[].role `a` becomes the JSON string `b`; translated ones have their roles
+                */
     EDIT_OPS,
 };
 

@@ -138,6 +138,8 @@ static bool verb_only(const struct clause *c)
 
 static bool verb_keep(const struct clause *c)
 {
+    if (str_eq(c->args, STR("developer")))
+        return c->q->keeps_developer = true;
     if (c->when.n)
         c->q->keeps_cache_control_of = c->when;
     else
@@ -400,6 +402,11 @@ void quirks_add_defaults(struct quirks *q)
     edits_add(
         &q->edits,
         (struct edit){.op = EDIT_DROP, .apis = BIT(API_CHAT), .a = STR("tools"), .b = STR("[]")});
+    if (!q->keeps_developer)
+        edits_add(&q->edits, (struct edit){.op = EDIT_ROLE,
+                                           .apis = BIT(API_CHAT),
+                                           .a = STR("developer"),
+                                           .b = STR("\"system\"")});
 }
 
 void quirks_allow(struct quirks *q, const struct str *params, size_t n)

@@ -98,6 +98,7 @@ static const char *const op_words[EDIT_OPS] = {
     [EDIT_STRIP] = "strip",
     [EDIT_STRIP_NULL] = "strip_null",
     [EDIT_FLATTEN] = "flatten",
+    [EDIT_ROLE] = "role",
 };
 
 static const char *const while_words[] = {
