@@ -75,7 +75,7 @@ struct str password_hash(struct arena *a, struct str password)
     for (size_t i = 0; i < SALT_BYTES; i++)
         raw[i] = (unsigned char)digits[raw[i] & 63]; /* crypt() reads a salt of digits */
     memcpy(setting + sizeof METHOD - 1, raw, SALT_BYTES);
-    const char *hash = phrase && data ? crypt_r(phrase, setting, data) : NULL;
+    const char *hash = phrase && data ? crypt_rn(phrase, setting, data, sizeof *data) : NULL;
     const char *last = hash ? strrchr(hash, '$') : NULL;
     if (last && strlen(last + 1) == HASH_DIGITS && decode(raw + SALT_BYTES, last + 1) &&
         !mbedtls_base64_encode(text, sizeof text, &n, raw, sizeof raw))
