@@ -175,7 +175,8 @@ static struct renamed **renamed_list(const struct neutral *n, struct jstr sent)
 {
     uint64_t end = 0; /* which is where names differ, and hashes of them stand */
 
-    memcpy(&end, sent.p + sent.n - MIN(sent.n, sizeof end), MIN(sent.n, sizeof end));
+    if (sent.n)
+        memcpy(&end, sent.p + sent.n - MIN(sent.n, sizeof end), MIN(sent.n, sizeof end));
     return &n->renamed[end * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (RENAMED_LISTS - 1)];
 }
 
