@@ -237,9 +237,10 @@ static void worker_trim(struct worker *w)
     w->records_trimmed = records;
     w->quiet_s = quiet ? w->quiet_s + 1 : 0;
     bool all = w->quiet_s && w->quiet_s % QUIET_S == 0 && w->quiet_s <= QUIET_S * QUIET_TRIMS;
+    if (all || w->cx.out.cap > SPARE_BYTES) /* between callbacks nothing is in it */
+        buf_free(&w->cx.bufs, &w->cx.out);
     size_t freed = bufpool_trim(&w->cx.bufs, all ? 0 : SPARE_BYTES);
     if (all) {
-        buf_free(&w->cx.bufs, &w->cx.out);
         arena_pool_deinit(&w->cx.arenas);
         meter_trim(&w->cx);
         pages_forget(w->cx.read, sizeof w->cx.read);

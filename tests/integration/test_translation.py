@@ -654,7 +654,21 @@ def test_what_is_left_behind(both):
     for n in range(120):
         client, upstream = APIS[n % 3], APIS[n // 3 % 3]
         assert call(weir, client, f"up-{upstream}", n % 2 == 0).status == 200
-    weir.wait(lambda: held(weir) <= 64 * 1024, 10, f"buffers given back, {held(weir)} held")
+    weir.wait(lambda: held(weir) <= 1 << 20, 10, "buffers given back")
+
+
+def test_a_large_reply_leaves_no_large_scratch(start, mock):
+    """Not even while the worker is busy."""
+    weir = start(config(mock.url))
+    mock.on("up-chat", lambda r: said_at_once(r, True, "x" * (10 << 20)))
+    assert call(weir, "messages", "up-chat", True).status == 200
+    mock.on("up-chat", lambda r: said(r, True))
+
+    def given_back():
+        assert call(weir, "messages", "up-chat", True).status == 200
+        return held(weir) <= 1 << 20
+
+    weir.wait(given_back, 8, "the scratch given back")
 
 
 def held(weir):
