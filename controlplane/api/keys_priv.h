@@ -67,3 +67,6 @@ bool key_check_organization(struct call *c, struct str organization_id, const yy
  * 404 `missing` when there is none or the caller may not know of it. */
 bool key_find(struct call *c, struct str name, bool lock, struct key_target *ret,
               const char *missing);
+
+/* The row goes among the deleted, with its entry; whoever calls has judged. */
+void key_remove(struct call *c, const yyjson_mut_val *row);
