@@ -210,7 +210,7 @@ static bool check_id(struct call *c, yyjson_mut_val *req)
     if (str_eq(id, STR("litellm-dashboard")))
         refuse(c, 400,
                "team_id '" STR_FMT "' is reserved for LiteLLM UI dashboard sessions and cannot be "
-                                   "used for a real team. Please use a "
+               "used for a real team. Please use a "
                "different team id.",
                STR_ARG(id));
     else if (store_get(&c->store, TABLE_TEAM, row_text(req, "team_id")))
@@ -385,8 +385,7 @@ void api_team_update(struct call *c)
 
 /* ---- delete ---- */
 
-/* Keys, models and memberships go with it. */
-static void remove_team(struct call *c, const yyjson_mut_val *team)
+void team_remove(struct call *c, const yyjson_mut_val *team)
 {
     struct store *s = &c->store;
     struct str id = row_text(team, "team_id");
@@ -438,7 +437,7 @@ void api_team_delete(struct call *c)
             refuse_text(c, 403, "You do not have access to this team");
             return;
         }
-        remove_team(c, team);
+        team_remove(c, team);
     }
     c->is_unchanged = n == 0;
     row_put(s, out, "deleted_teams", row_val(seen, "ids"));

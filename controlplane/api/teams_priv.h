@@ -41,6 +41,12 @@ bool team_check_models(struct call *c, const yyjson_mut_val *team, const yyjson_
 bool team_check_permissions(struct call *c, const yyjson_mut_val *list);
 yyjson_mut_val *team_permissions(struct store *s);
 
+/* ---- teams.c ---- */
+
+/* The row goes among the deleted; keys, models and memberships go with it. Whoever calls has
+ * judged. */
+void team_remove(struct call *c, const yyjson_mut_val *team);
+
 /* ---- team_members.c ---- */
 
 /* Those of `members` not in `team` yet become members: users, memberships, and the team's list,
