@@ -3,6 +3,7 @@
 #include "common/arena.h"
 
 #include "common/num.h"
+#include "common/poison.h"
 
 struct arena_block {
     struct arena_block *next;
@@ -28,6 +29,7 @@ void arena_reset(struct arena *a)
             b->next = pool->spare;
             pool->spare = b;
             pool->n_spare++;
+            ASAN_POISON_MEMORY_REGION((char *)b + BLOCK_HEAD, ARENA_BLOCK - BLOCK_HEAD);
         } else {
             free(b);
         }
@@ -54,6 +56,7 @@ static struct arena_block *block_get(struct arena *a, size_t size)
         b = pool->spare;
         pool->spare = b->next;
         pool->n_spare--;
+        ASAN_UNPOISON_MEMORY_REGION(b, ARENA_BLOCK);
         return b;
     }
     b = malloc(size);

@@ -3,6 +3,8 @@
 
 #include "common/bufpool.h"
 
+#include "common/poison.h"
+
 struct buf_spare {
     struct buf_spare *next;
 };
@@ -53,6 +55,7 @@ static void *pool_take(struct bufpool *pool, unsigned c)
     pool->spare[c] = s->next;
     pool->n_spare[c]--;
     pool->low[c] = MIN(pool->low[c], pool->n_spare[c]);
+    ASAN_UNPOISON_MEMORY_REGION(s, (size_t)BUF_MIN << c);
     return s;
 }
 
@@ -69,6 +72,7 @@ static void pool_give(struct bufpool *pool, void *p, size_t cap)
     s->next = pool->spare[c];
     pool->spare[c] = s;
     pool->n_spare[c]++;
+    ASAN_POISON_MEMORY_REGION(s + 1, cap - sizeof *s);
 }
 
 bool buf_reserve(struct bufpool *pool, struct buf *b, size_t want)

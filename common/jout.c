@@ -31,6 +31,7 @@ void jout_line(struct jout *o, struct str json)
         if (end == '\r')
             break;
     }
+    jstr_mend(o->buf->p + from, o->buf->n - from);
 }
 
 void jout_escaped(struct jout *o, struct str s)

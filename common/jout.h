@@ -47,7 +47,8 @@ static inline void jout_raw(struct jout *o, struct str s)
 }
 #define jout_lit(o, lit) jout_raw(o, STR(lit))
 
-/* JSON as it is but for its line ends, which become blanks: an event is one line. */
+/* JSON as it is but for its line ends, which become blanks (an event is one line), and its lone
+ * surrogates (F.16). */
 void jout_line(struct jout *o, struct str json);
 
 /* The inside of a literal, without quotes; lent where it is large. */

@@ -108,6 +108,41 @@ const char *json_string_stop(const char *p, const char *end)
     return string_stop(p, end);
 }
 
+static const bool is_letter[256] = {
+    ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+    ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true,
+};
+
+/* An escape of one letter at p. */
+static bool is_short(const char *p)
+{
+    return p[0] == '\\' && is_letter[(unsigned char)p[1]];
+}
+
+/* Escapes come in swarms, and a text may be nothing else: what there are of them in 16 bytes is
+ * found at once, and many in a row are not even looked for. */
+const char *json_string_pass(const char *p, const char *end, bool *escaped)
+{
+    while ((p = string_stop(p, end)) < end && end - p >= 2 && is_short(p)) {
+        *escaped = true;
+        p += 2;
+        while (end - p >= 8 && is_short(p) && is_short(p + 2) && is_short(p + 4) && is_short(p + 6))
+            p += 8;
+#ifdef __SSE2__
+        for (unsigned quiet = 0; end - p >= 17 && quiet < 4; quiet++) {
+            unsigned mask = (unsigned)mask16(is_stop16(load16(p))), at = 0;
+            for (; mask; mask &= ~(3u << at), quiet = 0) {
+                at = (unsigned)__builtin_ctz(mask);
+                if (!is_short(p + at))
+                    return p + at;
+            }
+            p += 16 + (at == 15);
+        }
+#endif
+    }
+    return p;
+}
+
 const char *json_string_end(const char *p, const char *end)
 {
     for (;;) {

@@ -122,6 +122,10 @@ static inline struct str json_text_inner(struct str text)
 /* The first byte in [p, end) that ends or escapes a string or may not stand in one, or `end`. */
 const char *json_string_stop(const char *p, const char *end);
 
+/* The same but for escapes of one letter, which are passed over; *escaped says that there were
+ * some. */
+const char *json_string_pass(const char *p, const char *end, bool *escaped);
+
 /* RFC 8259 section 6. */
 bool json_is_number(struct str s);
 

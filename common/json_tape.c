@@ -23,7 +23,11 @@ void json_tape_deinit(struct json_tape *t)
 
 static __attribute__((noinline)) bool tape_grow(struct json_tape *t)
 {
-    size_t want = MAX((size_t)t->n * 2, 64) * sizeof(struct json_val);
+    /* as many as there will be if the rest is like what was read: growing step by step takes half
+     * as much again */
+    size_t rest = t->pos ? (size_t)t->n * (t->end / t->pos) : 0;
+    size_t want = MAX(MAX((size_t)t->n * 2, 64), MIN(rest, (size_t)JSON_TAPE_VALUES)) *
+                  sizeof(struct json_val);
 
     if (t->n >= JSON_TAPE_VALUES)
         return false;
@@ -47,21 +51,28 @@ static struct json_val *tape_add(struct json_tape *t, enum json_type type, size_
 
 static bool is_hex(char c)
 {
-    return (c >= '0' && c <= '9') || (char_lower(c) >= 'a' && char_lower(c) <= 'f');
+    unsigned digit = (unsigned char)c - (unsigned)'0', letter = (c | 0x20) - (unsigned)'a';
+
+    return digit < 10 || letter < 6;
 }
 
-/* Bytes of the escape at p (a backslash); 0: it is none. */
-static size_t escape_length(const char *p, const char *end)
+static bool is_unit(const char *p, const char *end)
 {
-    if (end - p < 2)
+    return end - p >= 6 && p[0] == '\\' && p[1] == 'u' && is_hex(p[2]) && is_hex(p[3]) &&
+           is_hex(p[4]) && is_hex(p[5]);
+}
+
+/* Bytes of the \u escape at p, of a pair of surrogates both; 0: it is none. */
+static size_t unit_length(struct json_tape *t, const char *p, const char *end)
+{
+    if (!is_unit(p, end))
         return 0;
-    if (p[1] != 'u')
-        return p[1] && strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
-    if (end - p < 6)
-        return 0;
-    for (unsigned i = 2; i < 6; i++)
-        if (!is_hex(p[i]))
-            return 0;
+    if (char_lower(p[2]) != 'd' || p[3] < '8')
+        return 6;
+    if ((p[3] <= '9' || char_lower(p[3]) <= 'b') && is_unit(p + 6, end) &&
+        char_lower(p[8]) == 'd' && char_lower(p[9]) >= 'c')
+        return 12;
+    t->has_lone = true;
     return 6;
 }
 
@@ -72,11 +83,13 @@ static enum json_tape_state read_string(struct json_tape *t, size_t n)
     bool escaped = false;
     size_t length;
 
-    while ((p = json_string_stop(p, end)) < end && *p == '\\') {
-        if (!(length = escape_length(p, end)))
-            return JSON_TAPE_BAD;
+    while ((p = json_string_pass(p, end, &escaped)) < end && *p == '\\') {
         escaped = true;
-        p += length;
+        do { /* they come in rows */
+            if (!(length = unit_length(t, p, end)))
+                return JSON_TAPE_BAD;
+            p += length;
+        } while (end - p >= 2 && p[0] == '\\' && p[1] == 'u');
     }
     if (p == end || *p != '"')
         return JSON_TAPE_BAD;
@@ -196,9 +209,11 @@ enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n
     enum json_tape_state s = JSON_TAPE_DONE;
 
     t->text = p;
+    t->end = n;
     t->n = t->depth = 0;
     t->pos = 0;
     t->state = T_VALUE;
+    t->has_lone = false;
     if (n > UINT32_MAX)
         return JSON_TAPE_LIMIT;
     while (t->pos < n && s == JSON_TAPE_DONE) {

@@ -27,8 +27,9 @@ struct json_tape {
     const char *text;
     struct json_val *v; /* v[0] is the document; an object's members are key, value, key, value */
     uint32_t n;
+    bool has_lone; /* some escape is half a pair of surrogates: jstr_repair() */
     /* private */
-    size_t pos;
+    size_t pos, end;
     struct bufpool *pool;
     struct buf mem;
     uint8_t state;

@@ -26,12 +26,25 @@ struct str jstr_decode(struct jstr j, struct arena *a)
 
 struct jstr jstr_encode(struct str s, struct arena *a)
 {
-    if (json_string_stop(s.p, s.p + s.n) == s.p + s.n)
+    if (!s.n || json_string_stop(s.p, s.p + s.n) == s.p + s.n)
         return (struct jstr){s.p, s.n};
     struct jw w = jw_init(a);
     jw_put_str(&w, s);
     struct str quoted = jw_finish(&w);
     return quoted.n < 2 ? JSTR_NONE : (struct jstr){quoted.p + 1, quoted.n - 2};
+}
+
+/* Backslashes that end at p + n. */
+static size_t slashes_before(const char *p, size_t n)
+{
+    static const char eight[] = "\\\\\\\\\\\\\\\\";
+    size_t at = n;
+
+    while (at >= 8 && memcmp(p + at - 8, eight, 8) == 0)
+        at -= 8;
+    while (at && p[at - 1] == '\\')
+        at--;
+    return n - at;
 }
 
 /* Bytes of the blank that ends at p + n, written plainly or as an escape; 0: none does. */
@@ -41,17 +54,14 @@ static size_t blank_before(const char *p, size_t n)
         return 1;
     if (n < 2 || p[n - 2] != '\\' || (p[n - 1] != 'n' && p[n - 1] != 'r' && p[n - 1] != 't'))
         return 0;
-    size_t slashes = 1; /* an even number of them is no escape of the letter */
-    while (slashes < n - 1 && p[n - 2 - slashes] == '\\')
-        slashes++;
-    return slashes % 2 ? 2 : 0;
+    return slashes_before(p, n - 1) % 2 ? 2 : 0; /* an even number is no escape of the letter */
 }
 
 struct jstr jstr_trim_end(struct jstr j)
 {
-    size_t blank;
+    size_t least = j.n - MIN(j.n, (size_t)JSTR_BLANKS_MAX), blank;
 
-    while ((blank = blank_before(j.p, j.n)))
+    while (j.n > least && (blank = blank_before(j.p, j.n)))
         j.n -= blank;
     return j;
 }
@@ -73,27 +83,21 @@ struct jstr jstr_join(struct jstr a, struct jstr b, struct arena *arena)
     return (struct jstr){out, a.n + b.n};
 }
 
-static int hex_digit(char c)
+/* 16 and more: no digit. */
+static unsigned hex_digit(char c)
 {
-    return c >= '0' && c <= '9'                             ? c - '0'
-           : (char_lower(c) >= 'a' && char_lower(c) <= 'f') ? char_lower(c) - 'a' + 10
-                                                            : -1;
+    unsigned digit = (unsigned char)c - (unsigned)'0', letter = (c | 0x20) - (unsigned)'a';
+
+    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
 }
 
 /* The code unit of the \u escape at p, -1 when there is none. */
 static int unit_at(const char *p, const char *end)
 {
-    int v = 0;
-
     if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
         return -1;
-    for (unsigned i = 2; i < 6; i++) {
-        int digit = hex_digit(p[i]);
-        if (digit < 0)
-            return -1;
-        v = v << 4 | digit;
-    }
-    return v;
+    unsigned a = hex_digit(p[2]), b = hex_digit(p[3]), c = hex_digit(p[4]), d = hex_digit(p[5]);
+    return (a | b | c | d) < 16 ? (int)(a << 12 | b << 8 | c << 4 | d) : -1;
 }
 
 static bool is_high(int unit)
@@ -133,19 +137,23 @@ struct jstr jstr_repair(struct jstr j, struct arena *a)
     if (!out)
         return JSTR_NONE;
     memcpy(out, j.p, j.n);
-    while (at != end) {
-        memcpy(out + (at - j.p), "\\ufffd", 6);
-        at = lone_surrogate(at + 6, end);
-    }
+    jstr_mend(out + (at - j.p), (size_t)(end - at));
     return (struct jstr){out, j.n};
+}
+
+void jstr_mend(char *p, size_t n)
+{
+    const char *end = p + n, *at = p;
+
+    while ((at = lone_surrogate(at, end)) != end) {
+        memcpy(p + (at - p), "\\ufffd", 6);
+        at += 6;
+    }
 }
 
 size_t jstr_half_pair(struct jstr j)
 {
     if (j.n < 6 || !is_high(unit_at(j.p + j.n - 6, j.p + j.n)))
         return 0;
-    size_t slashes = 0; /* before the escape: an even number leaves it one */
-    while (slashes < j.n - 6 && j.p[j.n - 7 - slashes] == '\\')
-        slashes++;
-    return slashes % 2 ? 0 : 6;
+    return slashes_before(j.p, j.n - 6) % 2 ? 0 : 6; /* an even number leaves it one */
 }

@@ -44,7 +44,8 @@ struct str jstr_decode(struct jstr j, struct arena *a);
 /* `s` as the inside of a literal: borrowed when nothing must be escaped, else in the arena. */
 struct jstr jstr_encode(struct str s, struct arena *a);
 
-/* Nothing but blanks (or nothing at all), by meaning. */
+/* Nothing but blanks (or nothing at all), by meaning; at most JSTR_BLANKS_MAX bytes of them. */
+enum { JSTR_BLANKS_MAX = 64 * 1024 };
 bool jstr_is_blank(struct jstr j);
 
 static inline struct jstr jstr_copy(struct jstr j, struct arena *a)
@@ -54,14 +55,18 @@ static inline struct jstr jstr_copy(struct jstr j, struct arena *a)
     return (struct jstr){copy.p, copy.n};
 }
 
-/* Without the blanks at its end, by meaning (" ", \n, \r, \t in either form). */
+/* Without the blanks at its end, by meaning (" ", \n, \r, \t in either form), as far as they
+ * count. */
 struct jstr jstr_trim_end(struct jstr j);
 
 /* One text behind the other; in the arena unless one is empty. */
 struct jstr jstr_join(struct jstr a, struct jstr b, struct arena *arena);
 
-/* With lone surrogates as \ufffd, which any reader takes: borrowed when there are none (F.16). */
+/* With lone surrogates as \ufffd, which any reader takes: borrowed when there are none (F.16). Also
+ * of a whole JSON text. */
 struct jstr jstr_repair(struct jstr j, struct arena *a);
+/* The same in place. */
+void jstr_mend(char *p, size_t n);
 
 /* Bytes at its end that are the escape of the first half of a surrogate pair: 6 or 0. */
 size_t jstr_half_pair(struct jstr j);

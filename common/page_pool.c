@@ -3,6 +3,7 @@
 #include "common/page_pool.h"
 
 #include "common/pages.h"
+#include "common/poison.h"
 
 enum {
 #ifdef __SANITIZE_ADDRESS__
@@ -58,12 +59,14 @@ void *page_pool_take(struct page_pool *p)
     void *page = p->spare[--p->n_spare];
     p->n_cold = MIN(p->n_cold, p->n_spare);
     p->low = MIN(p->low, p->n_spare);
+    ASAN_UNPOISON_MEMORY_REGION(page, PAGE_BYTES);
     return page;
 }
 
 void page_pool_give(struct page_pool *p, void *page)
 {
     p->spare[p->n_spare++] = page;
+    ASAN_POISON_MEMORY_REGION(page, PAGE_BYTES);
 }
 
 unsigned page_pool_trim(struct page_pool *p, unsigned keep)

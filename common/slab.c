@@ -2,20 +2,7 @@
 
 #include "common/slab.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#define SLAB_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLAB_ASAN 1
-#endif
-#endif
-
-#ifdef SLAB_ASAN
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n)   ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
+#include "common/poison.h"
 
 struct slab_spare {
     struct slab_spare *next;

@@ -5,6 +5,54 @@ static bool is_loopback(struct str host)
     return str_starts(host, STR("127.")) || str_eq(host, STR("::1"));
 }
 
+/* A list of the file, names of the environment replaced. */
+static struct str list_json(struct config_file *f, const char *name)
+{
+    const struct conf_node *n = config_resolve(f, conf_get(f->root, str_of(name)));
+
+    return n && n->kind == CONF_LIST ? conf_json(&f->arena, n) : (struct str){0};
+}
+
+/* [[id, deployment], ...] of model_list. */
+static struct str models_json(struct config_file *f)
+{
+    const struct conf_node *list = conf_get(f->root, STR("model_list"));
+    struct jw w = jw_init(&f->arena);
+
+    jw_arr(&w);
+    CONF_FOREACH(list, it)
+    {
+        struct str id = {0}, name = {0};
+        const struct conf_node *params = conf_get(it, STR("litellm_params"));
+        if (!params || !conf_text(NULL, conf_get(it, STR("model_name")), &name))
+            continue;
+        if (!conf_text(NULL, conf_get(conf_get(it, STR("model_info")), STR("id")), &id))
+            id = config_deployment_id(f, name, params, STR(""));
+        jw_arr(&w);
+        jw_put_str(&w, id);
+        conf_put_json(&w, config_resolve(f, it));
+        jw_end(&w);
+    }
+    jw_end(&w);
+    return jw_finish(&w);
+}
+
+static enum errc read_rest(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+    struct str salt = config_text(f, SETTING_ENV_LITELLM_SALT_KEY);
+    struct str algorithm = config_text(f, SETTING_GENERAL_encryption_algorithm);
+
+    if (!seal_key_init(&c->seal, salt.n ? salt : c->master_key))
+        return err_set(e, ERRC_INVALID, 0, "LITELLM_SALT_KEY: it cannot be used");
+    c->seal_format = str_ieq(algorithm, STR("aes-256-gcm")) ? SEAL_GCM2 : SEAL_BOX;
+    c->stores_models = config_bool(f, SETTING_GENERAL_store_model_in_db) ||
+                       config_bool(f, SETTING_ENV_STORE_MODEL_IN_DB);
+    c->models = models_json(f);
+    c->credentials = list_json(f, "credential_list");
+    return ERRC_OK;
+}
+
 static enum errc read_values(struct config *c, struct err *e)
 {
     struct config_file *f = &c->file;
@@ -35,6 +83,9 @@ static enum errc read_values(struct config *c, struct err *e)
     if (!c->crud_conns)
         c->crud_conns = c->db.connection_limit ? c->db.connection_limit : c->crud_threads;
     c->crud_conns = MIN(c->crud_conns, 64);
+    rc = read_rest(c, e);
+    if (rc)
+        return rc;
     return arena_ok(&f->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", f->path);
 }
 

@@ -3,6 +3,7 @@
 /* What the control plane takes from config.yaml and the environment. */
 
 #include "common/gateway/config_file.h"
+#include "common/gateway/seal.h"
 
 #include "store/db_url.h"
 
@@ -10,6 +11,11 @@ struct config {
     struct config_file file;
     struct db_url db;
     struct str master_key, key_header, root_path;
+    struct seal_key seal; /* of values at rest */
+    enum seal_format seal_format;
+    struct str models;      /* of the file, as JSON: [[id, deployment], ...] */
+    struct str credentials; /* credential_list of the file, as JSON; or empty */
+    bool stores_models;     /* models may be made and changed in the database */
     const char *host;
     uint16_t port;
     unsigned crud_threads, crud_conns, report_threads;

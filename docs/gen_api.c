@@ -10,6 +10,7 @@
 #include "common/gateway/via.h"
 
 #include "dialect/translate.h"
+#include "docs/page.h"
 
 enum { ARENA_BYTES = 4 << 20 };
 
@@ -155,7 +156,9 @@ static void put_samples(FILE *f, bool replies)
 
 static void put_vias(FILE *f)
 {
-    static const uint32_t openai = BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES);
+    static const uint32_t azure = BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES);
+    static const uint32_t openai =
+        BIT(API_CHAT) | BIT(API_COMPLETIONS) | BIT(API_RESPONSES) | BIT(API_INPUT_TOKENS);
     static const enum api clients[] = {API_CHAT, API_COMPLETIONS, API_MESSAGES, API_RESPONSES,
                                        API_COUNT_TOKENS};
     static const struct {
@@ -169,7 +172,7 @@ static void put_vias(FILE *f)
         {"`openai`, models nobody knows",
          {.native = openai, .messages_by_responses = true, .refuses_completions = true},
          VIA_UNKNOWN},
-        {"`azure`", {.native = openai, .refuses_completions = true}, VIA_CHAT},
+        {"`azure`", {.native = azure, .refuses_completions = true}, VIA_CHAT},
         {"Responses models: `openai/responses/NAME`, `model_info.mode: responses`, the price table",
          {.native = openai, .messages_by_responses = true},
          VIA_RESPONSES},
@@ -228,6 +231,7 @@ static void put_params(FILE *f)
     static const char *const params[][3] = {
 #define PARAM(id, chat, messages, responses) {chat, messages, responses},
 #include "dialect/params.def"
+
 #undef PARAM
     };
 
@@ -295,7 +299,9 @@ static void page_write(FILE *f)
         fprintf(f, "%s%s (%s)", i ? ", " : "", sides[i].name, sides[i].model);
     fputs(".\nEmpty: the API of the client has nothing of the kind.\n", f);
     put_samples(f, false);
-    fputs("\nText completions are read as one message of the user and answered as text.\n"
+    fputs("\nMessages has no mode for any JSON: its models are told to in the system prompt. Text "
+          "completions\n"
+          "are read as one message of the user and answered as text.\n"
           "\n## What of a reply comes through\n\nFrom the upstream's API to the client's; the same "
           "of "
           "a whole reply and of a stream, which are made of the\nsame events.\n",
@@ -305,37 +311,10 @@ static void page_write(FILE *f)
     put_capabilities(f);
 }
 
-static int check(const char *path, const char *page, size_t n)
-{
-    char *was = malloc(n + 2);
-    FILE *f = fopen(path, "r");
-    size_t got = f && was ? fread(was, 1, n + 1, f) : 0;
-    bool same = got == n && memcmp(was, page, n) == 0;
-
-    if (f)
-        fclose(f);
-    free(was);
-    if (!same)
-        fprintf(stderr, "%s is not what the code does: run weir-docs-api > %s\n", path, path);
-    return same ? 0 : 1;
-}
-
 int main(int argc, char **argv)
 {
-    char *page = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&page, &n);
-    int rc = 0;
+    int rc = page_main(argc, argv, page_write, "weir-docs-api");
 
-    if (!f)
-        return 1;
-    page_write(f);
-    fclose(f);
-    if (argc == 3 && strcmp(argv[1], "--check") == 0)
-        rc = check(argv[2], page, n);
-    else
-        fwrite(page, 1, n, stdout);
-    free(page);
     bufpool_deinit(&pool);
     return rc;
 }

@@ -5,6 +5,8 @@
 
 #include "common/gateway/settings.h"
 
+#include "docs/page.h"
+
 static const char intro[] =
     "# Configuration\n"
     "\n"
@@ -106,34 +108,7 @@ static void put_page(FILE *f)
     }
 }
 
-static int compare(const char *path)
-{
-    char *page = NULL;
-    size_t n = 0, at = 0;
-    FILE *made = open_memstream(&page, &n), *file = fopen(path, "r");
-    int c = EOF;
-
-    if (!made || !file) {
-        perror(path);
-        return 2;
-    }
-    put_page(made);
-    (void)fclose(made);
-    while (at < n && (c = fgetc(file)) == (unsigned char)page[at])
-        at++;
-    bool same = at == n && fgetc(file) == EOF;
-    (void)fclose(file);
-    free(page);
-    if (!same)
-        fprintf(stderr, "%s differs from the table at byte %zu: run weir-docs-configuration >%s\n",
-                path, at, path);
-    return same ? 0 : 1;
-}
-
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--check") == 0)
-        return compare(argv[2]);
-    put_page(stdout);
-    return ferror(stdout) ? 1 : 0;
+    return page_main(argc, argv, put_page, "weir-docs-configuration");
 }

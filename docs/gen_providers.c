@@ -6,6 +6,7 @@
 #include "common/gateway/price_map.h"
 #include "common/gateway/provider.h"
 
+#include "docs/page.h"
 #include "provider/quirks.h"
 #include "provider/target.h"
 
@@ -157,37 +158,7 @@ static void page_write(FILE *f)
         price_map_count(NULL));
 }
 
-static int check(const char *path, const char *page, size_t n)
-{
-    char *was = malloc(n + 2);
-    FILE *f = fopen(path, "r");
-    size_t got = f && was ? fread(was, 1, n + 1, f) : 0;
-    bool same = got == n && memcmp(was, page, n) == 0;
-
-    if (f)
-        fclose(f);
-    free(was);
-    if (!same)
-        fprintf(stderr, "%s is not what the table says: run weir-docs-providers > %s\n", path,
-                path);
-    return same ? 0 : 1;
-}
-
 int main(int argc, char **argv)
 {
-    char *page = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&page, &n);
-    int rc = 0;
-
-    if (!f)
-        return 1;
-    page_write(f);
-    fclose(f);
-    if (argc == 3 && strcmp(argv[1], "--check") == 0)
-        rc = check(argv[2], page, n);
-    else
-        fwrite(page, 1, n, stdout);
-    free(page);
-    return rc;
+    return page_main(argc, argv, page_write, "weir-docs-providers");
 }

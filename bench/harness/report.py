@@ -23,6 +23,8 @@ FIGURES = [
     ("rss_c50_mb", "LiteLLM's definition: peak RSS, c=50", "32", None, "MB"),
     ("malloc_per_request", "malloc calls per relayed request", "0", None, ""),
     ("malloc_per_stream", "malloc calls per relayed stream", "0", None, ""),
+    ("malloc_per_translated", "malloc calls per translated request", "0", None, ""),
+    ("malloc_per_translated_stream", "malloc calls per translated stream", "0", None, ""),
     ("cpu_chat_on_messages_vs_nginx", "translated: chat client on Messages, CPU per request", "1.7", "1.2", "× nginx"),
     ("event_chat_on_messages_vs_relay", "the same, CPU of a stream of 100 events", "2.0", "1.3", "× relayed"),
     ("cpu_messages_on_chat_vs_nginx", "translated: Messages client on chat, CPU per request", "1.7", "1.2", "× nginx"),

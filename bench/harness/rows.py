@@ -344,6 +344,9 @@ class PeakRss:
 
 # ---- allocations ----
 
+TRANSLATED = {"path": "/v1/messages"}
+
+
 def malloc(ctx):
     """malloc calls per relayed request in steady state, all processes together."""
     if "weir" not in ctx.gateways:
@@ -375,7 +378,10 @@ def malloc(ctx):
             if f.read(8) == bytes(8):
                 raise gateways.Failed("malloc: the counter is not linked in")
         for name, options, few, many in (("request", {}, 5000, 25000),
-                                         ("stream", STREAM | {"model": "mock-stream-10-0"}, 500, 2500)):
+                                         ("stream", STREAM | {"model": "mock-stream-10-0"}, 500, 2500),
+                                         ("translated", TRANSLATED | {"model": "vllm-mock-small"}, 5000, 25000),
+                                         ("translated_stream",
+                                          TRANSLATED | STREAM | {"model": "vllm-mock-stream-10-0"}, 500, 2500)):
             count(few, **options)  # warm-up
             few_calls, many_calls = count(few, **options), count(many, **options)
             row[f"malloc_per_{name}"] = max(0, many_calls - few_calls) / (many - few)

@@ -11,7 +11,8 @@
     X(MODERATIONS, "moderations")   /* POST /moderations */                                        \
     X(MESSAGES, "messages")         /* POST /messages */                                           \
     X(COUNT_TOKENS, "count_tokens") /* POST /messages/count_tokens */                              \
-    X(RESPONSES, "responses") /* POST /responses, and GET, DELETE, cancel, input_items below it */
+    X(RESPONSES, "responses") /* POST /responses, and GET, DELETE, cancel, input_items below it */ \
+    X(INPUT_TOKENS, "input_tokens") /* upstream alone: POST /responses/input_tokens */
 
 enum api {
 #define X(id, name) API_##id,

@@ -48,6 +48,7 @@ struct upstream_model {
     uint32_t can;        /* enum capability, bits */
     uint32_t max_output; /* default where the API demands one; 0: not known */
     bool stream;         /* what is asked of the upstream */
+    bool counts;         /* the request is only counted */
     bool stream_usage;   /* ... which understands stream_options.include_usage */
     bool modify_params;  /* may mend what the provider would refuse */
     bool drop_params;    /* drop what cannot be carried instead of refusing it */

@@ -250,6 +250,19 @@ struct str config_sha256(struct arena *a, struct str text)
     return (struct str){hex, 2 * sizeof digest};
 }
 
+struct str config_deployment_id(struct config_file *c, struct str model_name,
+                                const struct conf_node *raw_params, struct str organization)
+{
+    struct jw w = jw_init(&c->arena);
+
+    jw_arr(&w);
+    jw_put_str(&w, model_name);
+    jw_put_raw(&w, conf_json(&c->arena, raw_params));
+    jw_put_str(&w, organization);
+    jw_end(&w);
+    return config_sha256(&c->arena, jw_finish(&w));
+}
+
 static enum errc read_files(struct config_file *c, struct err *e)
 {
     struct files files = {.total = 0};

@@ -85,6 +85,11 @@ void config_judge(struct config_file *f, enum setting_section section, const str
 /* Seconds as milliseconds, 0 when not given or 0. */
 uint32_t config_node_ms(const struct conf_node *n);
 
+/* The id of a deployment that is given none: of its model's name and its parameters as written, so
+ * that a new key in the environment keeps it. */
+struct str config_deployment_id(struct config_file *f, struct str model_name,
+                                const struct conf_node *raw_params, struct str organization);
+
 /* Hex SHA-256 of `text`. */
 struct str config_sha256(struct arena *a, struct str text);
 

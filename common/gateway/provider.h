@@ -48,6 +48,7 @@ enum provider_auth {
     X(MODERATIONS, "moderations")                                                                  \
     X(MESSAGES, "messages")                                                                        \
     X(RESPONSES, "responses")                                                                      \
+    X(INPUT_TOKENS, "input_tokens")                                                                \
     X(IMAGES, "images")                                                                            \
     X(AUDIO_TRANSCRIPTION, "audio_transcription")                                                  \
     X(AUDIO_SPEECH, "audio_speech")                                                                \

@@ -44,11 +44,14 @@ enum api via_of(const struct via_config *c, enum via_kind model, enum api client
                                                   : text;
     case API_RESPONSES:
         return both && c->responses_by_chat ? API_CHAT : native ? client : text;
+    case API_COUNT_TOKENS:
+        return native ? client : serves(c, API_INPUT_TOKENS) ? API_INPUT_TOKENS : API_COUNT;
     case API_EMBEDDINGS:
     case API_MODERATIONS:
-    case API_COUNT_TOKENS:
-    case API_COUNT:
         break;
+    case API_INPUT_TOKENS: /* no client's */
+    case API_COUNT:
+        return API_COUNT;
     }
     return native ? client : API_COUNT;
 }

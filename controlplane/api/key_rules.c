@@ -4,7 +4,7 @@
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
-#include "api/limits.h"
+#include "api/parts.h"
 #include "config.h"
 #include "daemon.h"
 
@@ -57,6 +57,8 @@ bool key_check_member(struct call *c, const yyjson_mut_val *team, struct str rou
     return false;
 }
 
+/* ---- settings ---- */
+
 static bool conf_num(const struct conf_node *n, double *ret)
 {
     if (!n || (n->kind != CONF_INT && n->kind != CONF_FLOAT))
@@ -65,7 +67,29 @@ static bool conf_num(const struct conf_node *n, double *ret)
     return true;
 }
 
+static const struct conf_node *setting(const struct call *c, enum setting_id id, const char *key)
+{
+    return conf_get(config_map(c->d->config, id), str_of(key));
+}
+
+/* A setting's value as JSON. */
+static yyjson_mut_val *conf_val(struct call *c, const struct conf_node *n)
+{
+    return n && n->kind != CONF_NULL ? store_json(&c->store, conf_json(&c->arena, n)) : NULL;
+}
+
 /* ---- values ---- */
+
+static bool check_duration(struct call *c, const yyjson_mut_val *req, const char *name)
+{
+    struct str s = row_text(req, name);
+    struct duration d;
+
+    if (!s.n || str_eq(s, STR("-1")) || duration_parse(s, &d))
+        return true;
+    refuse(c, 400, "Unsupported duration unit, passed duration: " STR_FMT, STR_ARG(s));
+    return false;
+}
 
 bool key_check_values(struct call *c, const yyjson_mut_val *req)
 {
@@ -73,14 +97,21 @@ bool key_check_values(struct call *c, const yyjson_mut_val *req)
                                           "rpm_limit",  "tpd_limit",   "max_parallel_requests"};
     static const char *const durations[] = {"duration", "budget_duration", "rotation_interval",
                                             "grace_period"};
+    yyjson_mut_val *windows = row_val(req, "budget_limits"), *w;
+    size_t i, n;
 
     for (size_t k = 0; k < ARRAY_LEN(numbers); k++)
-        if (!limit_check_number(c, req, numbers[k]))
+        if (!check_not_negative(c, req, numbers[k]))
             return false;
     for (size_t k = 0; k < ARRAY_LEN(durations); k++)
-        if (!limit_check_duration(c, req, durations[k]))
+        if (!check_duration(c, req, durations[k]))
             return false;
-    return limit_check_windows(c, req);
+    yyjson_mut_arr_foreach(windows, i, n, w)
+    {
+        if (!check_not_negative(c, w, "max_budget") || !check_duration(c, w, "budget_duration"))
+            return false;
+    }
+    return true;
 }
 
 void key_fill_defaults(struct call *c, yyjson_mut_val *req)
@@ -92,7 +123,7 @@ void key_fill_defaults(struct call *c, yyjson_mut_val *req)
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         yyjson_mut_val *dflt =
-            setting_val(c, setting_node(c, SETTING_LITELLM_default_key_generate_params, names[i]));
+            conf_val(c, setting(c, SETTING_LITELLM_default_key_generate_params, names[i]));
         yyjson_mut_val *v = row_val(req, names[i]);
         bool is_empty = yyjson_mut_is_ctn(v) && yyjson_mut_get_len(v) == 0;
         if (dflt && (!v || is_empty))
@@ -120,14 +151,14 @@ bool key_check_upper_bounds(struct call *c, yyjson_mut_val *req, bool fill)
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct conf_node *bound =
-            setting_node(c, SETTING_LITELLM_upperbound_key_generate_params, rows[i].name);
+            setting(c, SETTING_LITELLM_upperbound_key_generate_params, rows[i].name);
         struct duration d, most;
         double value, max;
         if (!bound || bound->kind == CONF_NULL)
             continue;
         if (!row_val(req, rows[i].name)) {
             if (fill)
-                row_put(&c->store, req, rows[i].name, setting_val(c, bound));
+                row_put(&c->store, req, rows[i].name, conf_val(c, bound));
         } else if (!rows[i].is_duration) {
             if (conf_num(bound, &max) && row_num(req, rows[i].name, &value) && value > max)
                 return over_bound(c, rows[i].name, python_float(&c->arena, value), bound->text);
@@ -200,8 +231,20 @@ static bool check_budget(struct call *c, const yyjson_mut_val *req)
     return true;
 }
 
-static bool check_throttle(struct call *c, const yyjson_mut_val *req)
+/* Members of metadata that have a meaning only an admin may give them. */
+static bool check_metadata(struct call *c, const yyjson_mut_val *req)
 {
+    static const char *const reserved[] = {
+        "temp_budget_increase", "temp_budget_expiry", "disable_global_guardrails",
+        "allowed_passthrough_routes", "throttle_on_budget_exceeded"};
+
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
+        if (row_val(row_val(req, "metadata"), reserved[i])) {
+            refuse(c, 403, "Only proxy admins can set %s. Your role=%s", reserved[i],
+                   role_name(c->caller.role));
+            return false;
+        }
+    }
     if (!row_bool(req, "throttle_on_budget_exceeded"))
         return true;
     refuse(c, 403, "Only proxy admins can enable throttle_on_budget_exceeded on a key.");
@@ -227,9 +270,8 @@ static bool check_routes(struct call *c, const yyjson_mut_val *req)
 
 bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team)
 {
-    return rbac_is_admin(&c->caller) ||
-           (check_models(c, req, team) && check_budget(c, req) &&
-            limit_check_metadata(c, req, NULL) && check_throttle(c, req) && check_routes(c, req));
+    return rbac_is_admin(&c->caller) || (check_models(c, req, team) && check_budget(c, req) &&
+                                         check_metadata(c, req) && check_routes(c, req));
 }
 
 /* ---- making ---- */
@@ -281,7 +323,7 @@ static bool check_team_member(struct call *c, const yyjson_mut_val *req, const y
     if (role.n && !allows(roles, role)) {
         refuse_text(c, 400,
                     "Team member role " STR_FMT " not in allowed_team_member_roles=" STR_FMT,
-                    STR_ARG(role), STR_ARG(python_list(&c->store, setting_val(c, roles))));
+                    STR_ARG(role), STR_ARG(python_list(&c->store, conf_val(c, roles))));
         return false;
     }
     return key_check_member(c, team, route);
@@ -291,9 +333,9 @@ bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyj
                             struct str route)
 {
     const struct conf_node *for_team =
-        setting_node(c, SETTING_LITELLM_key_generation_settings, "team_key_generation");
+        setting(c, SETTING_LITELLM_key_generation_settings, "team_key_generation");
     const struct conf_node *personal =
-        setting_node(c, SETTING_LITELLM_key_generation_settings, "personal_key_generation");
+        setting(c, SETTING_LITELLM_key_generation_settings, "personal_key_generation");
     const struct conf_node *roles = conf_get(personal, STR("allowed_user_roles"));
     struct str team_id = row_text(req, "team_id"), user_id = row_text(req, "user_id");
 
@@ -319,8 +361,7 @@ bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyj
         refuse_text(c, 400,
                     "Personal key creation has been restricted by admin. Allowed roles=" STR_FMT
                     ". Your role=%s",
-                    STR_ARG(python_list(&c->store, setting_val(c, roles))),
-                    role_name(c->caller.role));
+                    STR_ARG(python_list(&c->store, conf_val(c, roles))), role_name(c->caller.role));
         return false;
     }
     return check_required(c, req, personal);

@@ -6,7 +6,7 @@
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
-#include "api/limits.h"
+#include "api/parts.h"
 #include "audit/audit.h"
 #include "config.h"
 #include "daemon.h"
@@ -109,14 +109,42 @@ static void put_moments(struct call *c, yyjson_mut_val *row, const yyjson_mut_va
         row_put_text(s, row, "expires",
                      ends ? store_time(s, duration_after(d, now)) : (struct str){0});
     }
-    limit_put_period(c, row, req);
+    if (yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, "budget_duration")) {
+        struct str text = row_text(req, "budget_duration");
+        bool resets = duration_parse(text, &d);
+        row_put_text(s, row, "budget_duration", resets ? text : (struct str){0});
+        row_put_text(s, row, "budget_reset_at",
+                     resets ? store_time(s, duration_next_reset(d, now)) : (struct str){0});
+    }
     if (row_bool(req, "auto_rotate") && duration_parse(row_text(req, "rotation_interval"), &d))
         row_put_text(s, row, "key_rotation_at", store_time(s, duration_after(d, now)));
 }
 
-/* The stored metadata, or what the request puts in its place, with the members that live there. */
-static bool put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
-                         const yyjson_mut_val *stored)
+/* Each window with the moment it begins anew; an empty list is none. */
+static void put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
+{
+    struct store *s = &c->store;
+    yyjson_mut_val *sent = yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, "budget_limits");
+    yyjson_mut_val *list, *w;
+    struct duration d;
+    size_t i, n;
+
+    if (!sent)
+        return;
+    list = yyjson_mut_arr_size(sent) ? row_copy(s, sent) : NULL;
+    yyjson_mut_arr_foreach(list, i, n, w)
+    {
+        if (!row_val(w, "reset_at") && duration_parse(row_text(w, "budget_duration"), &d))
+            row_put_text(
+                s, w, "reset_at",
+                arena_printf(&c->arena, STR_FMT "Z",
+                             STR_ARG(store_time(s, duration_next_reset(d, clock_wall_us())))));
+    }
+    row_put(s, row, "budget_limits", list);
+}
+
+bool key_put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
+                      const yyjson_mut_val *stored)
 {
     struct store *s = &c->store;
     yyjson_mut_val *sent = row_val(req, "metadata"), *made;
@@ -200,10 +228,22 @@ static void put_soft_budget(struct call *c, yyjson_mut_val *row, const yyjson_mu
     if (!row_num(req, "soft_budget", &soft))
         return;
     budget = row_new(s);
+    struct str id = store_uuid(s), by = audit_actor(c);
+    row_put_text(s, budget, "budget_id", id);
     row_put_num(s, budget, "soft_budget", soft);
     if (row_val(req, "model_max_budget"))
         row_put(s, budget, "model_max_budget", row_val(req, "model_max_budget"));
-    row_put_text(s, row, "budget_id", limit_new_budget(c, budget));
+    row_put_text(s, budget, "created_by", by);
+    row_put_text(s, budget, "updated_by", by);
+    (void)store_insert(s, TABLE_BUDGET, budget);
+    audit_created(c, TABLE_BUDGET, id, budget);
+    row_put_text(s, row, "budget_id", id);
+}
+
+/* Who deletes, for the archive. */
+static struct key_deletion deletion_of(const struct call *c)
+{
+    return (struct key_deletion){c->caller.user_id, c->caller.key_hash, c->caller.changed_by};
 }
 
 /* ---- answers ---- */
@@ -234,11 +274,11 @@ static yyjson_mut_val *new_row(struct call *c, const yyjson_mut_val *req, struct
     put_name(c, row, key);
     put_columns(c, row, req, true);
     put_moments(c, row, req);
-    limit_put_windows(c, row, req);
+    put_windows(c, row, req);
     put_routes_of_type(c, row, req);
-    if (!put_metadata(c, row, req, NULL))
+    if (!key_put_metadata(c, row, req, NULL))
         return NULL;
-    limit_put_object_permission(c, row, req, (struct str){0});
+    object_permission_put(c, row, req, (struct str){0});
     put_soft_budget(c, row, req);
     if (!row_val(row, "models"))
         row_put(s, row, "models", row_list(s));
@@ -279,6 +319,31 @@ static void generate(struct call *c, yyjson_mut_val *req, const yyjson_mut_val *
         return;
     }
     reply_generated(c, made, key, req);
+}
+
+yyjson_mut_val *key_create(struct call *c, const yyjson_mut_val *req, struct str *ret_key)
+{
+    struct str key = random_key(c);
+    yyjson_mut_val *row = new_row(c, req, key), *made;
+
+    made = row ? store_insert(&c->store, TABLE_KEY, row) : NULL;
+    if (made) {
+        audit_created(c, TABLE_KEY, row_text(made, "token"), made);
+        *ret_key = key;
+    }
+    return made;
+}
+
+void key_remove(struct call *c, const yyjson_mut_val *row)
+{
+    struct key_deletion who = deletion_of(c);
+    struct str hash = row_text(row, "token");
+
+    key_archive(&c->store, row, &who);
+    audit_deleted(c, TABLE_KEY, hash, row);
+    (void)TX_QUERY(&c->store.tx, "DELETE FROM \"LiteLLM_JWTKeyMapping\" WHERE token = $1",
+                   DB_TEXT(hash));
+    (void)store_delete(&c->store, TABLE_KEY, hash);
 }
 
 static yyjson_mut_val *team_of(struct call *c, const yyjson_mut_val *req)
@@ -441,10 +506,10 @@ static yyjson_mut_val *changes_of(struct call *c, yyjson_mut_val *req, const str
 
     put_columns(c, row, req, false);
     put_moments(c, row, req);
-    limit_put_windows(c, row, req);
-    if (!put_metadata(c, row, req, row_val(t->row, "metadata")))
+    put_windows(c, row, req);
+    if (!key_put_metadata(c, row, req, row_val(t->row, "metadata")))
         return NULL;
-    limit_put_object_permission(c, row, req, row_text(t->row, "object_permission_id"));
+    object_permission_put(c, row, req, row_text(t->row, "object_permission_id"));
     row_put_text(&c->store, row, "updated_by", c->caller.user_id);
     return row;
 }
@@ -584,11 +649,6 @@ void api_key_bulk_update(struct call *c)
 
 /* ---- delete ---- */
 
-static struct key_deletion deletion_of(const struct call *c)
-{
-    return (struct key_deletion){c->caller.user_id, c->caller.key_hash, c->caller.changed_by};
-}
-
 /* May delete or replace it: whoever runs its team, and its owner. */
 static bool may_modify(const struct call *c, const struct key_target *t)
 {
@@ -610,18 +670,6 @@ static struct str *texts_of(struct call *c, const yyjson_mut_val *list, bool has
             texts[i] = hashed ? key_hash_of(&c->arena, one) : one;
     }
     return texts;
-}
-
-void key_remove(struct call *c, const yyjson_mut_val *row)
-{
-    struct key_deletion who = deletion_of(c);
-    struct str hash = row_text(row, "token");
-
-    key_archive(&c->store, row, &who);
-    audit_deleted(c, TABLE_KEY, hash, row);
-    (void)TX_QUERY(&c->store.tx, "DELETE FROM \"LiteLLM_JWTKeyMapping\" WHERE token = $1",
-                   DB_TEXT(hash));
-    (void)store_delete(&c->store, TABLE_KEY, hash);
 }
 
 static bool delete_one(struct call *c, struct key_target *t)

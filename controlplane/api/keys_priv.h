@@ -12,6 +12,20 @@ struct key_target {
     struct str hash;
 };
 
+/* ---- keys.c ---- */
+
+/* Makes a random key of a request that was judged, with its entry; its row, or NULL with an answer
+ * or a fault. */
+yyjson_mut_val *key_create(struct call *c, const yyjson_mut_val *req, struct str *ret_key);
+
+/* Archives and deletes a row that was locked, with its entry. */
+void key_remove(struct call *c, const yyjson_mut_val *row);
+
+/* The stored metadata, or what the request puts in its place, with the members that live there,
+ * into `row` where it changes. */
+bool key_put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
+                      const yyjson_mut_val *stored);
+
 /* ---- key_rules.c: who may ----
  *
  * Those that return bool have answered when they return false. */
@@ -67,6 +81,3 @@ bool key_check_organization(struct call *c, struct str organization_id, const yy
  * 404 `missing` when there is none or the caller may not know of it. */
 bool key_find(struct call *c, struct str name, bool lock, struct key_target *ret,
               const char *missing);
-
-/* The row goes among the deleted, with its entry; whoever calls has judged. */
-void key_remove(struct call *c, const yyjson_mut_val *row);

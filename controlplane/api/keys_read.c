@@ -3,6 +3,7 @@
 #include "common/clock.h"
 
 #include "api/keys_priv.h"
+#include "api/parts.h"
 #include "store/filter.h"
 
 enum { COUNT_MAX = 100000 };
@@ -237,12 +238,9 @@ static void filter_rest(struct call *c, struct filter *f)
         FILTER_ADD0(f, "t.expires < now()");
 }
 
-/* A constant; NULL with an answer for a column or direction that is not offered. */
 static const char *order_of(struct call *c)
 {
-    static const struct {
-        const char *name, *asc, *desc;
-    } rows[] = {
+    static const struct sort_column rows[] = {
         {"spend", "t.spend, t.token", "t.spend DESC, t.token"},
         {"max_budget", "t.max_budget, t.token", "t.max_budget DESC, t.token"},
         {"created_at", "t.created_at, t.token", "t.created_at DESC, t.token"},
@@ -258,23 +256,7 @@ static const char *order_of(struct call *c)
         {"tpm_limit", "t.tpm_limit NULLS LAST, t.token", "t.tpm_limit DESC NULLS LAST, t.token"},
         {"rpm_limit", "t.rpm_limit NULLS LAST, t.token", "t.rpm_limit DESC NULLS LAST, t.token"},
     };
-    struct str by = in_text(c, "sort_by"), order = in_text(c, "sort_order");
-    bool asc = str_ieq(order, STR("asc"));
-
-    if (!by.p)
-        return "t.created_at DESC, t.token DESC";
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (!str_eq(by, str_of(rows[i].name)))
-            continue;
-        if (asc || str_ieq(order, STR("desc")))
-            return asc ? rows[i].asc : rows[i].desc;
-        refuse(c, 400, "Invalid sort order. Must be 'asc' or 'desc'");
-        return NULL;
-    }
-    refuse(c, 400,
-           "Invalid sort column. Must be one of: spend, max_budget, created_at, updated_at, token, "
-           "key_alias, expires, last_active, budget_reset_at, total_spend, tpm_limit, rpm_limit");
-    return NULL;
+    return sort_order(c, rows, ARRAY_LEN(rows), "t.created_at DESC, t.token DESC");
 }
 
 static bool check_choice(struct call *c, const char *name, const char *values, const char *shown)

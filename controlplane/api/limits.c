@@ -3,7 +3,6 @@
 #include "common/clock.h"
 #include "common/gateway/duration.h"
 
-#include "audit/audit.h"
 #include "config.h"
 #include "daemon.h"
 
@@ -20,17 +19,6 @@ yyjson_mut_val *setting_val(struct call *c, const struct conf_node *n)
 }
 
 /* ---- checks ---- */
-
-bool limit_check_number(struct call *c, const yyjson_mut_val *req, const char *name)
-{
-    double d;
-
-    if (!row_num(req, name, &d) || d >= 0)
-        return true;
-    struct str n = python_float(&c->arena, d);
-    refuse(c, 400, "%s must be a non-negative finite number. Received: " STR_FMT, name, STR_ARG(n));
-    return false;
-}
 
 bool limit_check_duration(struct call *c, const yyjson_mut_val *req, const char *name)
 {
@@ -63,7 +51,7 @@ bool limit_check_windows(struct call *c, const yyjson_mut_val *req)
 
     yyjson_mut_arr_foreach(windows, i, n, w)
     {
-        if (!limit_check_number(c, w, "max_budget") ||
+        if (!check_not_negative(c, w, "max_budget") ||
             !limit_check_duration(c, w, "budget_duration"))
             return false;
     }
@@ -123,36 +111,4 @@ void limit_put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val
                              STR_ARG(store_time(s, duration_next_reset(d, clock_wall_us())))));
     }
     row_put(s, row, "budget_limits", list);
-}
-
-void limit_put_object_permission(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
-                                 struct str existing)
-{
-    struct store *s = &c->store;
-    yyjson_mut_val *sent = row_val(req, "object_permission"), *made;
-
-    if (!sent)
-        return;
-    if (existing.n && store_update(s, TABLE_OBJECT_PERMISSION, existing, sent))
-        return;
-    made = row_copy(s, sent);
-    struct str id = store_uuid(s);
-    row_put_text(s, made, "object_permission_id", id);
-    (void)store_insert(s, TABLE_OBJECT_PERMISSION, made);
-    row_put_text(s, row, "object_permission_id", id);
-}
-
-struct str limit_new_budget(struct call *c, yyjson_mut_val *budget)
-{
-    struct store *s = &c->store;
-    struct str by = audit_actor(c);
-
-    if (!row_val(budget, "budget_id"))
-        row_put_text(s, budget, "budget_id", store_uuid(s));
-    struct str id = row_text(budget, "budget_id");
-    row_put_text(s, budget, "created_by", by);
-    row_put_text(s, budget, "updated_by", by);
-    (void)store_insert(s, TABLE_BUDGET, budget);
-    audit_created(c, TABLE_BUDGET, id, budget);
-    return id;
 }

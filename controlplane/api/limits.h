@@ -1,12 +1,12 @@
 #pragma once
 
-/* What requests about keys, teams, members and organizations have in common: numbers, periods,
- * budget rows, objects, defaults of the settings. Those that return bool have answered when they
- * return false. */
+/* What requests about teams, members and organizations have in common beside parts.h: periods,
+ * windows, reserved metadata, defaults of the settings. Those that return bool have answered when
+ * they return false. */
 
 #include "common/gateway/settings.h"
 
-#include "api/reply.h"
+#include "api/parts.h"
 
 /* Whether the request says anything of it, null included. */
 static inline bool row_sent(const yyjson_mut_val *row, const char *name)
@@ -14,7 +14,6 @@ static inline bool row_sent(const yyjson_mut_val *row, const char *name)
     return yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)row, name) != NULL;
 }
 
-bool limit_check_number(struct call *c, const yyjson_mut_val *req, const char *name);
 bool limit_check_duration(struct call *c, const yyjson_mut_val *req, const char *name);
 /* The same of a budget's period, as routes other than /key word it. */
 bool limit_check_period(struct call *c, const yyjson_mut_val *req, const char *name);
@@ -28,13 +27,6 @@ bool limit_check_metadata(struct call *c, const yyjson_mut_val *req, const yyjso
 void limit_put_period(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req);
 /* budget_limits: each window with the moment it begins anew; an empty list is none. */
 void limit_put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req);
-
-/* A row of LiteLLM_ObjectPermissionTable of its own: made, or changed in place. */
-void limit_put_object_permission(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
-                                 struct str existing);
-
-/* A new row of LiteLLM_BudgetTable with its entry; an id and who made it are filled in. */
-struct str limit_new_budget(struct call *c, yyjson_mut_val *budget);
 
 /* The member of a MAP of the settings, as JSON or as it stands; NULL without. */
 const struct conf_node *setting_node(const struct call *c, enum setting_id id, const char *key);

@@ -22,7 +22,7 @@ static struct str new_budget(struct call *c)
     if (!most)
         return (struct str){0};
     row_put(&c->store, budget, "max_budget", most);
-    return limit_new_budget(c, budget);
+    return budget_create(c, budget);
 }
 
 /* ---- add ---- */
@@ -55,7 +55,7 @@ void api_organization_member_add(struct call *c)
     size_t n;
 
     if (!members_read(c, in_val(c, "member"), FIELDS_ORG_MEMBER, &members, &n) ||
-        !limit_check_number(c, c->in, "max_budget_in_organization") || !find_org(c))
+        !check_not_negative(c, c->in, "max_budget_in_organization") || !find_org(c))
         return;
     for (size_t i = 0; i < n; i++)
         if (!member_resolve(c, &members[i]) || !join(c, &members[i], users, memberships))
@@ -136,7 +136,7 @@ void api_organization_member_update(struct call *c)
     struct str id = in_text(c, "organization_id"), role = in_text(c, "role"), budget;
     yyjson_mut_val *was, *now;
 
-    if (!limit_check_number(c, c->in, "max_budget_in_organization"))
+    if (!check_not_negative(c, c->in, "max_budget_in_organization"))
         return;
     was = find_member(c);
     if (!was || !check_target(c, was))

@@ -74,7 +74,7 @@ static bool check_values(struct call *c, const yyjson_mut_val *req)
                                           "tpm_limit",  "rpm_limit",   "tpd_limit"};
 
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (!limit_check_number(c, req, numbers[i]))
+        if (!check_not_negative(c, req, numbers[i]))
             return false;
     return limit_check_period(c, req, "budget_duration");
 }
@@ -174,13 +174,13 @@ void api_organization_new(struct call *c)
     row_put_text(s, row, "organization_alias", row_text(req, "organization_alias"));
     row_put_text(s, row, "budget_id",
                  row_text(req, "budget_id").p ? row_text(req, "budget_id")
-                                              : limit_new_budget(c, budget_sent(c, req)));
+                                              : budget_create(c, budget_sent(c, req)));
     if (row_val(req, "models"))
         row_put(s, row, "models", row_val(req, "models"));
     else
         row_put(s, row, "models", row_list(s));
     put_metadata(c, row, req, NULL);
-    limit_put_object_permission(c, row, req, (struct str){0});
+    object_permission_put(c, row, req, (struct str){0});
     row_put_text(s, row, "created_by", by);
     row_put_text(s, row, "updated_by", by);
     made = store_insert(s, TABLE_ORGANIZATION, row);
@@ -278,7 +278,7 @@ void api_organization_update(struct call *c)
         if (row_val(req, columns[i]))
             row_put(s, changes, columns[i], row_val(req, columns[i]));
     put_metadata(c, changes, req, row_val(org, "metadata"));
-    limit_put_object_permission(c, changes, req, row_text(org, "object_permission_id"));
+    object_permission_put(c, changes, req, row_text(org, "object_permission_id"));
     row_put_text(s, changes, "updated_by", audit_actor(c));
     now = store_update(s, TABLE_ORGANIZATION, id, changes);
     if (!now)

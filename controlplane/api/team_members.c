@@ -55,7 +55,7 @@ static struct str budget_of_new(struct call *c, const yyjson_mut_val *team,
         row_put_text(s, budget, "budget_duration", period);
         limit_put_period(c, budget, budget);
     }
-    return limit_new_budget(c, budget);
+    return budget_create(c, budget);
 }
 
 yyjson_mut_val *team_add_members(struct call *c, const yyjson_mut_val *team,
@@ -191,7 +191,7 @@ static yyjson_mut_val *add(struct call *c, const yyjson_mut_val *team, struct te
     struct str id = row_text(team, "team_id");
     yyjson_mut_val *changes = row_new(s), *now;
 
-    if (!limit_check_number(c, a->terms, "max_budget_in_team") ||
+    if (!check_not_negative(c, a->terms, "max_budget_in_team") ||
         !limit_check_period(c, a->terms, "budget_duration") || !check_may_join(c, team, a) ||
         !check_new(c, team, a, is_list) || !resolve(c, a) || !check_new(c, team, a, is_list))
         return NULL;
@@ -464,7 +464,7 @@ static void set_limits(struct call *c, const yyjson_mut_val *team, struct str us
         (void)store_update(s, TABLE_BUDGET, has, changes);
         audit_updated(c, TABLE_BUDGET, has, was, changes);
     } else {
-        team_set_member_budget(s, team_id, user_id, limit_new_budget(c, next));
+        team_set_member_budget(s, team_id, user_id, budget_create(c, next));
     }
 }
 
@@ -473,7 +473,7 @@ static bool check_limits(struct call *c)
     static const char *const numbers[] = {"max_budget_in_team", "tpm_limit", "rpm_limit"};
 
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (!limit_check_number(c, c->in, numbers[i]))
+        if (!check_not_negative(c, c->in, numbers[i]))
             return false;
     if (in_set(c, "temp_budget_increase") != in_set(c, "temp_budget_expiry")) {
         refuse(c, 400, "temp_budget_increase and temp_budget_expiry must be set together");

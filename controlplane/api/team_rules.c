@@ -92,7 +92,7 @@ bool team_check_values(struct call *c, const yyjson_mut_val *req, const yyjson_m
         "tpd_limit",  "team_member_rpm_limit", "team_member_tpm_limit"};
 
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (!limit_check_number(c, req, numbers[i]))
+        if (!check_not_negative(c, req, numbers[i]))
             return false;
     if (!limit_check_period(c, req, "budget_duration") ||
         !limit_check_period(c, req, "team_member_budget_duration") ||

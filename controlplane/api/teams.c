@@ -107,7 +107,7 @@ static struct str put_member_budget(struct call *c, const yyjson_mut_val *req, s
                  alias.n ? arena_printf(&c->arena, "team-" STR_FMT "-budget-" STR_FMT,
                                         STR_ARG(alias), STR_ARG(store_uuid(s)))
                          : arena_printf(&c->arena, "team-budget-" STR_FMT, STR_ARG(store_uuid(s))));
-    return limit_new_budget(c, budget);
+    return budget_create(c, budget);
 }
 
 /* The stored metadata, or what the request puts in its place, with the members that live there. */
@@ -177,7 +177,7 @@ static yyjson_mut_val *row_of(struct call *c, const yyjson_mut_val *req,
     limit_put_windows(c, row, req);
     put_metadata(c, row, req, stored ? row_val(stored, "metadata") : NULL);
     put_aliases(c, row, req, stored);
-    limit_put_object_permission(c, row, req, row_text(stored, "object_permission_id"));
+    object_permission_put(c, row, req, row_text(stored, "object_permission_id"));
     return row;
 }
 

@@ -177,27 +177,10 @@ static void attempt_failed(struct request *r, const struct error_facts *f, struc
             attempt_next(r);
         return;
     }
-    reply_error(r, f, code, (retry_after_ms + 999) / 1000);
-}
-
-/* The deployment's credential, to be masked in what the upstream says (threats U-11). */
-static struct str credential_of(struct request *r)
-{
-    static const struct str names[] = {STR_INIT("authorization: "), STR_INIT("x-api-key: "),
-                                       STR_INIT("api-key: ")};
-    struct str line, rest = snap_str(r->snapshot, r->deployment->headers);
-
-    while (rest.n) {
-        (void)str_cut(rest, '\n', &line, &rest);
-        for (size_t i = 0; i < ARRAY_LEN(names); i++)
-            if (line.n > names[i].n && str_ieq((struct str){line.p, names[i].n}, names[i])) {
-                struct str value = str_from(line, names[i].n), scheme, key;
-                if (value.n && value.p[value.n - 1] == '\r')
-                    value.n--;
-                return str_cut(value, ' ', &scheme, &key) ? key : value;
-            }
-    }
-    return (struct str){0};
+    if (r->upstream_api == API_INPUT_TOKENS) /* a base that is not OpenAI's may not count */
+        counting_messages(r);
+    else
+        reply_error(r, f, code, (retry_after_ms + 999) / 1000);
 }
 
 void attempt_refused(struct request *r, unsigned status, struct str body)
@@ -205,7 +188,7 @@ void attempt_refused(struct request *r, unsigned status, struct str body)
     struct error_facts f = {0};
 
     envelope_refusal(&f, request_api(r), status);
-    envelope_read(&r->arena, &f, body, credential_of(r));
+    envelope_read(&r->arena, &f, body, upstream_request_secret(r));
     attempt_failed(r, &f, STR("upstream_error"), status, r->exchange.retry_after_ms, true);
 }
 

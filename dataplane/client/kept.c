@@ -27,7 +27,8 @@ static bool find(struct request *r, struct str upstream, struct buf *buf,
 {
     struct response_id128 id;
 
-    return response_store_id_read(&id, upstream) &&
+    /* off, nothing is found in what workers before left either */
+    return r->snapshot->h->settings.response_store_bytes && response_store_id_read(&id, upstream) &&
            response_store_get(&r->cx->responses, id, tenant, now_s(r), &r->cx->bufs, buf, ret);
 }
 
@@ -53,6 +54,7 @@ bool kept_begin(struct request *r, struct kept *k, struct translate *t)
 {
     const struct member *store = request_member(&r->scan, FIELD_STORE);
     const struct member *previous = request_member(&r->scan, FIELD_PREVIOUS_RESPONSE_ID);
+    uint64_t room = r->snapshot->h->settings.response_store_bytes / RESPONSE_ENTRY_PART;
     struct response_record record;
 
     if (request_api(r) != API_RESPONSES)
@@ -64,7 +66,9 @@ bool kept_begin(struct request *r, struct kept *k, struct translate *t)
         }
         t->history = record.items;
     }
-    if (r->snapshot->h->settings.response_store_bytes && !(store && store->type == JSON_FALSE))
+    /* what will not find room there is not copied */
+    if (r->conn->body.n + t->history.n < MIN(room, (uint64_t)RESPONSE_ENTRY_MAX) &&
+        !(store && store->type == JSON_FALSE))
         choose_id(r, k);
     if (!k->keeps)
         return true;

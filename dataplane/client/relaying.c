@@ -19,8 +19,12 @@
 #include "client/conn.h"
 #include "client/reply.h"
 #include "client/translating.h"
+#include "client/upstream_request.h"
 
-enum { ERROR_BODY_MAX = 64 * 1024 }; /* threats section 1 */
+enum {
+    ERROR_BODY_MAX = 64 * 1024,   /* threats section 1 */
+    REPLY_MAX = 32 * 1024 * 1024, /* of one that has to be held whole, as an event of a stream */
+};
 
 static bool asks_base64(const struct request *r)
 {
@@ -68,19 +72,39 @@ static bool stream_is_complete(const struct request *r)
              : r->relay.done || r->relay.scan.finished || r->relay.failed;
 }
 
+/* Why bytes of the reply could not be passed. */
+static enum client_error reply_fault(const struct request *r)
+{
+    const struct translation *x = r->translation;
+
+    return !x                ? ERROR_OVERLOADED
+           : x->t.unreadable ? ERROR_UPSTREAM_PROTOCOL
+                             : ERROR_UPSTREAM_TOO_LARGE;
+}
+
 static bool stream_has_failed(const struct request *r)
 {
     return r->translation ? r->translation->t.failed : r->relay.failed;
+}
+
+/* An error is passed on in the upstream's words, but for the credential. */
+static bool relayed(struct request *r, bool ok, struct buf *out, size_t from)
+{
+    if (r->relay.failed)
+        envelope_mask(out->p + from, out->n - from, upstream_request_secret(r));
+    return ok;
 }
 
 /* The upstream's next bytes as the client's, appended to the scratch. */
 static bool stream_pass(struct request *r, const char *p, size_t n)
 {
     struct translation *x = r->translation;
+    struct buf *out = &r->cx->out;
+    size_t from = out->n;
 
     if (!x)
-        return relay_events(&r->relay, p, n, &r->cx->out);
-    bool ok = translate_events(&x->t, p, n, &r->cx->out);
+        return relayed(r, relay_events(&r->relay, p, n, out), out, from);
+    bool ok = translate_events(&x->t, p, n, out);
     translating_done(r);
     return ok;
 }
@@ -232,16 +256,28 @@ static void relaying_stop(struct request *r, enum client_error why)
     exchange_stop(&r->exchange);
 }
 
+/* It has not the form the client asked for (F.30) ... */
+static bool reply_differs(const struct request *r)
+{
+    return r->exchange.is_stream != r->is_stream && dialect_of(request_api(r));
+}
+
+/* ... but can be brought into it once it is whole. */
+static bool reply_turns(const struct request *r)
+{
+    return reply_differs(r) && dialect_of(request_api(r))->read_reply;
+}
+
 static void relaying_on_head(struct exchange *e)
 {
     struct request *r = container_of(e, struct request, exchange);
 
     if (e->status >= 300 || e->is_encoded)
         r->reply = REPLY_ERROR;
-    else if (e->is_stream && !r->is_stream)
+    else if (e->is_stream && !r->is_stream && !r->translation && !reply_turns(r))
         relaying_stop(r, ERROR_UPSTREAM_STREAMED);
     else
-        r->reply = e->is_stream ? REPLY_STREAM : REPLY_HELD;
+        r->reply = e->is_stream && r->is_stream ? REPLY_STREAM : REPLY_HELD;
 }
 
 /* Holds bytes of a reply; the first ones are only borrowed when they are all of it. */
@@ -270,6 +306,26 @@ static bool pieces_begin(struct request *r)
     return ok;
 }
 
+static struct str skip_blanks(struct str json)
+{
+    while (json.n && memchr(" \n\r\t", *json.p, 4))
+        json = str_from(json, 1);
+    return json;
+}
+
+/* No line of a stream begins as an object does: the first bytes may say that there is a whole one
+ * in spite of its content type (F.9, F.30). */
+static void stream_begins(struct request *r, struct str first)
+{
+    struct exchange *e = &r->exchange;
+
+    if (e->body_bytes != first.n || !str_starts(skip_blanks(first), STR("{")))
+        return;
+    e->content_type = STR("application/json");
+    e->is_stream = false;
+    r->reply = REPLY_HELD;
+}
+
 static void stream_body(struct request *r, const char *p, size_t n)
 {
     struct translation *x = r->translation;
@@ -278,8 +334,11 @@ static void stream_body(struct request *r, const char *p, size_t n)
     size_t from = r->client_head_sent ? reply_chunk_begin(r) : 0;
 
     if (!stream_pass(r, p, n)) {
-        r->cx->out.n = from;
-        relaying_stop(r, x ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED);
+        if (x && r->client_head_sent)
+            reply_chunk_end(r, from, false); /* the events before the one that failed */
+        else
+            r->cx->out.n = from;
+        relaying_stop(r, reply_fault(r));
         return;
     }
     metric_add(r->cx->region, METRIC_EVENTS, *events - before);
@@ -312,6 +371,12 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
     struct request *r = container_of(e, struct request, exchange);
     bool ok = true;
 
+    if (e->is_stream && r->reply != REPLY_ERROR)
+        stream_begins(r, (struct str){p, n});
+    if (r->reply == REPLY_STREAM) {
+        stream_body(r, p, n);
+        return;
+    }
     if (r->embeddings && r->reply != REPLY_ERROR) {
         r->encoded.n = 0;
         ok = embedding_encode(r->embeddings, &r->cx->bufs, p, n, &r->encoded);
@@ -319,12 +384,13 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
         n = ok ? r->encoded.n : 0;
     }
     switch ((enum request_reply)r->reply) {
-    case REPLY_STREAM:
-        stream_body(r, p, n);
-        return;
     case REPLY_HELD:
+        if (r->reply_body.n + n > REPLY_MAX) {
+            relaying_stop(r, ERROR_UPSTREAM_TOO_LARGE);
+            return;
+        }
         ok = ok && hold(r, p, n);
-        if (ok && r->reply_body.n > RELAY_REPLY_HOLD && !r->translation)
+        if (ok && r->reply_body.n > RELAY_REPLY_HOLD && !r->translation && !reply_turns(r))
             ok = pieces_begin(r) && stream_flush(r);
         break;
     case REPLY_PIECES: {
@@ -339,6 +405,7 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
         if (r->reply_body.n + n <= ERROR_BODY_MAX)
             ok = hold(r, p, n);
         break;
+    case REPLY_STREAM:
     case REPLY_NONE:
         break;
     }
@@ -360,22 +427,33 @@ static bool held_is_response(const struct request *r)
 /* The reply as the client's API has it: false when the attempt failed with it. */
 static bool held_pass(struct request *r, struct str body, struct buf *out)
 {
-    bool wants_events = r->is_stream && !r->translation && dialect_of(request_api(r)); /* F.30 */
-
-    if (wants_events && !translating_reply_begin(r)) {
+    if (!r->translation && reply_differs(r) && !reply_turns(r)) {
+        attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);
+        return false;
+    }
+    if (!r->translation && reply_turns(r) && !translating_reply_begin(r)) {
         attempt_broken(r, ERROR_OVERLOADED, false);
         return false;
     }
     struct translation *x = r->translation;
-    bool ok = x ? translate_whole(&x->t, body, out)
-                : buf_reserve(&r->cx->bufs, out, body.n + 256) &&
-                      relay_reply(&r->relay, body.p, body.n, out);
+    bool ok;
+    if (!x)
+        ok = relayed(r,
+                     buf_reserve(&r->cx->bufs, out, body.n + 256) &&
+                         relay_reply(&r->relay, body.p, body.n, out),
+                     out, 0);
+    else if (r->exchange.is_stream)
+        ok = translate_events(&x->t, body.p, body.n, out) && translate_events_end(&x->t, out);
+    else
+        ok = translate_whole(&x->t, body, out);
     if (x)
         translating_done(r);
     if (x && x->t.first_failed)
         attempt_faulted(r, &x->t.error);
-    else if (!ok || (x && !x->t.done))
-        attempt_broken(r, x ? ERROR_UPSTREAM_PROTOCOL : ERROR_OVERLOADED, x != NULL);
+    else if (!ok)
+        attempt_broken(r, reply_fault(r), x && x->t.unreadable);
+    else if (x && !x->t.done)
+        attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);
     else if (!x && r->relay.failed && !held_is_response(r)) /* F.9: an error in a 200 */
         attempt_refused(r, envelope_error_status(body), body);
     else
@@ -388,12 +466,11 @@ static void held_end(struct request *r)
 {
     struct exchange *e = &r->exchange;
     struct bufpool *bufs = &r->cx->bufs;
-    struct str body = held(r), start = body, type = e->content_type;
+    struct str body = held(r), start = skip_blanks(body), type = e->content_type;
     struct buf edited = {0};
 
-    while (start.n && (*start.p == ' ' || *start.p == '\n' || *start.p == '\r' || *start.p == '\t'))
-        start = str_from(start, 1);
-    if (!start.n || (*start.p != '{' && *start.p != '[')) { /* F.11: a login page, or nothing */
+    /* F.11: a login page, or nothing */
+    if (!e->is_stream && (!start.n || (*start.p != '{' && *start.p != '['))) {
         attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);
         return;
     }
@@ -432,63 +509,43 @@ static void chunked_end(struct request *r, size_t from, struct str fault)
         conn_finish(r->conn);
 }
 
-/* A whole object in spite of its content type (F.9, F.30): it is held then, and nothing was sent.
- */
-static bool stream_is_whole(struct request *r)
-{
-    struct translation *x = r->translation;
-    struct buf *rest = x ? &x->t.sse.line : &r->relay.hold;
-    uint64_t events = x ? x->t.events : r->relay.events;
-
-    if (r->client_head_sent || events || !str_starts((struct str){rest->p, rest->n}, STR("{")))
-        return false;
-    r->exchange.content_type = STR("application/json");
-    r->exchange.is_stream = false;
-    r->reply_body = *rest;
-    *rest = (struct buf){0};
-    return true;
-}
-
 /* What is due behind the upstream's last byte. */
 static bool stream_rest(struct request *r)
 {
     enum api api = request_api(r);
+    struct buf *out = &r->cx->out;
+    size_t from = out->n;
 
     if (r->translation) {
-        bool ok = translate_events_end(&r->translation->t, &r->cx->out);
+        bool ok = translate_events_end(&r->translation->t, out);
         translating_done(r);
         return ok;
     }
-    if (!relay_events_end(&r->relay, &r->cx->out))
+    if (!relayed(r, relay_events_end(&r->relay, out), out, from))
         return false;
     bool forgot_done = (api == API_CHAT || api == API_COMPLETIONS) && !r->relay.done &&
                        !r->relay.failed && r->relay.scan.finished;
-    return !forgot_done || buf_add(&r->cx->bufs, &r->cx->out, "data: [DONE]\n\n", 14);
+    return !forgot_done || buf_add(&r->cx->bufs, out, "data: [DONE]\n\n", 14);
 }
 
 /* The upstream's stream ended in order: was it complete? */
 static void stream_end(struct request *r)
 {
     struct translation *x = r->translation;
-
-    if (stream_is_whole(r)) {
-        held_end(r);
-        return;
-    }
     size_t from = r->client_head_sent ? reply_chunk_begin(r) : 0;
 
-    if (!stream_rest(r))
-        r->out_failed = true;
+    bool ok = stream_rest(r);
     if (x && x->t.first_failed) {
         r->cx->out.n = from;
         attempt_faulted(r, &x->t.error);
         return;
     }
-    if (!stream_is_complete(r)) { /* F.8: cut, although in order */
+    if (!ok || !stream_is_complete(r)) { /* F.8: cut, although in order */
         if (r->client_head_sent)
             reply_chunk_end(r, from, false);
-        r->cx->out.n = r->client_head_sent ? r->cx->out.n : 0;
-        attempt_broken(r, ERROR_UPSTREAM_CUT, true);
+        else
+            r->cx->out.n = 0;
+        attempt_broken(r, ok ? ERROR_UPSTREAM_CUT : reply_fault(r), true);
         return;
     }
     if (!r->client_head_sent) {
@@ -510,8 +567,9 @@ static void relaying_on_end(struct exchange *e, enum exchange_end how)
 {
     struct request *r = container_of(e, struct request, exchange);
 
-    bool cut_behind_end = how == EXCHANGE_CUT && r->reply == REPLY_STREAM &&
-                          stream_is_complete(r) && !r->relay.hold.n;
+    /* what goes wrong behind the end of a stream is no news to the client */
+    bool behind_end = how != EXCHANGE_STOPPED && r->reply == REPLY_STREAM &&
+                      stream_is_complete(r) && !r->relay.hold.n;
     if (how == EXCHANGE_STOPPED && r->stop_error == CLIENT_ERRORS) {
         struct str json = r->reply_ref;
         if (r->translation) {
@@ -521,7 +579,7 @@ static void relaying_on_end(struct exchange *e, enum exchange_end how)
         attempt_refused(r, envelope_error_status(json), json);
         return;
     }
-    if (how != EXCHANGE_DONE && !cut_behind_end) {
+    if (how != EXCHANGE_DONE && !behind_end) {
         enum client_error error = how == EXCHANGE_STOPPED ? r->stop_error : error_of_end[how];
         attempt_broken(r, error,
                        how != EXCHANGE_TLS && how != EXCHANGE_FORBIDDEN &&

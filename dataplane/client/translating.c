@@ -7,6 +7,8 @@
 
 #include "client/translating.h"
 
+#include "common/num.h"
+
 #include "client/conn.h"
 #include "client/reply.h"
 #include "client/upstream_request.h"
@@ -27,6 +29,19 @@ static bool has_edits(const struct request *r, enum api api, bool *ret_joins)
             *ret_joins |= e->op == EDIT_FLATTEN;
         }
     return any;
+}
+
+/* A Messages body cannot be without max_tokens: the deployment's default comes before one that the
+ * writer makes up. */
+static void take_default(struct request *r, struct neutral *n)
+{
+    const struct snap_edit *e;
+
+    for (uint32_t i = 0; (e = SNAP_AT(r->snapshot, r->deployment->edits, struct snap_edit, i)); i++)
+        if (e->op == EDIT_DEFAULT && e->apis & BIT(r->upstream_api) && !n->max_tokens &&
+            str_eq(snap_str(r->snapshot, e->a), STR("max_tokens")) &&
+            !num_u64(snap_str(r->snapshot, e->b), &n->max_tokens))
+            n->max_tokens = 0;
 }
 
 /* A refusal by a row of errors.def; always false. */
@@ -127,6 +142,7 @@ bool translating_request(struct request *r, struct body_edit *b)
     if (x->t.history.n) /* it stands in the body now */
         x->t.request.previous_id = JSTR_NONE;
     bool edits = has_edits(r, r->upstream_api, &joins);
+    take_default(r, &x->t.request);
     struct upstream_model m = upstream_request_reader(r);
     x->out = jout_init(&cx->bufs, &x->upstream_body);
     x->out.lend_min = joins ? SIZE_MAX : LEND_MIN;
@@ -160,6 +176,7 @@ bool translating_reply_begin(struct request *r)
         .seed = {context_random(cx), context_random(cx)},
         .response_id = {kept->client_id.p, kept->client_id.n},
         .stream = r->is_stream,
+        .secret = upstream_request_secret(r),
     };
     return translate_reply_begin(t, &reply);
 }

@@ -7,6 +7,8 @@
 #include "common/num.h"
 
 #include "client/conn.h"
+#include "client/translating.h"
+#include "dialect/messages_beta.h"
 #include "dialect/param_list.h"
 
 enum { COPY_MAX = 64 * 1024 }; /* a request up to this size goes out in one piece */
@@ -27,6 +29,25 @@ struct str upstream_request_model(struct request *r, const struct snap_deploymen
                            STR_ARG(captured));
     }
     return arena_printf(&r->arena, STR_FMT STR_FMT, STR_ARG(out), STR_ARG(part));
+}
+
+struct str upstream_request_secret(const struct request *r)
+{
+    static const struct str names[] = {STR_INIT("authorization: "), STR_INIT("x-api-key: "),
+                                       STR_INIT("api-key: ")};
+    struct str line, rest = snap_str(r->snapshot, r->deployment->headers);
+
+    while (rest.n) {
+        (void)str_cut(rest, '\n', &line, &rest);
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (line.n > names[i].n && str_ieq((struct str){line.p, names[i].n}, names[i])) {
+                struct str value = str_from(line, names[i].n), scheme, key;
+                if (value.n && value.p[value.n - 1] == '\r')
+                    value.n--;
+                return str_cut(value, ' ', &scheme, &key) ? key : value;
+            }
+    }
+    return (struct str){0};
 }
 
 /* What the client sent as member `f`, as written; empty: not sent. */
@@ -79,6 +100,7 @@ static bool needs_responses(const struct request *r)
     case API_MODERATIONS:
     case API_COUNT_TOKENS:
     case API_RESPONSES:
+    case API_INPUT_TOKENS:
     case API_COUNT:
         break;
     }
@@ -187,13 +209,15 @@ static void head_header(struct request *r, struct str name, struct str value)
     head_add(r, STR("\r\n"));
 }
 
+enum { PASSED_BETA = 1 }; /* row of the list below; what was written may need more */
+
 /* What of the client's headers goes on, by dialect: an allow-list (threats H-13). */
 static const struct {
     enum dialect dialect;
     struct str name, otherwise;
 } passed_headers[] = {
     {DIALECT_ANTHROPIC, STR_INIT("anthropic-version"), STR_INIT("2023-06-01")},
-    {DIALECT_ANTHROPIC, STR_INIT("anthropic-beta"), STR_INIT("")},
+    [PASSED_BETA] = {DIALECT_ANTHROPIC, STR_INIT("anthropic-beta"), STR_INIT("")},
     {DIALECT_OPENAI, STR_INIT("openai-beta"), STR_INIT("")},
 };
 
@@ -206,6 +230,8 @@ static void head_passed(struct request *r)
         if (passed_headers[i].dialect != request_dialect(r))
             continue;
         struct str value = conn_header(c, passed_headers[i].name, NULL);
+        if (i == PASSED_BETA && r->translation)
+            value = messages_beta_list(value, r->translation->t.request.betas, &r->arena);
         head_header(r, passed_headers[i].name, value.n ? value : passed_headers[i].otherwise);
     }
     if (flags & SNAP_FORWARD_OPENAI_ORG)

@@ -24,6 +24,9 @@ enum api upstream_request_api(struct request *r);
 /* What the writer of a translated request must know of who will read it. */
 struct upstream_model upstream_request_reader(struct request *r);
 
+/* The deployment's credential, to be masked in what the upstream says (threats U-11). */
+struct str upstream_request_secret(const struct request *r);
+
 /* r->upstream_model as a JSON string; in the arena. */
 struct str upstream_request_quoted_model(struct request *r);
 

@@ -365,14 +365,9 @@ static struct jstr id_of(struct messages_blocks *b, const struct event *e)
 {
     struct neutral here = {.arena = b->arena};
 
-    if (e->id.n) {
-        struct jstr id = neutral_id(&here, e->id, MESSAGES_ID_MAX);
-        return id.p == e->id.p ? text_copy(b, id) : id;
-    }
-    struct str made =
-        arena_printf(b->arena, "toolu_%016llx%08x", (unsigned long long)(b->seed[0] ^ b->seed[1]),
-                     (unsigned)e->block);
-    return (struct jstr){made.p, made.n};
+    struct jstr id = neutral_id(&here, e->id, MESSAGES_ID_MAX);
+
+    return id.p == e->id.p ? text_copy(b, id) : id;
 }
 
 static void piece_add(struct messages_blocks *b, const struct event *e, enum block_kind kind)
@@ -497,8 +492,7 @@ void messages_blocks_end(struct messages_blocks *b)
 
 void messages_blocks_init(struct messages_blocks *b, const struct writer_env *env, struct jout *o)
 {
-    *b = (struct messages_blocks){
-        .o = o, .arena = env->arena, .seed = {env->seed[0], env->seed[1]}, .stream = env->stream};
+    *b = (struct messages_blocks){.o = o, .arena = env->arena, .stream = env->stream};
 }
 
 static void pieces_free(struct messages_blocks *b, struct messages_piece *p)

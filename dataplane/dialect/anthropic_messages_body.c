@@ -350,24 +350,42 @@ static bool choices_ok(struct messages_writing *w)
     return !n.n || str_eq(n, STR("1")) || messages_may_drop(w, "n");
 }
 
-/* What passes as it is: parameters of this API alone, and members nobody knows. */
+/* Chat's own: the provider's row has taken them out, unless allowed_openai_params names them. */
+#define CHAT_ONLY                                                                                  \
+    (BIT64(PARAM_SEED) | BIT64(PARAM_PRESENCE_PENALTY) | BIT64(PARAM_FREQUENCY_PENALTY) |          \
+     BIT64(PARAM_LOGIT_BIAS) | BIT64(PARAM_LOGPROBS) | BIT64(PARAM_TOP_LOGPROBS) |                 \
+     BIT64(PARAM_STORE) | BIT64(PARAM_MODALITIES) | BIT64(PARAM_AUDIO) | BIT64(PARAM_PREDICTION) | \
+     BIT64(PARAM_VERBOSITY))
+
+static bool is_allowed(const struct messages_writing *w, enum param p)
+{
+    return (w->n->from == API_CHAT || w->n->from == API_COMPLETIONS) && CHAT_ONLY & BIT64(p);
+}
+
+/* What passes as it is: parameters of this API alone, allowed ones, and members nobody knows. */
 static void put_others(struct messages_writing *w)
 {
-    static const struct str names[] = {
-#define PARAM(id, chat, messages, responses) [PARAM_##id] = STR_INIT(messages),
+    static const struct {
+        struct str chat, here;
+    } names[] = {
+#define PARAM(id, chat, messages, responses) [PARAM_##id] = {STR_INIT(chat), STR_INIT(messages)},
 #include "dialect/params.def"
 #undef PARAM
     };
 
     for (size_t i = 0; i < PARAMS; i++) {
         bool own = i == PARAM_TEMPERATURE || i == PARAM_TOP_P || i == PARAM_TOP_K;
-        /* the Responses API has a list by the name of context_management */
-        if (own || !names[i].n || !w->n->param[i].n || w->n->param[i].p[0] == '[')
+        struct str raw = w->n->param[i], name = names[i].here;
+        if (own || !raw.n)
+            continue;
+        if (is_allowed(w, (enum param)i))
+            name = names[i].chat;
+        else if (!name.n || raw.p[0] == '[') /* Responses has a list named context_management */
             continue;
         jout_lit(w->o, ",\"");
-        jout_raw(w->o, names[i]);
+        jout_raw(w->o, name);
         jout_lit(w->o, "\":");
-        jout_raw(w->o, w->n->param[i]);
+        jout_raw(w->o, raw);
     }
     for (const struct extra *e = w->n->extras; e; e = e->next) {
         bool taken = false;

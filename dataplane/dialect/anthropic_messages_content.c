@@ -18,14 +18,6 @@ static struct block *block_add(struct messages_reading *r, struct place at, enum
 
 #define GET(obj, member) JSON_GET(r->t, obj, member)
 
-/* What the model shall read; never half a character (F.16). */
-static struct jstr text_of(struct messages_reading *r, const struct json_val *v)
-{
-    struct jstr j = json_text(r->t, v);
-
-    return v && v->escaped ? jstr_repair(j, r->n->arena) : j;
-}
-
 static struct str cache_of(struct messages_reading *r, const struct json_val *v)
 {
     const struct json_val *cache = GET(v, "cache_control");
@@ -78,7 +70,7 @@ static bool text_read(struct messages_reading *r, struct place at, const struct 
         return messages_bad(r, "content has a text block without text.");
     if (!b)
         return false;
-    b->text = text_of(r, text);
+    b->text = json_text(r->t, text);
     if (json_has_type(citations, JSON_ARRAY) && citations->n > STR("[]").n)
         b->citations = json_raw(r->t, citations);
     b->cache = cache_of(r, v);
@@ -291,7 +283,7 @@ static bool blocks_read(struct messages_reading *r, struct place at, const struc
     if (json_has_type(v, JSON_STRING)) {
         struct block *b = block_add(r, at, BLOCK_TEXT);
         if (b)
-            b->text = text_of(r, v);
+            b->text = json_text(r->t, v);
         return b;
     }
     if (!json_has_type(v, JSON_ARRAY))

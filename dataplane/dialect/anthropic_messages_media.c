@@ -3,6 +3,7 @@
 #include <mbedtls/base64.h>
 
 #include "dialect/anthropic_messages_priv.h"
+#include "dialect/messages_beta.h"
 
 static bool is_image_type(struct jstr type)
 {
@@ -103,6 +104,7 @@ bool messages_put_media(struct messages_writing *w, const struct block *b)
         put_source(w, "url", JSTR_NONE, "url", b->text);
         break;
     case MEDIA_FILE:
+        w->n->betas |= BIT(BETA_FILES);
         put_source(w, "file", JSTR_NONE, "file_id", b->text);
         break;
     case MEDIA_TEXT:

@@ -227,7 +227,6 @@ struct arguments_scan {
 struct messages_blocks {
     struct jout *o;
     struct arena *arena;
-    uint64_t seed[2];
     bool stream,
         failed;     /* failed: a part came for a block that had been closed, or too much waits */
     bool called;    /* some tool was called */

@@ -207,7 +207,7 @@ static void on_error(struct messages_reader *r, const struct json_tape *t,
     struct str raw = json_raw(t, root);
     struct error_facts facts = {.status = envelope_error_status(raw)};
 
-    envelope_read(r->env.arena, &facts, raw, (struct str){0});
+    envelope_read(r->env.arena, &facts, raw, r->env.secret);
     r->failed = r->env.scan->failed = true;
     messages_emit(r, (struct event){.kind = EVENT_ERROR, .error = &facts});
 }

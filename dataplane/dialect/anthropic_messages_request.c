@@ -71,9 +71,14 @@ static bool tools_read(struct messages_reading *r)
         return true;
     if (tools->type != JSON_ARRAY)
         return bad(r, "tools", "must be a list.");
+    unsigned n = 0;
     JSON_ELEMENTS(r->t, tools, v)
-    if (!tool_read(r, v))
-        return false;
+    {
+        if (n++ == TOOLS_MOST)
+            return bad(r, "tools", "are too many.");
+        if (!tool_read(r, v))
+            return false;
+    }
     return true;
 }
 

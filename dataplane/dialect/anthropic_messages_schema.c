@@ -190,9 +190,15 @@ static bool put_description(struct output *s, const struct json_val *schema)
     return noted;
 }
 
+/* A schema being written, and what is known of it. */
+struct outline {
+    const struct json_val *any, *one; /* anyOf and oneOf, where they are lists */
+    bool is_object, noted;
+};
+
 /* One member of a schema, if it stays; its value rewritten where it holds schemas. */
-static void put_member(struct output *s, const struct json_val *schema, const struct json_val *k,
-                       bool is_object, bool noted, bool *comma)
+static void put_member(struct output *s, const struct outline *schema, const struct json_val *k,
+                       bool *comma)
 {
     static const struct str maps[] = {STR_INIT("properties"), STR_INIT("$defs"),
                                       STR_INIT("definitions")};
@@ -202,12 +208,11 @@ static void put_member(struct output *s, const struct json_val *schema, const st
     bool is_union = is_one_of(key, unions, ARRAY_LEN(unions)) && v->type == JSON_ARRAY;
     bool listed = false;
 
-    if (is_refused(s, k) || (noted && jstr_is(key, STR("description"))) ||
-        (is_object && jstr_is(key, STR("additionalProperties"))))
+    if (is_refused(s, k) || (schema->noted && jstr_is(key, STR("description"))) ||
+        (schema->is_object && jstr_is(key, STR("additionalProperties"))))
         return;
     /* oneOf is refused, anyOf is not; where both stand, the first has them all */
-    if (is_union && jstr_is(key, STR("oneOf")) &&
-        json_has_type(JSON_GET(s->t, schema, "anyOf"), JSON_ARRAY))
+    if (is_union && v != (schema->any ? schema->any : schema->one))
         return;
     if (*comma)
         jout_lit(s->o, ",");
@@ -221,12 +226,20 @@ static void put_member(struct output *s, const struct json_val *schema, const st
     } else if (is_union || (jstr_is(key, STR("allOf")) && v->type == JSON_ARRAY)) {
         jout_lit(s->o, "[");
         put_list(s, v, &listed);
-        if (jstr_is(key, STR("anyOf")))
-            put_list(s, JSON_GET(s->t, schema, "oneOf"), &listed);
+        if (is_union && schema->any)
+            put_list(s, schema->one, &listed);
         jout_lit(s->o, "]");
     } else {
         jout_raw(s->o, json_raw(s->t, v));
     }
+}
+
+static const struct json_val *list_of(const struct output *s, const struct json_val *schema,
+                                      struct str name)
+{
+    const struct json_val *v = json_get(s->t, schema, name);
+
+    return json_has_type(v, JSON_ARRAY) ? v : NULL;
 }
 
 /* Recursion is bounded by the depth of a tape. */
@@ -236,16 +249,20 @@ static void put_schema(struct output *s, const struct json_val *v)
         jout_raw(s->o, json_raw(s->t, v));
         return;
     }
-    bool is_object = is_object_type(s->t, v), comma, noted;
+    struct outline schema = {
+        .any = list_of(s, v, STR("anyOf")),
+        .one = list_of(s, v, STR("oneOf")),
+        .is_object = is_object_type(s->t, v),
+    };
 
     jout_lit(s->o, "{");
-    comma = noted = put_description(s, v);
+    bool comma = schema.noted = put_description(s, v);
     JSON_MEMBERS(s->t, v, k, value)
     {
         (void)value;
-        put_member(s, v, k, is_object, noted, &comma);
+        put_member(s, &schema, k, &comma);
     }
-    if (is_object) {
+    if (schema.is_object) {
         jout_raw(s->o, comma ? STR(",") : STR(""));
         jout_lit(s->o, "\"additionalProperties\":false");
     }

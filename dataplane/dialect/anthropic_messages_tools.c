@@ -2,6 +2,7 @@
 
 #include "dialect/anthropic_messages_priv.h"
 #include "dialect/id_set.h"
+#include "dialect/messages_beta.h"
 
 bool messages_choice_plan(struct messages_writing *w)
 {
@@ -170,6 +171,7 @@ static bool put_tool(struct listing *l, const struct tool *t)
         put_web_search(l->w, t);
         break;
     case TOOL_OPAQUE:
+        l->w->n->betas |= messages_beta_of_tool((struct str){t->type.p, t->type.n});
         jout_raw(l->w->o, t->raw);
         break;
     }

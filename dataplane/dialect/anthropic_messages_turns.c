@@ -146,8 +146,11 @@ static bool put_arguments(struct turns *t, struct jstr arguments)
         return true;
     }
     if (json_tape_read(&t->tape, input.p, input.n) == JSON_TAPE_DONE &&
-        json_root(&t->tape)->type == JSON_OBJECT)
+        json_root(&t->tape)->type == JSON_OBJECT) {
+        if (t->tape.has_lone)
+            jstr_mend(o->buf->p + at, input.n);
         return true;
+    }
     o->buf->n = at;
     if (t->w->m->modify_params) {
         jout_lit(o, "{\"_raw\":");

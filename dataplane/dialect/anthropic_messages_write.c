@@ -211,6 +211,8 @@ static void messages_write(void *writer, const struct event *e)
 
     if (w->ended || e->choice || e->block_kind > BLOCK_TOOL_CALL)
         return; /* a message has one choice, and no sounds */
+    if (w->blocks.failed && e->kind != EVENT_ERROR)
+        return;
     switch ((enum event_kind)e->kind) {
     case EVENT_START:
         start(w);
@@ -225,11 +227,7 @@ static void messages_write(void *writer, const struct event *e)
         if (e->kind != EVENT_OPAQUE && e->block_kind == BLOCK_REFUSAL)
             on_refusal(w, e);
         messages_blocks_event(&w->blocks, e);
-        if (w->blocks.failed)
-            fail(w, &(struct error_facts){
-                        .status = 502,
-                        .message = STR("The model service mixed its blocks in a way that cannot be "
-                                       "passed on.")});
+        w->env.out->failed |= w->blocks.failed; /* mixed in a way that cannot be passed on */
         break;
     case EVENT_FINISH:
         on_finish(w, e);

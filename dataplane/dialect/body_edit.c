@@ -248,6 +248,7 @@ static void plan_edit(struct plan *p, enum edit_op op, struct str name, struct f
     case EDIT_STRIP:
     case EDIT_STRIP_NULL:
     case EDIT_FLATTEN:
+    case EDIT_ROLE:
     case EDIT_OPS:
         break; /* below the top level: nested_edit.c */
     }
@@ -261,9 +262,8 @@ static bool listed(const struct str *list, size_t n, struct str name)
     return false;
 }
 
-/* The effort a body asks for is another than none, or it asks for none and the model reasons by
- * itself. */
-static bool is_reasoning(const struct plan *p)
+/* By the effort the body asks for; where it asks for none at all, by what the model does itself. */
+static bool is_while(const struct plan *p, enum edit_while when)
 {
     const bool nested = p->o->api == API_RESPONSES;
     const struct fate *f = plan_find(p, nested ? STR("reasoning") : STR("reasoning_effort"));
@@ -275,9 +275,9 @@ static bool is_reasoning(const struct plan *p)
         while (value.n && (is_blank(value.p[0]) || value.p[0] == ':'))
             value = str_from(value, 1);
     }
-    if (!value.n || str_starts(value, STR("null")))
-        return !(p->o->can & CAP_SAMPLING);
-    return !str_starts(value, STR("\"none\""));
+    bool said = value.n && !str_starts(value, STR("null"));
+    bool none = str_starts(value, STR("\"none\""));
+    return when == EDIT_REASONING ? (said ? !none : !(p->o->can & CAP_SAMPLING)) : none;
 }
 
 /* What the request itself drops is gone before anything looks at it. */
@@ -304,7 +304,8 @@ static void plan_edits(struct plan *p, const struct snapshot *s, const struct sn
         if ((e->op == EDIT_DEFAULT && listed(o->drop, p->n_drop, name)) ||
             (e->op == EDIT_UNSUPPORTED && listed(o->allow, o->n_allow, name)))
             continue;
-        if (edit_applies(s, e, scope) && (!e->while_reasoning || is_reasoning(p)))
+        if (edit_applies(s, e, scope) &&
+            (!e->only_while || is_while(p, (enum edit_while)e->only_while)))
             plan_edit(p, (enum edit_op)e->op, name, f, snap_str(s, e->b), snap_str(s, e->c));
     }
 }

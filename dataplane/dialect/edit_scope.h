@@ -14,6 +14,6 @@ struct edit_scope {
 
 bool edit_is_side(enum edit_side side, const struct edit_scope *scope);
 
-/* All but while_reasoning, which the body itself decides. */
+/* All but only_while, which the body itself decides. */
 bool edit_applies(const struct snapshot *s, const struct snap_edit *e,
                   const struct edit_scope *scope);

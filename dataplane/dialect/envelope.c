@@ -150,19 +150,26 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
     return arena_printf(a, "%sdata: " STR_FMT "\n\n", named ? "event: error\n" : "", STR_ARG(json));
 }
 
+void envelope_mask(char *p, size_t n, struct str secret)
+{
+    enum { SECRET_MIN = 8 };
+    size_t at;
+
+    if (secret.n < SECRET_MIN)
+        return;
+    while ((at = str_find((struct str){p, n}, secret)) != SIZE_MAX) {
+        memset(p + at, '*', secret.n);
+        p += at + secret.n;
+        n -= at + secret.n;
+    }
+}
+
 /* Copies `text` with every occurrence of `secret` masked. */
 static struct str masked(struct arena *a, struct str text, struct str secret)
 {
-    enum { SECRET_MIN = 8 };
     struct str copy = arena_str(a, text);
-    size_t at, from = 0;
 
-    if (secret.n < SECRET_MIN || !copy.n)
-        return copy;
-    while ((at = str_find(str_from(copy, from), secret)) != SIZE_MAX) {
-        memset((char *)(uintptr_t)copy.p + from + at, '*', secret.n);
-        from += at + secret.n;
-    }
+    envelope_mask((char *)(uintptr_t)copy.p, copy.n, secret);
     return copy;
 }
 

@@ -34,6 +34,9 @@ struct str envelope_event(struct arena *a, enum api api, const struct error_fact
  */
 void envelope_read(struct arena *a, struct error_facts *f, struct str body, struct str secret);
 
+/* Masks what equals `secret` in the n bytes at p. */
+void envelope_mask(char *p, size_t n, struct str secret);
+
 /* The status that an error inside a 200 stands for: its numeric code, else by its type or code,
  * else 500 (F.9). */
 uint16_t envelope_error_status(struct str body);

@@ -77,6 +77,7 @@ struct reader_env {
     struct reply_scan *scan; /* where it keeps what the meter needs: usage by reply_scan_usage(),
                                 response_id, text_bytes, finished, failed */
     const struct neutral *request; /* what the upstream was asked (emulates_schema, renamed) */
+    struct str secret;             /* for envelope_read() */
 };
 
 /*
@@ -108,6 +109,7 @@ struct dialect_ops {
     /* Writes the body for an upstream model to `o`. May fill n->renamed and n->emulates_schema. */
     bool (*request_write)(struct jout *o, struct neutral *n, const struct upstream_model *m,
                           struct fault *f);
+    /* this one and the readers of replies are NULL where nothing is translated into this API */
 
     /* Replies. The state is `reader_size` zeroed bytes, initialised by reader_init. */
     size_t reader_size;
@@ -128,7 +130,7 @@ struct dialect_ops {
 };
 
 extern const struct dialect_ops openai_chat, openai_completions, anthropic_messages,
-    openai_responses;
+    openai_responses, anthropic_count_tokens, openai_input_tokens;
 
 /* The ops of an API, or NULL: it is never translated. */
 const struct dialect_ops *dialect_of(enum api api);

@@ -1,6 +1,6 @@
 /*
  * Two looks at one member of the top level, on the text itself: lists of text parts are found and
- * joined first, then paths are followed and what they name is removed.
+ * joined first, and roles renamed, then paths are followed and what they name is removed.
  *
  * The paths of a deployment become one row of segments; what a place in the document still has to
  * match is a set of positions in that row, one set per open bracket.
@@ -38,9 +38,9 @@ struct walk {
     uint64_t *set;              /* [JSON_SCAN_DEPTH + 1][words]: of the value at each depth */
     struct nested_splices out;
     const struct snapshot *s;
-    const struct snap_edit **join; /* the EDIT_FLATTEN that apply */
+    const struct snap_edit **join; /* the EDIT_FLATTEN and EDIT_ROLE that apply */
     unsigned n_joins;
-    struct nested_splices texts; /* those that join text parts, in order */
+    struct nested_splices texts; /* those that join text parts and rename roles, in order */
     uint32_t next_text;          /* the first of them that is not in `out` yet */
     bool failed;
 };
@@ -391,7 +391,26 @@ static bool role_in(struct str roles, struct str role)
     return roles.n == 0;
 }
 
-/* Joins the content of one message when an edit is for its role. */
+/* Joins the content of a message when an edit is for its role. */
+static bool content_join(struct walk *w, struct str role, struct str content)
+{
+    for (unsigned i = 0; i < w->n_joins; i++)
+        if (w->join[i]->op == EDIT_FLATTEN && role_in(snap_str(w->s, w->join[i]->a), role))
+            return parts_join(w, content, snap_str(w->s, w->join[i]->b));
+    return true;
+}
+
+static void role_rename(struct walk *w, struct str role)
+{
+    for (unsigned i = 0; i < w->n_joins; i++)
+        if (w->join[i]->op == EDIT_ROLE && str_eq(snap_str(w->s, w->join[i]->a), role)) {
+            splice_add(w, &w->texts, offset(w, role.p) - 1, offset(w, role.p) + role.n + 1,
+                       snap_str(w->s, w->join[i]->b));
+            return;
+        }
+}
+
+/* The edits of one message, in the order of what they are for. */
 static bool message_join(struct walk *w, struct str message)
 {
     struct reader r = reader_of(message);
@@ -400,18 +419,22 @@ static bool message_join(struct walk *w, struct str message)
 
     while (message.p[0] == '{' && reader_next(w, &r, &key, &value)) {
         if (str_eq(key, STR("role"))) {
-            role = json_text_inner(value);
+            role = value.p[0] == '"' ? json_text_inner(value) : (struct str){0};
             roles_sent++;
         } else if (str_eq(key, STR("content"))) {
             content = value;
             contents++;
         }
     }
-    if (r.failed || contents != 1 || roles_sent > 1 || content.p[0] != '[')
+    if (r.failed || contents > 1 || roles_sent > 1)
         return !r.failed;
-    for (unsigned i = 0; i < w->n_joins; i++)
-        if (role_in(snap_str(w->s, w->join[i]->a), role))
-            return parts_join(w, content, snap_str(w->s, w->join[i]->b));
+    bool joins = contents && content.p[0] == '[', role_first = role.n && role.p < content.p;
+    if (role_first)
+        role_rename(w, role);
+    if (joins && !content_join(w, role, content))
+        return false;
+    if (role.n && !role_first)
+        role_rename(w, role);
     return true;
 }
 
@@ -437,10 +460,17 @@ struct orders {
     size_t n_drop;
 };
 
+static bool is_join(const struct snap_edit *e)
+{
+    return e->op == EDIT_FLATTEN || e->op == EDIT_ROLE;
+}
+
 /* The edit reaches below the top level, is for this body, and may find something to do. */
 static bool reaches(const struct walk *w, const struct orders *o, const struct snap_edit *e)
 {
-    if (e->op != EDIT_STRIP && e->op != EDIT_STRIP_NULL && e->op != EDIT_FLATTEN)
+    if (e->op != EDIT_STRIP && e->op != EDIT_STRIP_NULL && !is_join(e))
+        return false;
+    if (e->op == EDIT_ROLE && o->scope->client != o->scope->upstream)
         return false;
     if (e->op == EDIT_STRIP && !o->scan->json.word_seen &&
         str_ends(snap_str(w->s, e->a), STR(".cache_control")))
@@ -462,7 +492,7 @@ static bool walk_init(struct walk *w, const struct orders *o)
     for (uint32_t i = 0; (e = SNAP_AT(w->s, o->d->edits, struct snap_edit, i)); i++) {
         if (!reaches(w, o, e))
             continue;
-        if (e->op == EDIT_FLATTEN)
+        if (is_join(e))
             joins++;
         else
             segments += segments_max(snap_str(w->s, e->a));
@@ -480,7 +510,7 @@ static bool walk_init(struct walk *w, const struct orders *o)
     for (uint32_t i = 0; !w->failed && (e = SNAP_AT(w->s, o->d->edits, struct snap_edit, i)); i++) {
         if (!reaches(w, o, e))
             continue;
-        if (e->op == EDIT_FLATTEN)
+        if (is_join(e))
             w->join[w->n_joins++] = e;
         else
             path_add(w, snap_str(w->s, e->a), e->op == EDIT_STRIP_NULL);

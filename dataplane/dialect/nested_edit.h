@@ -2,9 +2,9 @@
 
 /*
  * The edits that reach below the top level of a request body: members removed from messages and
- * tools, text parts joined. Rare, so they cost a second look at those two values only where a
- * deployment has such edits and the first scan did not rule them out. Pure; the body is valid JSON
- * where it is looked at, or nothing is edited.
+ * tools, text parts joined, roles renamed. Rare, so they cost a second look at those two values
+ * only where a deployment has such edits and the first scan did not rule them out. Pure; the body
+ * is valid JSON where it is looked at, or nothing is edited.
  */
 
 #include "dialect/edit_scope.h"
@@ -23,10 +23,10 @@ struct nested_splices {
 };
 
 /*
- * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL and EDIT_FLATTEN of deployment `d` that are
- * for `scope` (provider/edit.h says what each means), and of the nested ones among the paths
- * `drop`, ordered by offset. Keys below the top level are compared as written, escapes and all.
- * False when the arena or SPLICES_MAX ends.
+ * Collects the splices of EDIT_STRIP, EDIT_STRIP_NULL, EDIT_FLATTEN and EDIT_ROLE of deployment `d`
+ * that are for `scope` (provider/edit.h says what each means), and of the nested ones among the
+ * paths `drop`, ordered by offset. Keys below the top level are compared as written, escapes and
+ * all. False when the arena or SPLICES_MAX ends.
  */
 MUST_CHECK bool nested_edit_make(struct nested_splices *ret, const struct request_scan *scan,
                                  const char *body, const struct snapshot *s,

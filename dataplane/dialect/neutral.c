@@ -108,8 +108,11 @@ void neutral_extra(struct neutral *n, struct jstr key, struct str value)
         return;
     e->key = key;
     e->value = value;
-    e->next = n->extras;
-    n->extras = e;
+    if (n->last_extra)
+        n->last_extra->next = e;
+    else
+        n->extras = e;
+    n->last_extra = e;
 }
 
 /* --- ids and names ------------------------------------------------------------------------------
@@ -168,13 +171,53 @@ struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max)
     return is_word(id, max) ? id : word_of(n, id, max);
 }
 
+static struct renamed **renamed_list(const struct neutral *n, struct jstr sent)
+{
+    uint64_t end = 0; /* which is where names differ, and hashes of them stand */
+
+    if (sent.n)
+        memcpy(&end, sent.p + sent.n - MIN(sent.n, sizeof end), MIN(sent.n, sizeof end));
+    return &n->renamed[end * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (RENAMED_LISTS - 1)];
+}
+
 static struct renamed *renamed_find(const struct neutral *n, struct jstr sent)
 {
-    struct renamed *r = n->renamed;
+    struct renamed *r = n->renamed ? *renamed_list(n, sent) : NULL;
 
     while (r && !jstr_same(r->sent, sent))
         r = r->next;
     return r;
+}
+
+/* Notes a pair; NULL: no memory, or too many share its list. */
+static struct renamed *renamed_add(struct neutral *n, struct arena *a, struct jstr sent,
+                                   struct jstr original, bool wraps_text)
+{
+    unsigned shared = 0;
+
+    if (!n->renamed && !(n->renamed = arena_zalloc(a, RENAMED_LISTS * sizeof *n->renamed)))
+        return NULL;
+    struct renamed **list = renamed_list(n, sent);
+    for (const struct renamed *r = *list; r; r = r->next)
+        if (++shared == RENAMED_IN_LIST)
+            return NULL;
+    struct renamed *r = arena_zalloc(a, sizeof *r);
+    if (!r)
+        return NULL;
+    *r = (struct renamed){*list, jstr_copy(sent, a), jstr_copy(original, a), wraps_text};
+    *list = r;
+    return r;
+}
+
+bool neutral_renamed_keep(struct neutral *n, struct arena *a)
+{
+    struct renamed **old = n->renamed;
+
+    n->renamed = NULL;
+    for (unsigned i = 0; old && i < RENAMED_LISTS; i++)
+        for (const struct renamed *r = old[i]; r; r = r->next)
+            (void)renamed_add(n, a, r->sent, r->original, r->wraps_text);
+    return arena_ok(a);
 }
 
 static struct jstr rename_tool(struct neutral *n, struct jstr name, size_t max, bool wraps_text)
@@ -182,17 +225,11 @@ static struct jstr rename_tool(struct neutral *n, struct jstr name, size_t max, 
     struct jstr sent = neutral_id(n, name, max);
     struct renamed *r = renamed_find(n, sent);
 
-    if (r) {
-        r->wraps_text |= wraps_text;
-        return r->sent;
-    }
-    r = arena_zalloc(n->arena, sizeof *r);
-    struct str copy = arena_str(n->arena, (struct str){name.p, name.n});
-    struct str kept = arena_str(n->arena, (struct str){sent.p, sent.n});
-    if (!r || !kept.p)
-        return JSTR_NONE;
-    *r = (struct renamed){n->renamed, {kept.p, kept.n}, {copy.p, copy.n}, wraps_text};
-    n->renamed = r;
+    if (!r)
+        r = renamed_add(n, n->arena, sent, name, wraps_text);
+    if (!r)
+        return sent;
+    r->wraps_text |= wraps_text;
     return r->sent;
 }
 

@@ -71,6 +71,9 @@ struct turn {
     struct block *first, *last;
 };
 
+/* Of a request, also of those it names as allowed: what is looked up among them stays cheap. */
+enum { TOOLS_MOST = 2048 };
+
 enum tool_kind { TOOL_FUNCTION, TOOL_CUSTOM, TOOL_WEB_SEARCH, TOOL_OPAQUE };
 
 struct tool {
@@ -85,7 +88,8 @@ struct tool {
     struct str cache;    /* cache_control, raw */
     struct str location; /* web search: user_location, flat as Messages and Responses have it */
     struct jstr context_size;
-    struct str raw; /* the whole tool as its origin wrote it */
+    struct jstr type; /* opaque, of API_MESSAGES */
+    struct str raw;   /* the whole tool as its origin wrote it */
 };
 
 enum choice { CHOICE_UNSET, CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED, CHOICE_NAMED };
@@ -140,9 +144,12 @@ struct extra { /* a member no dialect knows */
     struct str value;
 };
 
-/* A tool that the upstream was told of in another way than the client did. */
+/* A tool that the upstream was told of in another way than the client did. Of those whose names
+ * share a list only so many are noted: the hash is no secret. */
+enum { RENAMED_LISTS = 512, RENAMED_IN_LIST = 64 };
+
 struct renamed {
-    struct renamed *next;
+    struct renamed *next; /* in its list */
     struct jstr sent;     /* its name; the target's alphabet needs no escapes */
     struct jstr original; /* what the client called it; in the arena */
     bool wraps_text;      /* takes free text; told as a function of one member (wrapped.h) */
@@ -178,9 +185,10 @@ struct neutral {
     struct jstr previous_id;       /* previous_response_id */
     struct str param[PARAMS];      /* raw; null counts as not given */
     struct str echo[ECHOES]; /* of a Responses client: what its Response object repeats, raw */
-    struct extra *extras;
-    struct renamed *renamed;
-    bool emulates_schema; /* set by a writer: the answer is the input of a forced tool */
+    struct extra *extras, *last_extra;
+    struct renamed **renamed; /* RENAMED_LISTS of them, by `sent`; NULL: none */
+    uint32_t betas;           /* set by a writer: bits of enum messages_beta that its body needs */
+    bool emulates_schema;     /* set by a writer: the answer is the input of a forced tool */
 };
 
 /* A refusal to read or write: a row of errors.def completed by `detail`. */
@@ -211,6 +219,8 @@ struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max);
 struct jstr neutral_tool_name(struct neutral *n, struct jstr name, size_t max);
 /* The same for a tool of free text that is told as a function. */
 struct jstr neutral_wrapped_name(struct neutral *n, struct jstr name, size_t max);
+/* Copies the pairs into an arena that outlives the request; false when it failed. */
+bool neutral_renamed_keep(struct neutral *n, struct arena *a);
 /* What the client called the tool the upstream calls `name`. */
 struct jstr neutral_original_name(const struct neutral *n, struct jstr name);
 /* The tool was told as a function of one text. */

@@ -31,7 +31,7 @@ static void put_string(struct writing *w, struct str key, struct jstr value)
     if (!value.n)
         return;
     put_key(w, key);
-    chat_put_text(w, value);
+    jout_string(w->o, value);
 }
 
 static void put_tristate(struct writing *w, struct str key, enum tristate v)
@@ -94,22 +94,22 @@ static void put_wrapped(struct writing *w, const struct tool *t)
     jout_lit(w->o, "\"function\",\"function\":{\"name\":");
     jout_string(w->o, tool_name(w, t->name, true));
     jout_lit(w->o, ",\"description\":\"");
-    chat_put_inside(w, t->description);
+    jout_text(w->o, t->description);
     json_tape_init(&tape, w->o->pool);
     if (t->format.n && json_tape_read(&tape, t->format.p, t->format.n) == JSON_TAPE_DONE) {
         MEMBERS(&tape, json_root(&tape), m, NAME("syntax"), NAME("definition"));
         if (json_has_type(m[1], JSON_STRING)) {
             jout_lit(w->o, "\\n\\nFormat:\\n```");
-            chat_put_inside(w, json_text(&tape, m[0]));
+            jout_text(w->o, json_text(&tape, m[0]));
             jout_lit(w->o, "\\n");
-            chat_put_inside(w, json_text(&tape, m[1]));
+            jout_text(w->o, json_text(&tape, m[1]));
             jout_lit(w->o, "\\n```");
         }
     }
     json_tape_deinit(&tape);
     jout_lit(w->o, "\",\"parameters\":{\"type\":\"object\",\"properties\":{\"" WRAPPED_MEMBER
                    "\":{\"type\":\"string\",\"description\":\"The ");
-    chat_put_inside(w, t->name);
+    jout_text(w->o, t->name);
     jout_lit(w->o,
              " content following the specified format\"}},\"required\":[\"" WRAPPED_MEMBER "\"]}}");
 }
@@ -345,7 +345,7 @@ static void put_limits(struct writing *w)
     }
     for (uint32_t i = 0; i < MIN(n->n_stop, (uint32_t)STOPS_MAX); i++) {
         jout_raw(w->o, i ? STR(",") : STR(",\"stop\":["));
-        chat_put_text(w, n->stop[i]);
+        jout_string(w->o, n->stop[i]);
     }
     if (n->n_stop)
         jout_lit(w->o, "]");

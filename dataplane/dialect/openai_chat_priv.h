@@ -100,9 +100,6 @@ static inline bool can(const struct writing *w, enum capability c)
 
 /* The messages, from the bracket on. */
 bool chat_write_messages(struct writing *w);
-/* A text with lone surrogates mended; with quotes, and without. */
-void chat_put_text(struct writing *w, struct jstr text);
-void chat_put_inside(struct writing *w, struct jstr text);
 void chat_put_mark(struct writing *w, struct str cache);
 
 bool chat_request_write(struct jout *o, struct neutral *n, const struct upstream_model *m,

@@ -395,7 +395,7 @@ static void fail_with(struct chat_reader *r, struct str body)
 {
     struct error_facts f = {.status = envelope_error_status(body)};
 
-    envelope_read(r->env.arena, &f, body, (struct str){0});
+    envelope_read(r->env.arena, &f, body, r->env.secret);
     fail(r, &f);
 }
 
@@ -439,6 +439,7 @@ enum {
     C_ERROR,
     C_STOP_REASON,
     C_MATCHED_STOP,
+    C_TEXT,
     CHOICE_MEMBERS
 };
 
@@ -452,6 +453,7 @@ static const struct str choice_names[CHOICE_MEMBERS] = {
     [C_ERROR] = STR_INIT("error"),
     [C_STOP_REASON] = STR_INIT("stop_reason"),
     [C_MATCHED_STOP] = STR_INIT("matched_stop"),
+    [C_TEXT] = STR_INIT("text"), /* of completions */
 };
 
 static void read_choice(struct chat_reader *r, const struct json_tape *t, const struct json_val *v,
@@ -466,6 +468,7 @@ static void read_choice(struct chat_reader *r, const struct json_tape *t, const 
     read_usage(r, t, m[C_USAGE]);
     if (!c || c->is_finished)
         return;
+    add_text(r, c, BLOCK_TEXT, API_CHAT, json_text(t, m[C_TEXT]));
     read_delta(r, c, t, m[C_DELTA] ? m[C_DELTA] : m[C_MESSAGE], m[C_LOGPROBS]);
     if (json_has_type(m[C_ERROR], JSON_OBJECT))
         fail_with(r, json_raw(t, v));

@@ -1,6 +1,8 @@
 /* A chat request but for its messages: a table of the members of the body (wire-formats.md A.2,
  * A.5, A.6). */
 
+#include "common/jw.h"
+
 #include "dialect/openai_chat_priv.h"
 
 chat_read_fn chat_row(const struct reading *r, const struct chat_row *rows, size_t n,
@@ -58,13 +60,46 @@ static enum api foreign_origin(struct jstr type)
                                                                                 : API_RESPONSES;
 }
 
+static void put_settings(const struct reading *r, const struct json_val *object, struct jw *w)
+{
+    JSON_MEMBERS(r->t, object, key, v)
+    {
+        struct jstr name = text_of(r, key);
+        if (jstr_is(name, STR("type")) || jstr_is(name, STR("name")))
+            continue;
+        jw_key(w, jstr_decode(name, r->n->arena));
+        jw_put_raw(w, json_raw(r->t, v));
+    }
+}
+
+/* {type, function: {name, parameters: {...}}}, LiteLLM's way to write such a tool, made flat. */
+static struct str flat_tool(const struct reading *r, const struct json_val *type,
+                            const struct json_val *function)
+{
+    MEMBERS(r->t, function, m, NAME("name"), NAME("parameters"));
+    struct jw w = jw_init(r->n->arena);
+
+    jw_obj(&w);
+    jw_key(&w, STR("type"));
+    jw_put_raw(&w, json_raw(r->t, type));
+    if (m[0]) {
+        jw_key(&w, STR("name"));
+        jw_put_raw(&w, json_raw(r->t, m[0]));
+    }
+    if (json_has_type(m[1], JSON_OBJECT))
+        put_settings(r, m[1], &w);
+    jw_end(&w);
+    return jw_finish(&w);
+}
+
 static bool read_tool_entry(struct reading *r, const struct json_val *v, uint32_t i)
 {
     MEMBERS(r->t, v, m, NAME("type"), NAME("function"), NAME("custom"), NAME("input_schema"),
             NAME("cache_control"));
     struct jstr type = text_of(r, m[0]);
     bool is_custom = json_has_type(m[2], JSON_OBJECT), is_flat = json_has_type(m[3], JSON_OBJECT);
-    bool is_function = json_has_type(m[1], JSON_OBJECT) || is_flat;
+    bool is_typed = foreign_origin(type) == API_MESSAGES; /* and not its users' */
+    bool is_function = (json_has_type(m[1], JSON_OBJECT) && !is_typed) || is_flat;
     struct tool *t = neutral_tool(r->n, is_function                            ? TOOL_FUNCTION
                                         : is_custom                            ? TOOL_CUSTOM
                                         : jstr_starts(type, STR("web_search")) ? TOOL_WEB_SEARCH
@@ -84,7 +119,10 @@ static bool read_tool_entry(struct reading *r, const struct json_val *v, uint32_
         read_custom_tool(r, m[2], t);
     else {
         t->origin = (uint8_t)foreign_origin(type);
-        t->name = text_of(r, JSON_GET(r->t, v, "name"));
+        t->name = text_of(r, JSON_GET(r->t, is_typed && m[1] ? m[1] : v, "name"));
+        t->type = type;
+        if (is_typed && json_has_type(m[1], JSON_OBJECT))
+            t->raw = flat_tool(r, m[0], m[1]);
         return type.n != 0 || BAD(r, "tools.%u.type", i);
     }
     return t->name.n != 0 || BAD(r, "tools.%u.name", i);
@@ -98,6 +136,8 @@ static bool read_tools(struct reading *r, const struct json_val *v)
         return BAD(r, "tools");
     JSON_ELEMENTS(r->t, v, tool)
     {
+        if (i == TOOLS_MOST)
+            return BAD(r, "tools: too many");
         if (!read_tool_entry(r, tool, i++))
             return false;
     }
@@ -156,7 +196,8 @@ static bool read_allowed_tools(struct reading *r, const struct json_val *v)
     struct tool_choice *c = &r->n->choice;
 
     c->kind = (uint8_t)choice_by(text_of(r, m[0]));
-    if (c->kind == CHOICE_UNSET || !json_has_type(m[1], JSON_ARRAY))
+    if (c->kind == CHOICE_UNSET || !json_has_type(m[1], JSON_ARRAY) ||
+        elements_count(r, m[1]) > TOOLS_MOST)
         return BAD(r, "tool_choice.allowed_tools");
     c->allowed = arena_alloc(r->n->arena, elements_count(r, m[1]) * sizeof *c->allowed);
     if (!c->allowed)
@@ -175,6 +216,7 @@ static bool read_tool_choice(struct reading *r, const struct json_val *v)
     const struct json_val *type = v->type == JSON_STRING ? v : JSON_GET(r->t, v, "type");
     const struct json_val *allowed = JSON_GET(r->t, v, "allowed_tools");
 
+    *c = (struct tool_choice){0}; /* of a repeated key the last one counts */
     if (allowed)
         return read_allowed_tools(r, allowed);
     c->name = tool_name_of(r, v);

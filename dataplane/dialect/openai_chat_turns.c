@@ -18,18 +18,6 @@ static void message_begin(struct writing *w, struct str role)
     jout_lit(w->o, "\"");
 }
 
-void chat_put_inside(struct writing *w, struct jstr text)
-{
-    jout_text(w->o, jstr_repair(text, w->n->arena));
-}
-
-void chat_put_text(struct writing *w, struct jstr text)
-{
-    jout_lit(w->o, "\"");
-    chat_put_inside(w, text);
-    jout_lit(w->o, "\"");
-}
-
 void chat_put_mark(struct writing *w, struct str cache)
 {
     if (!cache.n || !w->keeps_marks)
@@ -60,13 +48,13 @@ static bool search_result(struct writing *w, const struct block *b, bool write)
         MEMBERS(&t, json_root(&t), m, NAME("type"), NAME("title"), NAME("source"), NAME("content"));
         is = json_is(&t, m[0], "search_result") && json_has_type(m[3], JSON_ARRAY);
         if (is && write) {
-            chat_put_inside(w, json_text(&t, m[1]));
+            jout_text(w->o, json_text(&t, m[1]));
             jout_lit(w->o, "\\n");
-            chat_put_inside(w, json_text(&t, m[2]));
+            jout_text(w->o, json_text(&t, m[2]));
             JSON_ELEMENTS(&t, m[3], v)
             {
                 jout_lit(w->o, "\\n\\n");
-                chat_put_inside(w, json_text(&t, JSON_GET(&t, v, "text")));
+                jout_text(w->o, json_text(&t, JSON_GET(&t, v, "text")));
             }
         }
     }
@@ -92,10 +80,10 @@ static void put_inside(struct writing *w, const struct block *b)
     if (search_result(w, b, true))
         return;
     if (b->kind == BLOCK_DOCUMENT && b->name.n) {
-        chat_put_inside(w, b->name);
+        jout_text(w->o, b->name);
         jout_lit(w->o, "\\n\\n");
     }
-    chat_put_inside(w, b->text);
+    jout_text(w->o, b->text);
 }
 
 static void put_data_url(struct writing *w, const struct block *b, struct jstr otherwise)
@@ -137,7 +125,7 @@ static bool put_document(struct writing *w, const struct block *b)
     jout_lit(w->o, "{\"type\":\"file\",\"file\":{");
     if (b->name.n || b->source != MEDIA_FILE) {
         jout_lit(w->o, "\"filename\":");
-        chat_put_text(w, b->name.n ? b->name : JSTR("document.pdf"));
+        jout_string(w->o, b->name.n ? b->name : JSTR("document.pdf"));
         jout_lit(w->o, ",");
     }
     if (b->source == MEDIA_FILE) {
@@ -261,7 +249,7 @@ static void put_arguments(struct writing *w, const struct block *b)
     } else if (b->input.n) {
         jout_quote(w->o, b->input);
     } else {
-        chat_put_text(w, jstr_is_blank(b->arguments) ? JSTR("{}") : b->arguments); /* F.6 */
+        jout_string(w->o, jstr_is_blank(b->arguments) ? JSTR("{}") : b->arguments); /* F.6 */
     }
 }
 
@@ -276,7 +264,7 @@ static void put_call(struct writing *w, const struct block *b)
     jout_string(w->o, neutral_id(w->n, b->name, CHAT_TOOL_NAME_MAX)); /* no way back is needed */
     if (custom) {
         jout_lit(w->o, ",\"input\":");
-        chat_put_text(w, b->text);
+        jout_string(w->o, b->text);
     } else {
         jout_lit(w->o, ",\"arguments\":");
         put_arguments(w, b);
@@ -376,7 +364,7 @@ static void put_reasoning(struct writing *w, const struct turn *first, const str
                 continue;
             jout_raw(w->o, str_of(before));
             before = "\\n";
-            chat_put_inside(w, s->text);
+            jout_text(w->o, s->text);
         }
     }
     if (before[0] == '\\')
@@ -431,7 +419,7 @@ static const struct turn *put_assistant(struct writing *w, const struct turn *fi
     message_begin(w, STR("assistant"));
     if (first->name.n) {
         jout_lit(w->o, ",\"name\":");
-        chat_put_text(w, first->name);
+        jout_string(w->o, first->name);
     }
     jout_lit(w->o, ",\"content\":");
     if (p.marked && p.texts && first->next == end)
@@ -535,7 +523,7 @@ static bool put_turn(struct writing *w, const struct turn *t)
     message_begin(w, role);
     if (t->name.n) {
         jout_lit(w->o, ",\"name\":");
-        chat_put_text(w, t->name);
+        jout_string(w->o, t->name);
     }
     if (!put_content(w, t->first, p))
         return false;
@@ -553,8 +541,12 @@ static void put_schema(struct writing *w)
     jout_lit(w->o, "\"}");
 }
 
+/* Behind an answer come the results of its calls, whatever else the user said between them; before
+ * the first one there is nothing they could answer, and they stay where they are. */
 bool chat_write_messages(struct writing *w)
 {
+    bool answered = false;
+
     w->leading = true;
     jout_lit(w->o, "[");
     if (w->n->format.kind == FORMAT_SCHEMA && !can(w, CAP_JSON_SCHEMA))
@@ -563,10 +555,11 @@ bool chat_write_messages(struct writing *w)
         if (t->role == ROLE_ASSISTANT) {
             t = put_assistant(w, t);
             w->leading = false;
+            answered = true;
             continue;
         }
-        const struct turn *end = t;
-        while (end && end->role != ROLE_ASSISTANT)
+        const struct turn *end = t->next;
+        while (answered && end && end->role != ROLE_ASSISTANT)
             end = end->next;
         put_results(w, t, end);
         if (!put_result_media(w, t, end))

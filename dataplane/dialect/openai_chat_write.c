@@ -8,6 +8,8 @@
 #include "dialect/openai_chat_reply.h"
 #include "dialect/openai_chat_writer.h"
 
+enum { WHOLE_MAX = 64 * 1024 };
+
 /* --- chunks and parts ----------------------------------------------------------------------------
  */
 
@@ -157,10 +159,16 @@ static void call_delta(struct chat_writer *w, struct said *c, uint32_t block, st
 /* F.6 */
 static void call_end(struct chat_writer *w, struct said *c, uint32_t block)
 {
-    const struct said_call *call = call_by(c, block);
+    struct said_call *call = call_by(c, block);
 
-    if (call && !call->has_text && !call->is_custom)
+    if (!call)
+        return;
+    if (!call->has_text && !call->is_custom)
         call_delta(w, c, block, JSTR("{}"));
+    if (call->text.n && call->text.n < WHOLE_MAX) { /* many small ones do not hold a buffer each */
+        call->whole = jstr_copy((struct jstr){call->text.p, call->text.n}, w->env.arena);
+        buf_free(w->env.out->pool, &call->text);
+    }
 }
 
 /* --- the end -------------------------------------------------------------------------------------
@@ -261,7 +269,8 @@ static void put_calls(struct jout *o, const struct said *c, bool functions)
     const char *before = functions ? ",\"function_call\":" : ",\"tool_calls\":[";
 
     for (const struct said_call *call = c->calls; call; call = call->next) {
-        struct str text = {call->text.p, call->text.n};
+        struct str text = call->text.n ? (struct str){call->text.p, call->text.n}
+                                       : (struct str){call->whole.p, call->whole.n};
         jout_raw(o, str_of(before));
         before = ",";
         if (functions) {

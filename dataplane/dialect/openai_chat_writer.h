@@ -25,7 +25,8 @@ struct said_call {
     uint32_t block, number;
     bool is_custom, has_text;
     struct jstr id, name;
-    struct buf text;
+    struct jstr whole; /* the arguments, once it ended; in the arena */
+    struct buf text;   /* until then */
 };
 
 struct said { /* one choice */

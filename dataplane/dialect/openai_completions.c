@@ -1,10 +1,11 @@
 /*
  * Completions for clients of models that chat (litellm-dataplane.md; wire-formats.md A.1): each
  * prompt a turn of the user, the text of each choice as it comes. Towards upstreams nothing is
- * translated into completions.
+ * translated into completions; their replies are read as chat's, whose choices have a text besides.
  */
 
 #include "dialect/openai_chat_priv.h"
+#include "dialect/openai_chat_reply.h"
 
 /* --- the request ---------------------------------------------------------------------------------
  */
@@ -214,6 +215,12 @@ static void writer_deinit(void *writer)
 const struct dialect_ops openai_completions = {
     .api = API_COMPLETIONS,
     .request_read = request_read,
+    .reader_size = sizeof(struct chat_reader),
+    .reader_init = chat_reader_init,
+    .read_event = chat_read_event,
+    .read_reply = chat_read_reply,
+    .reader_end = chat_reader_end,
+    .reader_deinit = chat_reader_deinit,
     .writer_size = sizeof(struct writer),
     .writer_init = writer_init,
     .write = write_event,

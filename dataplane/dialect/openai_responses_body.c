@@ -22,7 +22,9 @@ struct writing {
     struct fault *f;
     unsigned turn;
     const struct turn *answer; /* the last turn of the assistant */
+    const struct block *tail;  /* the reasoning at the end of the turn, which leads to nothing */
     bool in_head;              /* nothing but instructions so far */
+    bool in_tail;
     bool any_item, any_part, in_message;
 };
 
@@ -305,12 +307,10 @@ static bool item_output(struct writing *w, const struct turn *t, const struct bl
 /* What the upstream wants back: its own, and only where the item it led to follows (C.7). */
 static void item_reasoning(struct writing *w, const struct turn *t, const struct block *b)
 {
-    const struct block *then = b->next;
     bool any = false;
 
-    while (then && then->kind == BLOCK_REASONING)
-        then = then->next;
-    if (b->origin != API_RESPONSES || !b->signature.n || !then)
+    w->in_tail |= b == w->tail;
+    if (b->origin != API_RESPONSES || !b->signature.n || w->in_tail)
         return;
     item_begin(w, t, STR("{\"type\":\"reasoning\""));
     member_text(w, STR("id"), b->id);
@@ -362,6 +362,10 @@ static bool turn_write(struct writing *w, const struct turn *t)
 {
     bool ok = true;
 
+    w->in_tail = false;
+    w->tail = NULL;
+    for (const struct block *b = t->first; b; b = b->next)
+        w->tail = b->kind != BLOCK_REASONING ? NULL : w->tail ? w->tail : b;
     w->in_head &= t->role == ROLE_SYSTEM || t->role == ROLE_DEVELOPER;
     for (const struct block *b = t->first; b && ok; b = b->next)
         if (b->kind == BLOCK_TOOL_RESULT)
@@ -649,13 +653,17 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
     }
     /* what a client of Responses stores is the gateway's to keep */
     bool store = n->from != API_RESPONSES && str_eq(n->param[PARAM_STORE], STR("true"));
-    jout_lit(o, "{\"store\":");
-    jout_raw(o, store ? STR("true") : STR("false"));
-    if (!m->in_path) {
-        member(&w, STR("model"));
-        jout_quote(o, m->name);
+    jout_lit(o, "{");
+    if (!m->counts) { /* a count keeps nothing */
+        jout_lit(o, "\"store\":");
+        jout_raw(o, store ? STR("true,") : STR("false,"));
     }
-    jout_lit(o, ",\"input\":[");
+    if (!m->in_path) {
+        jout_lit(o, "\"model\":");
+        jout_quote(o, m->name);
+        jout_lit(o, ",");
+    }
+    jout_lit(o, "\"input\":[");
     for (const struct turn *t = n->first; t; t = t->next)
         if (!turn_write(&w, t))
             return false;
@@ -666,12 +674,16 @@ bool responses_request_write(struct jout *o, struct neutral *n, const struct ups
     if (n->parallel_tools != UNSET)
         member_raw(&w, STR("parallel_tool_calls"),
                    n->parallel_tools == YES ? STR("true") : STR("false"));
+    text_write(&w);
+    reasoning_write(&w);
+    if (m->counts) { /* what makes the answer is no part of the prompt */
+        jout_lit(o, "}");
+        return true;
+    }
     if (n->max_tokens) {
         member(&w, STR("max_output_tokens"));
         jout_u64(o, MAX(n->max_tokens, (uint64_t)OUTPUT_MIN));
     }
-    text_write(&w);
-    reasoning_write(&w);
     include_write(&w);
     user_write(&w);
     member_text(&w, STR("safety_identifier"), n->safety_identifier);

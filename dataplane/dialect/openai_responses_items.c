@@ -524,7 +524,7 @@ void responses_item_opaque(struct responses_writer *w, const struct event *e)
     o->block = UINT32_MAX;
     o->json.n = 0;
     struct jout json = jout_init(w->pool, &o->json);
-    jout_line(&json, e->raw);
+    jout_raw(&json, e->raw);
     if (responses_event_begin(w, STR("response.output_item.added"))) {
         put_item(w, o, kept(o, 0));
         responses_event_end(w);

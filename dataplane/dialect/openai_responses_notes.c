@@ -47,7 +47,7 @@ static bool note_add(struct responses_writer *w, struct responses_out *o, const 
     bool ok = true;
 
     if (e->origin == API_RESPONSES) {
-        jout_line(&out, e->raw);
+        jout_raw(&out, e->raw);
         return !out.failed;
     }
     json_tape_init(&t, w->pool);
@@ -95,10 +95,10 @@ void responses_item_logprobs(struct responses_writer *w, const struct event *e)
         return;
     if (w->logprobs.n)
         responses_out_put(w, &w->logprobs, STR(","));
-    jout_line(&kept_list, list);
+    jout_raw(&kept_list, list);
     if (responses_out_event(w, o, STR("response.output_text.delta"))) {
         jout_lit(w->env.out, ",\"delta\":\"\",\"logprobs\":");
-        jout_line(w->env.out, e->raw);
+        jout_raw(w->env.out, e->raw);
         responses_event_end(w);
     }
 }

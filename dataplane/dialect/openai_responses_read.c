@@ -60,7 +60,7 @@ static void failed(struct responses_reader *r, const struct json_tape *t,
     struct error_facts f = {.status = 500};
     struct str raw = json_raw(t, error);
 
-    envelope_read(r->env.arena, &f, raw, (struct str){0});
+    envelope_read(r->env.arena, &f, raw, r->env.secret);
     if (str_eq(f.provider_type, STR("error"))) /* the event's own */
         f.provider_type = (struct str){0};
     f.status = status_of(raw, f.provider_code);

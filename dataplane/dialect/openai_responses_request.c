@@ -7,8 +7,6 @@
 #include "dialect/openai_responses.h"
 #include "dialect/openai_responses_priv.h"
 
-enum { TOOLS_MAX = 2048 }; /* flattened; names are compared with each other */
-
 static bool bad(struct responses_reading *r, struct str param, const char *what)
 {
     r->f->param = param;
@@ -94,7 +92,7 @@ static bool tool_read(struct responses_reading *r, const struct json_val *v,
         return true; /* a namespace holds nothing else that could be called from here */
     if (is_ours && !name.n)
         return bad(r, STR("tools"), "a tool needs a name");
-    if (r->n_tools++ == TOOLS_MAX)
+    if (r->n_tools++ == TOOLS_MOST)
         return bad(r, STR("tools"), "too many tools");
     const struct tool *same = is_ours && (again || space->name.n) ? tool_named(r->n, name) : NULL;
     if (same && again)
@@ -184,6 +182,8 @@ static bool choice_allowed(struct responses_reading *r, const struct json_val *v
     JSON_ELEMENTS(r->t, tools, tool)
     {
         struct jstr name = chosen_name(r, tool);
+        if (c->n_allowed == TOOLS_MOST)
+            return bad(r, STR("tool_choice"), "too many tools");
         if (c->allowed && name.n)
             c->allowed[c->n_allowed++] = name;
     }

@@ -13,6 +13,8 @@ static const struct dialect_ops *const dialects[API_COUNT] = {
     [API_COMPLETIONS] = &openai_completions,
     [API_MESSAGES] = &anthropic_messages,
     [API_RESPONSES] = &openai_responses,
+    [API_COUNT_TOKENS] = &anthropic_count_tokens,
+    [API_INPUT_TOKENS] = &openai_input_tokens,
 };
 
 const struct dialect_ops *dialect_of(enum api api)
@@ -42,6 +44,7 @@ static void reply_end(struct translate *t)
     t->replying = false;
     t->upstream->reader_deinit(t->reader);
     t->client->writer_deinit(t->writer);
+    buf_free(t->out.pool, &t->raw);
     sse_deinit(&t->sse);
 }
 
@@ -52,6 +55,7 @@ void translate_deinit(struct translate *t)
     reply_end(t);
     json_tape_deinit(&t->tape);
     jout_deinit(&t->out);
+    buf_free(t->out.pool, &t->mended);
     arena_reset(&t->request_arena);
 }
 
@@ -77,6 +81,19 @@ static bool tape_read(struct translate *t, struct str text, enum json_type type)
     return false;
 }
 
+/* Mends the lone surrogates of what was read, before anybody borrows from it (F.16). */
+static bool mend(struct translate *t, struct str text)
+{
+    if (LIKELY(!t->tape.has_lone))
+        return true;
+    buf_free(t->out.pool, &t->mended);
+    if (!buf_add(t->out.pool, &t->mended, text.p, text.n))
+        return false;
+    jstr_mend(t->mended.p, t->mended.n);
+    t->tape.text = t->mended.p;
+    return true;
+}
+
 bool translate_read(struct translate *t, struct str body)
 {
     t->request_arena.ceiling =
@@ -86,7 +103,8 @@ bool translate_read(struct translate *t, struct str body)
         return request_ok(t, false);
     if (!tape_read(t, body, JSON_OBJECT))
         return false;
-    bool ok = request_ok(t, t->client->request_read(&t->request, &t->tape, &t->fault));
+    bool ok = mend(t, body) && t->client->request_read(&t->request, &t->tape, &t->fault);
+    ok = request_ok(t, ok);
     if (ok && t->keep)
         responses_keep_input(t->keep, t->history, &t->tape, t->keep_id);
     json_tape_deinit(&t->tape); /* a large one is not kept beside what is written from it */
@@ -112,13 +130,39 @@ static void keep_error(struct translate *t, const struct error_facts *f)
     t->error.provider_code = arena_str(t->arena, f->provider_code);
 }
 
+/* JSON as the upstream laid it out, on one line. */
+static struct str tidy_raw(struct translate *t, struct str raw)
+{
+    struct jout o = jout_init(t->out.pool, &t->raw);
+
+    t->raw.n = 0;
+    jout_line(&o, raw);
+    t->out.failed |= o.failed;
+    return (struct str){t->raw.p, t->raw.n};
+}
+
+/* Of a call that the upstream gave none. */
+static struct jstr made_id(struct translate *t, uint32_t block)
+{
+    struct str id =
+        arena_printf(t->arena, "call_%016llx%08x", (unsigned long long)t->seed, (unsigned)block);
+
+    return (struct jstr){id.p, id.n};
+}
+
 static void on_event(void *ctx, const struct event *e)
 {
     struct translate *t = ctx;
     size_t from = t->out.buf->n;
+    struct event tidy = *e;
 
-    if (t->done || t->failed)
+    if (t->done || t->failed || t->out.failed)
         return;
+    if (e->raw.n)
+        tidy.raw = tidy_raw(t, e->raw);
+    if (e->kind == EVENT_BLOCK && e->block_kind == BLOCK_TOOL_CALL && !e->id.n)
+        tidy.id = made_id(t, e->block);
+    e = &tidy;
     if (e->kind == EVENT_ERROR) {
         t->failed = true;
         t->first_failed = !t->written;
@@ -131,39 +175,36 @@ static void on_event(void *ctx, const struct event *e)
     t->written |= t->out.buf->n != from;
 }
 
+static bool reply_tape(struct translate *t, struct str text)
+{
+    enum json_tape_state s = json_tape_read(&t->tape, text.p, text.n);
+
+    t->unreadable = s == JSON_TAPE_BAD || s == JSON_TAPE_DEEP;
+    return s == JSON_TAPE_DONE;
+}
+
+static bool reply_ok(struct translate *t, bool ok)
+{
+    return ok && !t->out.failed && arena_ok(t->arena);
+}
+
 static bool on_sse(void *ctx, struct str name, struct str data)
 {
     struct translate *t = ctx;
 
     t->events++;
-    if (t->read_done)
+    t->whole = t->out.buf->n;
+    if (t->read_done || t->done || t->failed)
         return true;
     if (str_eq(data, STR("[DONE]"))) {
         t->read_done = true;
         (void)t->upstream->reader_end(t->reader, true); /* t->done says how it ended */
         return true;
     }
-    if (json_tape_read(&t->tape, data.p, data.n) != JSON_TAPE_DONE)
+    if (!reply_tape(t, data))
         return false;
     t->upstream->read_event(t->reader, name, &t->tape);
-    return true;
-}
-
-/* What the reply will ask of the request, beyond what its reader and writer copied themselves. */
-static void keep_names(struct translate *t)
-{
-    struct renamed *kept = NULL;
-
-    for (const struct renamed *r = t->request.renamed; r; r = r->next) {
-        struct renamed *copy = arena_zalloc(t->arena, sizeof *copy);
-        if (!copy)
-            return;
-        struct str sent = arena_str(t->arena, (struct str){r->sent.p, r->sent.n});
-        struct str original = arena_str(t->arena, (struct str){r->original.p, r->original.n});
-        *copy = (struct renamed){kept, {sent.p, sent.n}, {original.p, original.n}, r->wraps_text};
-        kept = copy;
-    }
-    t->request.renamed = kept;
+    return reply_ok(t, true);
 }
 
 bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
@@ -175,6 +216,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
         .arena = t->arena,
         .scan = r->scan,
         .request = &t->request,
+        .secret = r->secret,
     };
     struct writer_env we = {
         .out = &t->out,
@@ -188,13 +230,13 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
     };
 
     reply_end(t);
+    t->seed = r->seed[0] ^ r->seed[1];
     t->reader = arena_zalloc(t->arena, t->upstream->reader_size);
     t->writer = arena_zalloc(t->arena, t->client->writer_size);
-    keep_names(t);
-    if (!arena_ok(t->arena))
+    if (!neutral_renamed_keep(&t->request, t->arena)) /* which replies ask for */
         return false;
     t->events = 0;
-    t->done = t->failed = t->first_failed = t->read_done = t->written = false;
+    t->done = t->failed = t->first_failed = t->unreadable = t->read_done = t->written = false;
     t->upstream->reader_init(t->reader, &re);
     t->client->writer_init(t->writer, &we);
     sse_init(&t->sse, t->out.pool, on_sse, t);
@@ -205,6 +247,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
 void translate_forget(struct translate *t)
 {
     arena_reset(&t->request_arena);
+    buf_free(t->out.pool, &t->mended);
     t->request = (struct neutral){
         .arena = &t->request_arena,
         .from = t->request.from,
@@ -216,37 +259,49 @@ void translate_forget(struct translate *t)
     };
 }
 
-static bool reply_ok(struct translate *t, bool ok)
+/* Nothing is left of the event it failed at. */
+static bool events_ok(struct translate *t, bool ok)
 {
-    return ok && !t->out.failed && arena_ok(t->arena);
+    if (reply_ok(t, ok))
+        return true;
+    t->out.buf->n = t->whole;
+    return false;
 }
 
 bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out)
 {
     t->out.buf = out;
-    return reply_ok(t, sse_feed(&t->sse, p, n));
+    t->whole = out->n;
+    return events_ok(t, sse_feed(&t->sse, p, n));
 }
 
 bool translate_events_end(struct translate *t, struct buf *out)
 {
     t->out.buf = out;
+    t->whole = out->n;
     bool ok = sse_end(&t->sse);
     if (ok && !t->read_done) {
         t->read_done = true;
+        t->whole = out->n;
         (void)t->upstream->reader_end(t->reader, false);
     }
-    return reply_ok(t, ok);
+    return events_ok(t, ok);
 }
 
 bool translate_whole(struct translate *t, struct str reply, struct buf *out)
 {
     t->out.buf = out;
-    if (json_tape_read(&t->tape, reply.p, reply.n) != JSON_TAPE_DONE ||
-        json_root(&t->tape)->type != JSON_OBJECT)
+    if (!reply_tape(t, reply))
         return false;
-    t->upstream->read_reply(t->reader, &t->tape);
+    if (json_root(&t->tape)->type != JSON_OBJECT) {
+        t->unreadable = true;
+        return false;
+    }
+    bool ok = mend(t, reply);
+    if (ok)
+        t->upstream->read_reply(t->reader, &t->tape);
     json_tape_deinit(&t->tape);
-    return reply_ok(t, true);
+    return reply_ok(t, ok);
 }
 
 void translate_keep(struct translate *t, struct jout *response)

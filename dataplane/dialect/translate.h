@@ -20,6 +20,7 @@ struct translate {
     bool failed;        /* the upstream said an error ... */
     bool first_failed;  /* ... before anything went out: it is in `error`, nothing was written */
     struct error_facts error;
+    bool unreadable; /* bytes could not be passed since they are no JSON, else for their size */
     /* of a Responses client whose upstream keeps no responses; set before translate_read() */
     struct str history;  /* items of the conversation the request goes on from; borrowed */
     struct jout *keep;   /* where those and the request's are written, to be kept; may be NULL */
@@ -28,9 +29,13 @@ struct translate {
     struct arena request_arena; /* of `request`; ends with translate_forget() */
     struct arena *arena;
     struct json_tape tape;
+    struct buf mended; /* the body or reply, where something had to be mended */
+    struct buf raw;    /* of an event */
     struct sse sse;
     struct jout out;
     void *reader, *writer;
+    uint64_t seed;
+    size_t whole; /* bytes of `out` that are complete events */
     bool replying, read_done, written;
 };
 
@@ -53,6 +58,7 @@ struct translate_reply {
     struct reply_scan *scan; /* what the meter reads; initialised */
     struct str model;        /* the client's name of it, a JSON string with quotes */
     struct jstr response_id; /* of a Responses reply; empty: any */
+    struct str secret;       /* masked in what the upstream says of errors; may be empty */
     uint64_t now_s, seed[2];
     bool stream; /* the client asked for events */
 };
@@ -64,7 +70,8 @@ MUST_CHECK bool translate_reply_begin(struct translate *t, const struct translat
 void translate_forget(struct translate *t);
 
 /* The next bytes of a stream of events; what the client gets is appended to `out`. False when
- * memory ended, an event was no JSON or larger than SSE_EVENT_MAX. */
+ * memory ended, an event was no JSON, larger than SSE_EVENT_MAX or nothing the client's API could
+ * say; what came before it was appended. */
 MUST_CHECK bool translate_events(struct translate *t, const char *p, size_t n, struct buf *out);
 
 /* The upstream ended its stream. Without t->done or t->failed it was cut, which the client was not

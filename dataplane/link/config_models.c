@@ -407,19 +407,6 @@ static int64_t param_scaled(const struct config_deployment *d, const char *key, 
 
 /* ---- one deployment ---- */
 
-/* Model group and parameters as written: a new key in the environment keeps the id. */
-static struct str id_of(struct config *c, const struct config_deployment *d)
-{
-    struct jw w = jw_init(&c->file.arena);
-
-    jw_arr(&w);
-    jw_put_str(&w, d->group);
-    jw_put_raw(&w, conf_json(&c->file.arena, d->raw_params));
-    jw_put_str(&w, d->organization);
-    jw_end(&w);
-    return config_sha256(&c->file.arena, jw_finish(&w));
-}
-
 static bool is_id_free(const struct config *c, const struct config_deployment *d,
                        struct conf_log *log)
 {
@@ -475,7 +462,7 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
         d.mock_response = mock->kind == CONF_STR ? mock->text : conf_json(&c->file.arena, mock);
     }
     if (id.n == 0)
-        d.id = id_of(c, &d);
+        d.id = config_deployment_id(&c->file, d.group, d.raw_params, d.organization);
     else
         d.id = nth ? arena_printf(&c->file.arena, STR_FMT "-%u", STR_ARG(id), nth + 1) : id;
     make_target(c, &d, log);

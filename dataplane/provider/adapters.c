@@ -14,6 +14,7 @@ static const struct {
     [API_EMBEDDINGS] = {ENDPOINT_EMBEDDINGS, STR_INIT("/embeddings")},
     [API_MODERATIONS] = {ENDPOINT_MODERATIONS, STR_INIT("/moderations")},
     [API_RESPONSES] = {ENDPOINT_RESPONSES, STR_INIT("/responses")},
+    [API_INPUT_TOKENS] = {ENDPOINT_INPUT_TOKENS, STR_INIT("/responses/input_tokens")},
 };
 
 /* Messages are served where the dialect is Anthropic's, by the adapter's own paths. */

@@ -34,6 +34,8 @@ enum edit_op {
                         restricts to roles
                         ("tool|assistant") or is empty; `b` joins the parts (a JSON string body, e.g.
                         "" or "\\n") */
+    EDIT_ROLE, /* messages[].role `a` becomes the JSON string `b`; translated ones have their roles
+                */
     EDIT_OPS,
 };
 
@@ -41,6 +43,12 @@ enum edit_side {
     EDIT_EACH,   /* both bodies */
     EDIT_OPENAI, /* the one in OpenAI's words: edit_openai_side() */
     EDIT_SENT,   /* the one that is sent */
+};
+
+enum edit_while { /* the request's own word decides */
+                  EDIT_ALWAYS,
+                  EDIT_REASONING,     /* it lets the model reason */
+                  EDIT_NOT_REASONING, /* it asks for effort none */
 };
 
 struct edit {
@@ -51,7 +59,7 @@ struct edit {
                               resolves it where the model is known and leaves it for the worker on
                               wildcard deployments */
     uint32_t has, lacks;   /* of the model's capabilities; resolved likewise */
-    bool while_reasoning;  /* and the request lets the model reason */
+    enum edit_while only_while;
     enum edit_side side;
 };
 

@@ -1,6 +1,6 @@
 /*
  * One function per verb, found by name; each reads its arguments and adds edits. Conditions
- * (" while reasoning", " if" and " unless" with a capability, " when models", " on apis") are cut
+ * (" while", " if" and " unless" with a capability, " when models", " on apis") are cut
  * off before and hold for all edits of the clause.
  */
 
@@ -20,7 +20,7 @@ struct clause {
     struct str args;
     struct str when; /* globs left for the worker */
     uint32_t apis, has, lacks;
-    bool while_reasoning;
+    enum edit_while only_while;
 };
 
 /* Where prompt-cache marks stand; only some upstreams know them. */
@@ -77,7 +77,7 @@ static void clause_add(const struct clause *c, enum edit_op op, struct str a, st
                                           .when_model = c->when,
                                           .has = c->has,
                                           .lacks = c->lacks,
-                                          .while_reasoning = c->while_reasoning});
+                                          .only_while = c->only_while});
 }
 
 /* An edit with only `a` for each of the '|'-separated names. */
@@ -138,6 +138,8 @@ static bool verb_only(const struct clause *c)
 
 static bool verb_keep(const struct clause *c)
 {
+    if (str_eq(c->args, STR("developer")))
+        return c->q->keeps_developer = true;
     if (c->when.n)
         c->q->keeps_cache_control_of = c->when;
     else
@@ -327,6 +329,13 @@ bool quirks_next(struct str *clauses, struct str *ret_verb, struct str *ret_args
     return true;
 }
 
+static enum edit_while while_read(struct str s)
+{
+    return str_eq(s, STR("reasoning"))       ? EDIT_REASONING
+           : str_eq(s, STR("not reasoning")) ? EDIT_NOT_REASONING
+                                             : EDIT_ALWAYS;
+}
+
 /* Conditions stand in the order while, if or unless, when, on; false: one that makes no sense. */
 static bool conditions_read(struct clause *c)
 {
@@ -339,10 +348,10 @@ static bool conditions_read(struct clause *c)
     while_ = cut_condition(&c->args, STR(" while "));
     c->has = has.n ? capability_called(has) : 0;
     c->lacks = lacks.n ? capability_called(lacks) : 0;
-    c->while_reasoning = while_.n != 0;
+    c->only_while = while_read(while_);
     c->apis = BIT(API_CHAT);
     return (!apis.n || apis_read(apis, &c->apis)) && (!has.n || c->has) && (!lacks.n || c->lacks) &&
-           (!while_.n || str_eq(while_, STR("reasoning")));
+           (!while_.n || c->only_while);
 }
 
 static bool clause_compile(struct clause *c, struct str verb)
@@ -393,6 +402,11 @@ void quirks_add_defaults(struct quirks *q)
     edits_add(
         &q->edits,
         (struct edit){.op = EDIT_DROP, .apis = BIT(API_CHAT), .a = STR("tools"), .b = STR("[]")});
+    if (!q->keeps_developer)
+        edits_add(&q->edits, (struct edit){.op = EDIT_ROLE,
+                                           .apis = BIT(API_CHAT),
+                                           .a = STR("developer"),
+                                           .b = STR("\"system\"")});
 }
 
 void quirks_allow(struct quirks *q, const struct str *params, size_t n)

@@ -27,6 +27,7 @@ struct quirks {
         struct str name, sources; /* '|'-separated: $VARIABLE, $key, $organization */
     } header[QUIRK_HEADERS];
     size_t n_headers;
+    bool keeps_developer;              /* the role */
     bool keeps_cache_control;          /* for every model, or for the known one */
     struct str keeps_cache_control_of; /* globs, where the model is not known yet */
     bool takes_stream_options;

@@ -391,7 +391,7 @@ bool response_store_put(struct response_store *s, unsigned region, struct respon
     if (record->items.n > RESPONSE_ENTRY_MAX || record->response.n > RESPONSE_ENTRY_MAX)
         return false;
     size = sizeof e + round16(record->items.n) + round16(record->response.n);
-    if (size > MIN((uint64_t)RESPONSE_ENTRY_MAX, capacity / 4))
+    if (size > MIN((uint64_t)RESPONSE_ENTRY_MAX, capacity / RESPONSE_ENTRY_PART))
         return false;
     at = room_take(s, region, capacity, size);
     if (!at)

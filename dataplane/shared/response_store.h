@@ -40,7 +40,8 @@ enum {
     RESPONSE_STORE_VERSION = 1,
     RESPONSE_TENANT = 32,                 /* bytes: SHA-256 of the key */
     RESPONSE_TTL_S = 30 * 24 * 3600,      /* kept at most; less where room ends */
-    RESPONSE_ENTRY_MAX = 8 * 1024 * 1024, /* and a quarter of a region: copied in one go */
+    RESPONSE_ENTRY_MAX = 8 * 1024 * 1024, /* of one: copied in one go; */
+    RESPONSE_ENTRY_PART = 4,              /* and no more than this part of a region */
     RESPONSE_REGION_MAX_MB = 256,         /* what a region may be set to */
     RESPONSE_ID_TEXT = sizeof "weir_" - 1 + 32,
 };

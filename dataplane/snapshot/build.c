@@ -400,7 +400,7 @@ static struct snap_ref put_edits(struct build *b, const struct target *t)
                                     .has = t->edits[i].has,
                                     .lacks = t->edits[i].lacks,
                                     .side = (uint16_t)t->edits[i].side,
-                                    .while_reasoning = t->edits[i].while_reasoning};
+                                    .only_while = (uint16_t)t->edits[i].only_while};
     return put_array(&b->file, out, t->n_edits, sizeof *out);
 }
 
@@ -409,7 +409,7 @@ static uint32_t apis_by_can(const struct target *t)
     uint32_t apis = 0;
 
     for (size_t i = 0; i < t->n_edits; i++)
-        if (t->edits[i].has || t->edits[i].lacks || t->edits[i].while_reasoning)
+        if (t->edits[i].has || t->edits[i].lacks || t->edits[i].only_while)
             apis |= t->edits[i].apis;
     return apis;
 }

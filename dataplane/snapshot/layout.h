@@ -69,7 +69,7 @@ struct snap_edit {
     struct snap_ref a, b, c, when_model;
     uint32_t has, lacks; /* enum capability, bits */
     uint16_t side;       /* enum edit_side */
-    uint16_t while_reasoning;
+    uint16_t only_while; /* enum edit_while */
 };
 
 enum snap_deployment_flags {

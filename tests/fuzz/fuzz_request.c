@@ -40,6 +40,7 @@ static const struct {
     {EDIT_STRIP_NULL, "x", "", ""},
     {EDIT_FLATTEN, "", "", ""},
     {EDIT_FLATTEN, "tool|user", "\\n", ""},
+    {EDIT_ROLE, "user", "\"tool\"", ""},
     {EDIT_SET, "stream_options", "{}", ""},
 };
 

@@ -1,4 +1,3 @@
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ pytest.register_assert_rewrite("support")
 from support import pairs, plans, standard
 from support.certs import Certs
 from support.mock_provider import Mock
+from support.pairs import DIRECT
 from support.weir import MASTER_KEY, Weir
-
-DIRECT = os.environ.get("WEIR_DIRECT") == "1"
 
 
 def pytest_configure(config):
@@ -144,8 +142,3 @@ def place(request, model):
     weir = request.getfixturevalue("pairs_server")
     assert weir.process.poll() is None, weir.tail()
     return Place(weir.url, weir.key, False)
-
-
-def upstreams(api, *names):
-    """Parameters: those of the names (or KINDS) that a client of the API can be pointed at, in direct mode its own."""
-    return [n for n in names or pairs.KINDS[api] if not DIRECT or pairs.UPSTREAMS[n][0] == api]

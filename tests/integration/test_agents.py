@@ -6,10 +6,10 @@ import signal
 import subprocess
 
 import pytest
-from conftest import DIRECT
 
 from support.connect_proxy import ConnectProxy
 from support.node import MODULES
+from support.pairs import DIRECT
 from support.parts import Call
 from support.plans import WRITTEN
 

@@ -524,6 +524,24 @@ def test_stream_asked_plain_json_given(solo):
         assert answer.status == 502
 
 
+def test_completions_in_another_form_than_asked(start):
+    """F.30 of text completions."""
+    mock = Mock()
+    weir = start({"model_list": [{"model_name": "c", "litellm_params": {
+        "model": "text-completion-openai/gpt-3.5-turbo-instruct", "api_base": mock.url, "api_key": "k"}}]})  # fmt: skip
+    asked = {"model": "c", "prompt": "x", "num_retries": 0}
+    choices = [{"index": 0, "text": "x", "finish_reason": "stop"}]
+    whole = json_reply({"id": "c", "object": "text_completion", "choices": choices})
+    events = sse_reply([b"data: " + json.dumps({"id": "c", "choices": choices}).encode() + b"\n\n", b"data: [DONE]\n\n"])
+    for given, stream in ((whole, True), (events, False)):
+        mock.on("gpt-3.5-turbo-instruct", given)
+        answer = weir.post("/v1/completions", {**asked, "stream": stream})
+        assert answer.status == 200
+        assert answer.body.startswith(b"data: " if stream else b"{")
+        assert b'"text":"x"' in answer.body
+    mock.stop()
+
+
 def test_plain_asked_stream_given(solo):
     """F.30, the reverse."""
     weir, mock, model = solo

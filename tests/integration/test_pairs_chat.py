@@ -5,12 +5,12 @@ import json
 
 import openai
 import pytest
-from conftest import DIRECT, upstreams
 from pydantic import BaseModel
 
 from support.clients import OPENAI_ERRORS, Person, check_abort, check_openai_error, once
 from support.dialects import TEXT, THOUGHT
 from support.pairs import api_of, billed
+from support.pairs import DIRECT, upstreams
 from support.plans import BIG, PERSON, REFUSAL, digest
 from support.samples import JPEG, PDF, PNG, URL, data_url
 

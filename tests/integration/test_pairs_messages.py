@@ -7,11 +7,11 @@ import anthropic
 import httpx2
 import pytest
 from anthropic import beta_tool
-from conftest import upstreams
 
 from support.clients import Person, check_abort, once
 from support.dialects import TEXT, THOUGHT
 from support.pairs import api_of, billed
+from support.pairs import upstreams
 from support.parts import Image
 from support.plans import BIG, PERSON, REFUSAL, digest
 from support.samples import JPEG, PDF, PLAIN, PNG, URL

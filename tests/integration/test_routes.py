@@ -7,6 +7,7 @@ import pytest
 from support import standard
 from support.dialects import TEXT
 from support.http import Client
+from support.mock_provider import json_reply
 from support.weir import MASTER_KEY
 
 SAY = [{"role": "user", "content": "Say something."}]
@@ -187,9 +188,24 @@ def test_messages_beside_openais_apis_pass_natively(weir, mock):
 # --- counting ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["gpt-pub", "bedrock-pub"])
-def test_tokens_are_estimated_where_the_provider_does_not_count(weir, mock, model):
-    reply = weir.post("/v1/messages/count_tokens", {"model": model, "messages": SAY, "system": "Be brief."})
+def test_openai_counts_what_it_would_be_given(weir, mock):
+    mock.on("gpt-up", json_reply({"object": "response.input_tokens", "input_tokens": 21}))
+    body = {"model": "gpt-pub", "messages": SAY, "system": "Be brief.", "tools": []}
+    reply = weir.post("/v1/messages/count_tokens", body)
+    assert reply.json == {"input_tokens": 21, "litellm_count_source": "provider"}
+    (seen,) = mock.requests
+    assert seen.path == "/v1/responses/input_tokens"
+    assert seen.json.keys() == {"model", "input"}
+
+
+def test_tokens_are_estimated_where_a_server_of_openais_api_does_not_count(weir, mock):
+    mock.on("gpt-up", json_reply({"error": {"message": "Not Found"}}, status=404))
+    reply = weir.post("/v1/messages/count_tokens", {"model": "gpt-pub", "messages": SAY})
+    assert reply.json["litellm_count_source"] == "local_estimate"
+
+
+def test_tokens_are_estimated_where_the_provider_does_not_count(weir, mock):
+    reply = weir.post("/v1/messages/count_tokens", {"model": "bedrock-pub", "messages": SAY, "system": "Be brief."})
     assert reply.status == 200, reply.body
     assert reply.json.keys() == {"input_tokens", "litellm_count_source"}
     assert 10 < reply.json["input_tokens"] < 30
@@ -198,7 +214,7 @@ def test_tokens_are_estimated_where_the_provider_does_not_count(weir, mock, mode
 
 
 def test_counting_needs_messages(weir):
-    message = anthropic_error(weir.post("/v1/messages/count_tokens", {"model": "gpt-pub"}), 400, "invalid_request_error")
+    message = anthropic_error(weir.post("/v1/messages/count_tokens", {"model": "bedrock-pub"}), 400, "invalid_request_error")
     assert "messages parameter is required" in message
 
 

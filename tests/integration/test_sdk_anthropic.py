@@ -3,11 +3,11 @@
 import anthropic
 import httpx
 import pytest
-from conftest import DIRECT
 
 from support import dialects, standard
 from support.dialects import TEXT, THOUGHT
 from support.mock_provider import STALL
+from support.pairs import DIRECT
 
 SAY = [{"role": "user", "content": "Say something."}]
 ASK = dict(model="claude-pub", max_tokens=2048, messages=SAY)

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from conftest import upstreams
 
 from support import node
+from support.pairs import upstreams
 
 
 @pytest.fixture(scope="module")

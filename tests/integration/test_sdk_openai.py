@@ -6,12 +6,12 @@ import threading
 
 import openai
 import pytest
-from conftest import DIRECT
 from pydantic import BaseModel
 
 from support import dialects
 from support.dialects import EMBEDDING, TEXT, THOUGHT
 from support.mock_provider import STALL, Delay, chunk
+from support.pairs import DIRECT
 
 SAY = [{"role": "user", "content": "Say something."}]
 TOOL = {

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -33,8 +34,9 @@ class LiteLLM:
         end = time.monotonic() + START_SECONDS
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > end:
+                said = self.log.read_text(errors="replace")[-3000:]
                 self.stop()
-                raise RuntimeError("LiteLLM does not start:\n" + self.log.read_text(errors="replace")[-3000:])
+                raise RuntimeError("LiteLLM does not start:\n" + said)
             time.sleep(0.2)
 
     def _ready(self):
@@ -50,6 +52,7 @@ class LiteLLM:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        shutil.rmtree(self.dir)
 
 
 def weir(config):

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import sys
+import traceback
 
 import yaml
 
@@ -111,4 +112,14 @@ def main():
     return 1 if failed or not passed else 0
 
 
-sys.exit(main())
+def guarded():
+    """main(), whose failure is a failure and ends with the line of all."""
+    try:
+        return main()
+    except Exception:
+        traceback.print_exc(file=sys.stdout)
+        print("0 passed, 1 failed")
+        return 1
+
+
+sys.exit(guarded())

@@ -1,8 +1,11 @@
 """Plays cases against a gateway and keeps what both sides of it saw."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
+import subprocess
+import threading
 
 import deployments
 import gateways
@@ -11,6 +14,7 @@ from upstream import Upstream, dialect_of
 
 LANES = [f"L{i}" for i in range(6)]
 TIMEOUT = 30
+LIVES = {"litellm": 3, "weir": 0}
 # Of the request to the provider, what a translation decides.
 HEADERS = ("content-type", "accept", "authorization", "x-api-key", "anthropic-version", "anthropic-beta", "x-extra")
 
@@ -40,14 +44,24 @@ class Seen:
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
 
+def _has_ended(process):
+    """Its sockets close a little before it is gone."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    return process.returncode is not None
+
+
 class Player:
     """One gateway with an upstream of its own."""
 
     def __init__(self, which, variants):
+        self.which = which
         self.upstream = Upstream()
+        self._lock = threading.Lock()
+        self._lives = LIVES[which]
+        self._config = deployments.config(variants, LANES, self.upstream.url, gateways.KEY)
         try:
-            config = deployments.config(variants, LANES, self.upstream.url, gateways.KEY)
-            self.gateway = gateways.START[which](config)
+            self.gateway = gateways.START[which](self._config)
         except BaseException:
             self.upstream.stop()
             raise
@@ -60,19 +74,33 @@ class Player:
         self.upstream.stop()
 
     def play(self, case, lane):
-        self.upstream.expect(lane, case.replies)
-        body = case.request(lane)
-        key = gateways.KEY
-        try:
-            reply = http.call(self.gateway.port, "POST", case.path, key, body, list(case.headers.items()), TIMEOUT)
-            status, headers, end = reply.status, dict(reply.headers), reply.end
-            data = reply.body
-        except (OSError, EOFError) as e:
-            status, headers, data, end = 0, {}, repr(e).encode(), "none"
+        while True:
+            self.upstream.expect(lane, case.replies)
+            gateway, body = self.gateway, case.request(lane)
+            try:
+                reply = http.call(gateway.port, "POST", case.path, gateways.KEY, body, list(case.headers.items()), TIMEOUT)
+                got = reply.status, dict(reply.headers), reply.body, reply.end
+                break
+            except (OSError, EOFError) as e:
+                if not _has_ended(gateway.process):
+                    got = 0, {}, repr(e).encode(), "none"
+                    break
+                self._revive(gateway, case)
         asked = [Asked(f"{r.method} {r.target.removeprefix('/' + lane)}",
                        {n: v for n, v in r.headers.items() if n in HEADERS}, r.body)
                  for r in self.upstream.asked(lane)]  # fmt: skip
-        return Seen(body, asked, status, headers, data, end)
+        return Seen(body, asked, *got)
+
+    def _revive(self, dead, case):
+        """LiteLLM's interpreter crashes now and then: another one. Weir's end is a failure."""
+        with self._lock:
+            if self.gateway is not dead:
+                return  # another lane was faster
+            self._lives -= 1
+            if self._lives < 0:
+                raise RuntimeError(f"{self.which} ended with {dead.process.returncode} in {case.name}")
+            print(f"{self.which} ended with {dead.process.returncode} in {case.name}; starting it again", flush=True)
+            self.gateway = gateways.START[self.which](self._config)
 
     def play_all(self, cases):
         """(case, lane, Seen) of each, in order."""

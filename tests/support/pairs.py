@@ -4,7 +4,11 @@ A public model is named by what is behind it: "chat-pub", "messages-pub", ... Th
 what a model can do goes by its name, here and in the gateway.
 """
 
+import os
+
 from . import standard
+
+DIRECT = os.environ.get("WEIR_DIRECT") == "1"  # clients are pointed at the mock itself
 
 # public name without -pub -> (API of the upstream, litellm_params.model, mode)
 UPSTREAMS = {
@@ -66,3 +70,8 @@ def config(base):
             }
         )
     return {"model_list": models, "router_settings": {"num_retries": 0, "disable_cooldowns": True}}
+
+
+def upstreams(api, *names):
+    """Parameters: those of the names (or KINDS) that a client of the API can be pointed at, in direct mode its own."""
+    return [n for n in names or KINDS[api] if not DIRECT or UPSTREAMS[n][0] == api]

@@ -4,8 +4,9 @@ unit          cmocka programs, as Meson lists them; run on the release and the a
               function counts; a program of another kind counts as one test, by its exit status.
 integration   pytest below tests/integration, all of it on the asan build and what is marked `release` on the
               release build. WEIR_BUILD names the directory of the daemons under test.
-fuzz          every executable fuzz_NAME of build/fuzz: once over its corpus tests/fuzz/corpus/NAME, then
-              ten seconds on its own. What it finds is kept in build/test-results/fuzz.
+fuzz          every executable fuzz_NAME of build/fuzz: once over its corpus tests/fuzz/corpus/NAME and what
+              fuzz_seeds.py makes for it, then ten seconds on its own. What it finds is kept in
+              build/test-results/fuzz.
 
 A program that crashes, hangs or runs no test is a failure of its own. Reports of the sanitizers fail the
 suite they appear in, whatever the tests say.
@@ -23,6 +24,8 @@ import sys
 import tempfile
 import traceback
 import xml.etree.ElementTree
+
+import fuzz_seeds
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "test-results"
@@ -201,15 +204,22 @@ def pytest_suite(suite, part, builds):
 
 def fuzz_one(program, name, env):
     corpus = ROOT / "tests" / "fuzz" / "corpus" / name
-    seeds = [str(corpus)] if corpus.is_dir() else []
     found = RESULTS / "fuzz" / name
     shutil.rmtree(found, ignore_errors=True)
     found.mkdir(parents=True)
     count = Count()
-    with tempfile.TemporaryDirectory(prefix="weir-fuzz-") as grown:
+    with tempfile.TemporaryDirectory(prefix="weir-fuzz-") as directory:
+        grown, made, words = (pathlib.Path(directory) / part for part in ("grown", "made", "words"))
+        grown.mkdir()
+        made.mkdir()
+        seeds = [str(made)] if fuzz_seeds.write(made, name) else []
+        seeds += [str(corpus)] if corpus.is_dir() else []
         limits = ["-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={found}/"]
+        if seeds[:1] == [str(made)]:
+            words.write_text(fuzz_seeds.dictionary())
+            limits.append(f"-dict={words}")
         steps = [("corpus", ["-runs=0"] + limits + seeds, FUZZ_CORPUS_TIMEOUT_S),
-                 (f"{FUZZ_SECONDS} s", [f"-max_total_time={FUZZ_SECONDS}"] + limits + [grown] + seeds,
+                 (f"{FUZZ_SECONDS} s", [f"-max_total_time={FUZZ_SECONDS}"] + limits + [str(grown)] + seeds,
                   FUZZ_SECONDS + FUZZ_CORPUS_TIMEOUT_S)]
         for step, arguments, timeout in steps:
             status, out, err = run([program] + arguments, timeout, env=env)

@@ -30,6 +30,7 @@ static const char *const op_names[EDIT_OPS] = {
     [EDIT_STRIP] = "strip",
     [EDIT_STRIP_NULL] = "strip_null",
     [EDIT_FLATTEN] = "flatten",
+    [EDIT_ROLE] = "role",
 };
 
 static unsigned index_of(const char *const *names, size_t n, struct str name)
@@ -126,7 +127,9 @@ static void case_edit(struct edit_case *c, struct str line)
     while (column[5].n) {
         str_cut(column[5], ' ', &word, &column[5]);
         if (str_eq(word, STR("reasoning")))
-            e->while_reasoning = 1;
+            e->only_while = EDIT_REASONING;
+        else if (str_eq(word, STR("!reasoning")))
+            e->only_while = EDIT_NOT_REASONING;
         else if (str_eq(word, STR("openai")))
             e->side = EDIT_OPENAI;
         else if (str_eq(word, STR("sent")))
@@ -614,6 +617,19 @@ static void tree_flatten(struct tree *t, struct str roles, struct str joiner)
     }
 }
 
+static void tree_role(struct tree *t, struct str from, struct str to)
+{
+    yyjson_mut_val *messages = yyjson_mut_obj_get(t->root, "messages"), *message;
+    yyjson_mut_arr_iter it;
+
+    if (!yyjson_mut_is_arr(messages))
+        return;
+    yyjson_mut_arr_iter_init(messages, &it);
+    while ((message = yyjson_mut_arr_iter_next(&it)))
+        if (yyjson_mut_equals_strn(yyjson_mut_obj_get(message, "role"), from.p, from.n))
+            yyjson_mut_obj_put(message, yyjson_mut_str(t->doc, "role"), tree_value(t, to));
+}
+
 static void tree_own(struct tree *t)
 {
     yyjson_mut_val *options = yyjson_mut_obj_get(t->root, "stream_options");
@@ -687,6 +703,7 @@ static void tree_edit(struct tree *t, const struct random_edit *e)
     case EDIT_STRIP:
     case EDIT_STRIP_NULL:
     case EDIT_FLATTEN:
+    case EDIT_ROLE:
     case EDIT_OPS:
         break;
     }
@@ -747,6 +764,7 @@ static const struct random_edit random_edits[] = {
     {EDIT_FLATTEN, "", "", NULL},
     {EDIT_FLATTEN, "user", "\\n", NULL},
     {EDIT_FLATTEN, "tool", "+", NULL},
+    {EDIT_ROLE, "user", "\"tool\"", NULL},
 };
 
 static struct str str_of_null(const char *s)
@@ -768,6 +786,9 @@ static void tree_edits(struct tree *t, const struct random_edit *const *edit, un
                          str_of(strcmp(edit[i]->b, "\\n") == 0 ? "\n" : edit[i]->b));
             later = !edit[i]->a[0]; /* the edits behind one for every role never come to a turn */
         }
+    for (unsigned i = 0; i < n; i++)
+        if (edit[i]->op == EDIT_ROLE)
+            tree_role(t, str_of(edit[i]->a), str_of(edit[i]->b));
     for (unsigned i = 0; i < n; i++)
         if (edit[i]->op == EDIT_STRIP || edit[i]->op == EDIT_STRIP_NULL)
             tree_strip_path(t, edit[i]->a, edit[i]->op == EDIT_STRIP_NULL);

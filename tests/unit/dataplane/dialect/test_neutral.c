@@ -38,7 +38,21 @@ static void test_names_come_back(void **state)
     assert_true(jstr_same(sent, neutral_tool_name(&n, JSTR("my tool \\u00e9"), 64)));
     assert_jstr(neutral_original_name(&n, sent), "my tool \\u00e9");
     assert_jstr(neutral_original_name(&n, JSTR("other")), "other");
-    assert_null(n.renamed->next);
+
+    /* what share a list on purpose are not all noted, and those keep what the upstream calls them
+     */
+    unsigned known = 0;
+    for (unsigned i = 0; i < 2 * RENAMED_IN_LIST; i++) {
+        struct str name = arena_printf(&a, "%04u and the same end", i);
+        struct jstr wrapped = neutral_wrapped_name(&n, (struct jstr){name.p, name.n}, 64);
+        known += jstr_same(neutral_original_name(&n, wrapped), (struct jstr){name.p, name.n});
+    }
+    assert_true(known > 0);
+    struct arena kept;
+    arena_init(&kept, NULL, 1 << 20);
+    assert_true(neutral_renamed_keep(&n, &kept));
+    assert_jstr(neutral_original_name(&n, sent), "my tool \\u00e9");
+    arena_reset(&kept);
     arena_reset(&a);
 }
 

@@ -338,7 +338,8 @@ static void test_tools(void **state)
                  "\"parameters\":{\"type\":\"object\"}}}],\"tool_choice\":\"required\","
                  "\"parallel_tool_calls\":false,\"web_search_options\":{\"user_location\":{"
                  "\"type\":\"approximate\",\"approximate\":{\"city\":\"X\",\"country\":\"Y\"}}}"));
-    assert_int_equal(n.renamed->original.n, sizeof name);
+    struct jstr sent = J("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn_ba92415e81d9b67b");
+    assert_int_equal(neutral_original_name(&n, sent).n, sizeof name);
     /* one that cannot be forced; then a tool only Anthropic has */
     n.choice.only_allowed = false;
     n.tools = n.last_tool = NULL;

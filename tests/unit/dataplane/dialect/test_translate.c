@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <yyjson.h>
 
+#include "dialect/messages_beta.h"
 #include "dialect/translate.h"
 #include "tests/unit/test.h"
 
@@ -232,6 +233,10 @@ static bool play_request(const struct text_case *c, struct world *w, struct tran
                      STR_ARG(t->fault.detail));
     } else if (want.n) {
         expect_json(c, "upstream-request", want, (struct str){body.p, body.n});
+        struct str betas = messages_beta_list((struct str){0}, t->request.betas, &w->arena);
+        struct str line = case_section(c, STR("anthropic-beta"));
+        if (!str_eq((struct str){line.p, line.n - (line.n != 0)}, betas))
+            fail_msg("%s: announces %.*s", c->path, STR_ARG(betas));
     }
     buf_free(&w->pool, &body);
     jout_deinit(&out);
@@ -382,9 +387,68 @@ static void test_cases(void **state)
     assert_true(n > 0);
 }
 
+/* --- streams that break -------------------------------------------------------------------------
+ */
+
+#define CHUNK(delta) "data: {\"choices\":[{\"index\":0,\"delta\":{" delta "}}]}\n\n"
+#define CALL(i)                                                                                    \
+    "data: {\"type\":\"response.output_item.added\",\"output_index\":" i                           \
+    ",\"item\":{\"type\":\"function_call\",\"call_id\":\"c" i "\",\"name\":\"f\"}}\n\n"
+#define ARGUMENTS(i, delta)                                                                        \
+    "data: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":" i               \
+    ",\"delta\":\"" delta "\"}\n\n"
+
+static void test_a_broken_stream_ends_behind_a_whole_event(void **state)
+{
+    static const struct {
+        enum api client, upstream;
+        const char *stream, *last; /* what the client's last event says */
+    } rows[] = {
+        {API_RESPONSES, API_CHAT, CHUNK("\"content\":\"said\"") "data: {\n\n",
+         "\"delta\":\"said\""},
+        {API_CHAT, API_CHAT, CHUNK("\"content\":\"said\"") "data: {\n\n", "\"content\":\"said\""},
+        {API_MESSAGES, API_RESPONSES, /* a block that cannot be opened again */
+         CALL("0") CALL("1") ARGUMENTS("0", "{}") ARGUMENTS("1", "{") ARGUMENTS("0", "x"),
+         "\"partial_json\":\"{\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t step = 1; step < 2000; step += 1999) {
+            struct world w = {.pool.ceiling = 64 << 20};
+            struct translate t;
+            struct reply_scan scan;
+            struct buf out = {0};
+            struct translate_reply r = {.scan = &scan, .model = STR("\"public\""), .stream = true};
+            struct str stream = str_of(rows[i].stream);
+            bool ok = true;
+            arena_init(&w.arena, &w.blocks, 64 << 20);
+            translate_init(&t, rows[i].client, rows[i].upstream, &w.pool, &w.blocks, &w.arena);
+            reply_scan_init(&scan);
+            assert_true(translate_reply_begin(&t, &r));
+            for (size_t at = 0; ok && at < stream.n; at += step)
+                ok = translate_events(&t, stream.p + at, MIN(step, stream.n - at), &out);
+            assert_false(ok || t.done || t.failed);
+            struct str text = {out.p, out.n};
+            assert_true(str_ends(text, STR("\n\n")));
+            size_t at = str_find(text, str_of(rows[i].last));
+            assert_true(at != SIZE_MAX);
+            assert_true(str_find(str_from(text, at), STR("\n\n")) + 2 == text.n - at);
+            buf_free(&w.pool, &out);
+            translate_deinit(&t);
+            assert_int_equal(w.pool.lent, 0);
+            arena_reset(&w.arena);
+            arena_pool_deinit(&w.blocks);
+            bufpool_deinit(&w.pool);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_a_broken_stream_ends_behind_a_whole_event),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,13 @@ static const char *const op_words[EDIT_OPS] = {
     [EDIT_STRIP] = "strip",
     [EDIT_STRIP_NULL] = "strip_null",
     [EDIT_FLATTEN] = "flatten",
+    [EDIT_ROLE] = "role",
+};
+
+static const char *const while_words[] = {
+    [EDIT_ALWAYS] = "",
+    [EDIT_REASONING] = " while reasoning",
+    [EDIT_NOT_REASONING] = " while not reasoning",
 };
 
 /* Text growing by doubling; `a` is scratch. */
@@ -168,7 +175,7 @@ static bool same_rule(const struct edit *x, const struct edit *y)
 {
     return x->op == y->op && x->apis == y->apis && str_eq(x->when_model, y->when_model) &&
            x->has == y->has && x->lacks == y->lacks && x->side == y->side &&
-           x->while_reasoning == y->while_reasoning;
+           x->only_while == y->only_while;
 }
 
 /* " if reasoning": the capabilities in `bits`. */
@@ -196,8 +203,7 @@ static void show_edits(struct page *pg, const struct target *t)
             if (x->c.n)
                 PAGE(pg, " " STR_FMT, STR_ARG(x->c));
         }
-        if (first->while_reasoning)
-            PAGE(pg, " while reasoning");
+        PAGE(pg, "%s", while_words[first->only_while]);
         show_capabilities(pg, "if", first->has);
         show_capabilities(pg, "unless", first->lacks);
         if (first->when_model.n)

@@ -468,9 +468,9 @@ static void assert_vias(const struct made *m, uint32_t i, const char *model, con
     static const enum api clients[] = {API_CHAT,      API_COMPLETIONS, API_MESSAGES,
                                        API_RESPONSES, API_EMBEDDINGS,  API_COUNT_TOKENS};
     static const char initials[] = {
-        [API_CHAT] = 'c',        [API_COMPLETIONS] = 'l', [API_EMBEDDINGS] = 'e',
-        [API_MODERATIONS] = 'o', [API_MESSAGES] = 'm',    [API_COUNT_TOKENS] = 't',
-        [API_RESPONSES] = 'r',   [API_COUNT] = '-'};
+        [API_CHAT] = 'c',        [API_COMPLETIONS] = 'l',  [API_EMBEDDINGS] = 'e',
+        [API_MODERATIONS] = 'o', [API_MESSAGES] = 'm',     [API_COUNT_TOKENS] = 't',
+        [API_RESPONSES] = 'r',   [API_INPUT_TOKENS] = 'i', [API_COUNT] = '-'};
     const struct snap_deployment *d = deployment(m, i);
     struct str name = model ? str_of(model) : snap_str(m->s, d->model);
     char got[ARRAY_LEN(clients) + 1] = "";
@@ -504,8 +504,8 @@ static void test_an_api_that_is_not_served_is_translated(void **state)
         "- {model_name: a, litellm_params: {model: deepseek/deepseek-chat}}\n"
         "- {model_name: b, litellm_params: {model: openai/local, api_base: 'http://h/v1'},\n"
         "   model_info: {supported_endpoints: [/v1/chat/completions, /v1/messages]}}\n";
-    static const char *const expected[] = {"ccrre-", "clrre-", "rrrre-", "rrrre-", "rrrre-",
-                                           "rrrre-", "cccce-", "clcce-", "mmmm-t", "cccc--",
+    static const char *const expected[] = {"ccrrei", "clrrei", "rrrrei", "rrrrei", "rrrrei",
+                                           "rrrrei", "ccccei", "clccei", "mmmm-t", "cccc--",
                                            "cccc--", "cccre-", "clcre-"};
     struct made m;
 
@@ -513,13 +513,13 @@ static void test_an_api_that_is_not_served_is_translated(void **state)
     make(&m, yaml, NULL);
     for (uint32_t i = 0; i < ARRAY_LEN(expected); i++)
         assert_vias(&m, i, NULL, expected[i]);
-    assert_vias(&m, 13, "gpt-4o", "ccrre-");
-    assert_vias(&m, 13, "unheard-of", "clrre-");
-    assert_vias(&m, 13, "gpt-5-codex", "rrrre-");
-    assert_vias(&m, 14, "gpt-4o", "rrrre-");
+    assert_vias(&m, 13, "gpt-4o", "ccrrei");
+    assert_vias(&m, 13, "unheard-of", "clrrei");
+    assert_vias(&m, 13, "gpt-5-codex", "rrrrei");
+    assert_vias(&m, 14, "gpt-4o", "rrrrei");
     assert_vias(&m, 15, NULL, "------");
     assert_vias(&m, 16, NULL, "clmc--");
-    assert_vias(&m, 17, NULL, "clmre-");
+    assert_vias(&m, 17, NULL, "clmrei");
     /* What the Responses API has no word for goes by chat, where the model can. */
     assert_int_equal(snap_via(m.s, deployment(&m, 0), STR("gpt-4o"), API_MESSAGES, true), API_CHAT);
     assert_int_equal(snap_via(m.s, deployment(&m, 3), STR("gpt-5-codex"), API_MESSAGES, true),
@@ -542,15 +542,15 @@ static void test_settings_choose_the_api_upstream(void **state)
 
     (void)state;
     make(&m, models, by_chat);
-    assert_vias(&m, 0, NULL, "cccre-");
-    assert_vias(&m, 1, NULL, "rrrre-");
+    assert_vias(&m, 0, NULL, "cccrei");
+    assert_vias(&m, 1, NULL, "rrrrei");
     drop(&m);
     (void)snprintf(yaml, sizeof yaml,
                    "%slitellm_settings: {use_chat_completions_url_for_anthropic_messages: false,\n"
                    "  route_all_chat_openai_to_responses: true}\n",
                    models);
     make(&m, yaml, by_chat);
-    assert_vias(&m, 0, NULL, "rrrre-");
+    assert_vias(&m, 0, NULL, "rrrrei");
     assert_vias(&m, 2, NULL, "cccc--");
     drop(&m);
 }
