@@ -26,6 +26,9 @@ void refuse_as(struct call *c, unsigned status, const char *type, const char *pa
 /* 422 with pydantic's list of errors (an array). */
 void refuse_invalid(struct call *c, const yyjson_mut_val *errors);
 
+/* As the route's gate refuses: for handlers that narrow it. */
+void refuse_gate(struct call *c);
+
 /* The text of the refusal given, for answers about many objects; then it can be taken back. */
 struct str refusal_text(const struct call *c);
 void refusal_clear(struct call *c);

@@ -52,14 +52,11 @@ static struct str header_of(const void *ctx, struct str lower_name, bool *ret_re
     return http_header(ctx, lower_name, ret_repeated);
 }
 
-/* litellm-controlplane.md 4.2: what the routes of a key allow, then the gate. */
-static bool check_gate(struct call *c)
+void refuse_gate(struct call *c)
 {
     const struct caller *who = &c->caller;
     struct arena *a = &c->arena;
 
-    if (rbac_gate(who, (enum policy)c->route->policy))
-        return true;
     if (policy_who((enum policy)c->route->policy) & WHO_MASTER)
         refuse_as(c, 401, "auth_error", "None",
                   "Tried to access route=" STR_FMT ", which is only for MASTER KEY",
@@ -76,6 +73,14 @@ static bool check_gate(struct call *c)
             "info for new keys/users/teams. Route=" STR_FMT ". Your role=%s. Your user_id=" STR_FMT,
             STR_ARG(c->route->path), who->role == ROLE_NONE ? "unknown" : role_name(who->role),
             STR_ARG(who->user_id.n ? key_masked(a, who->user_id) : STR("unknown")));
+}
+
+/* litellm-controlplane.md 4.2: what the routes of a key allow, then the gate. */
+static bool check_gate(struct call *c)
+{
+    if (rbac_gate(&c->caller, (enum policy)c->route->policy))
+        return true;
+    refuse_gate(c);
     return false;
 }
 

@@ -1,0 +1,114 @@
+#include "api/limits.h"
+
+#include "common/clock.h"
+#include "common/gateway/duration.h"
+
+#include "config.h"
+#include "daemon.h"
+
+/* ---- settings ---- */
+
+const struct conf_node *setting_node(const struct call *c, enum setting_id id, const char *key)
+{
+    return conf_get(config_map(c->d->config, id), str_of(key));
+}
+
+yyjson_mut_val *setting_val(struct call *c, const struct conf_node *n)
+{
+    return n && n->kind != CONF_NULL ? store_json(&c->store, conf_json(&c->arena, n)) : NULL;
+}
+
+/* ---- checks ---- */
+
+bool limit_check_duration(struct call *c, const yyjson_mut_val *req, const char *name)
+{
+    struct str s = row_text(req, name);
+    struct duration d;
+
+    if (!s.n || str_eq(s, STR("-1")) || duration_parse(s, &d))
+        return true;
+    refuse(c, 400, "Unsupported duration unit, passed duration: " STR_FMT, STR_ARG(s));
+    return false;
+}
+
+bool limit_check_period(struct call *c, const yyjson_mut_val *req, const char *name)
+{
+    struct str s = row_text(req, name);
+    struct duration d;
+
+    if (!s.p || (duration_parse(s, &d) && d.n))
+        return true;
+    refuse(c, 400,
+           "Invalid budget_duration '" STR_FMT "'. Use a format like '1h', '24h', '7d', or '30d'.",
+           STR_ARG(s));
+    return false;
+}
+
+bool limit_check_windows(struct call *c, const yyjson_mut_val *req)
+{
+    yyjson_mut_val *windows = row_val(req, "budget_limits"), *w;
+    size_t i, n;
+
+    yyjson_mut_arr_foreach(windows, i, n, w)
+    {
+        if (!check_not_negative(c, w, "max_budget") ||
+            !limit_check_duration(c, w, "budget_duration"))
+            return false;
+    }
+    return true;
+}
+
+bool limit_check_metadata(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *stored)
+{
+    static const char *const reserved[] = {
+        "temp_budget_increase", "temp_budget_expiry", "disable_global_guardrails",
+        "allowed_passthrough_routes", "throttle_on_budget_exceeded"};
+
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
+        yyjson_mut_val *v = row_val(row_val(req, "metadata"), reserved[i]);
+        if (v && !yyjson_mut_equals(v, row_val(stored, reserved[i]))) {
+            refuse(c, 403, "Only proxy admins can set %s. Your role=%s", reserved[i],
+                   role_name(c->caller.role));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- parts of rows ---- */
+
+void limit_put_period(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
+{
+    struct store *s = &c->store;
+    struct str text = row_text(req, "budget_duration");
+    struct duration d;
+
+    if (!row_sent(req, "budget_duration"))
+        return;
+    bool resets = duration_parse(text, &d);
+    row_put_text(s, row, "budget_duration", resets ? text : (struct str){0});
+    row_put_text(s, row, "budget_reset_at",
+                 resets ? store_time(s, duration_next_reset(d, clock_wall_us())) : (struct str){0});
+}
+
+void limit_put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
+{
+    struct store *s = &c->store;
+    yyjson_mut_val *sent = yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, "budget_limits");
+    yyjson_mut_val *list, *w;
+    struct duration d;
+    size_t i, n;
+
+    if (!sent)
+        return;
+    list = yyjson_mut_arr_size(sent) ? row_copy(s, sent) : NULL;
+    yyjson_mut_arr_foreach(list, i, n, w)
+    {
+        if (!row_val(w, "reset_at") && duration_parse(row_text(w, "budget_duration"), &d))
+            row_put_text(
+                s, w, "reset_at",
+                arena_printf(&c->arena, STR_FMT "Z",
+                             STR_ARG(store_time(s, duration_next_reset(d, clock_wall_us())))));
+    }
+    row_put(s, row, "budget_limits", list);
+}
