@@ -37,7 +37,6 @@ static const struct {
     {EDIT_STRIP, "stream_options.include_usage", "", ""},
     {EDIT_STRIP, "metadata.user_id", "", ""},
     {EDIT_STRIP_NULL, "messages", "", ""},
-    {EDIT_STRIP_NULL, "x", "", ""},
     {EDIT_FLATTEN, "", "", ""},
     {EDIT_FLATTEN, "tool|user", "\\n", ""},
     {EDIT_ROLE, "user", "\"tool\"", ""},

@@ -59,8 +59,7 @@ static void test_opens_what_litellm_sealed(void **state)
 }
 
 static const char *const plains[] = {"sk-provider-key", "",
-                                     "gr\xc3\xbc\xc3\x9f"
-                                     "e",
+                                     "gr\xc3\xbc\303\237e",
                                      "{\"a\": 1}"};
 
 static void test_opens_what_it_sealed(void **state)
