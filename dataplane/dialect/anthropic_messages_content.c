@@ -83,7 +83,7 @@ static bool source_read(struct messages_reading *r, struct block *b, const struc
 
     if (json_is(r->t, type, "base64") || json_is(r->t, type, "text")) {
         b->source = json_is(r->t, type, "text") ? MEDIA_TEXT : MEDIA_BASE64;
-        b->media_type = json_text(r->t, GET(source, "media_type"));
+        b->media_type = neutral_media_type(r->n, json_text(r->t, GET(source, "media_type")));
         b->text = json_text(r->t, GET(source, "data"));
     } else if (json_is(r->t, type, "file")) {
         b->source = MEDIA_FILE;

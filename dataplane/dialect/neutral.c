@@ -168,6 +168,10 @@ static struct jstr word_of(struct neutral *n, struct jstr j, size_t max)
 
 struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max)
 {
+    if (is_word(id, max))
+        return id;
+    struct str plain = jstr_decode(id, n->arena); /* by what it means, however it was written */
+    id = (struct jstr){plain.p, plain.n};
     return is_word(id, max) ? id : word_of(n, id, max);
 }
 
@@ -330,6 +334,13 @@ static bool is_media_type(struct str type)
         if (!is_word_byte(type.p[i]) && !memchr("/.+", type.p[i], 3))
             return false;
     return true;
+}
+
+struct jstr neutral_media_type(struct neutral *n, struct jstr type)
+{
+    struct str plain = jstr_decode(type, n->arena);
+
+    return is_media_type(plain) ? (struct jstr){plain.p, plain.n} : type;
 }
 
 bool neutral_data_url(struct neutral *n, struct block *b, struct jstr url)

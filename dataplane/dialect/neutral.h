@@ -236,6 +236,9 @@ bool neutral_data_url(struct neutral *n, struct block *b, struct jstr url);
  * none. */
 struct jstr neutral_session(const struct neutral *n, struct bufpool *pool);
 
+/* A type as it is compared: without the escapes of some writers ("image\/png"). */
+struct jstr neutral_media_type(struct neutral *n, struct jstr type);
+
 /* The type of an image or document by the first bytes of its base64; empty when unknown. */
 struct jstr media_sniff(struct jstr base64);
 

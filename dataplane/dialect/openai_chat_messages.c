@@ -106,7 +106,7 @@ static bool read_file_part(struct reading *r, const struct json_val *part)
     if (!(b = add(r, BLOCK_DOCUMENT)))
         return true;
     b->name = text_of(r, m[2]);
-    b->media_type = text_of(r, m[3]);
+    b->media_type = neutral_media_type(r->n, text_of(r, m[3]));
     if (!data.n) {
         b->source = jstr_starts(id, STR("http")) ? MEDIA_URL : MEDIA_FILE;
         b->text = id;

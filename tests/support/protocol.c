@@ -37,7 +37,7 @@ struct chat_choice {
 };
 
 struct item {
-    yyjson_mut_val *done;  /* what output_item.done said */
+    char *done;            /* what output_item.done said */
     char id[96], type[40]; /* as it was added */
     struct {
         char *p;
@@ -63,7 +63,6 @@ struct judge {
     /* responses */
     struct item *items;
     uint64_t n_items;
-    yyjson_mut_doc *kept;
 };
 
 static bool text_is(yyjson_val *v, const char *s)
@@ -420,8 +419,11 @@ static const char *item_added(struct judge *j, yyjson_val *v)
     RULE(j->n_items < BLOCKS_MAX);
     struct item *i = &j->items[j->n_items++];
     *i = (struct item){0};
-    if (!copy_text(i->type, sizeof i->type, GET(item, "type")) || !is_own(i->type))
-        return NULL; /* an upstream's, as it is */
+    if (!copy_text(i->type, sizeof i->type, GET(item, "type")) || !is_own(i->type) ||
+        yyjson_arr_size(GET(item, "content"))) {
+        i->type[0] = 0; /* an upstream's, as it is */
+        return NULL;
+    }
     RULE(copy_text(i->id, sizeof i->id, GET(item, "id")));
     RULE(strcmp(i->type, "message") || yyjson_is_arr(GET(item, "content")));
     RULE(strcmp(i->type, "reasoning") || yyjson_is_arr(GET(item, "summary")));
@@ -452,7 +454,7 @@ static const char *item_done(struct judge *j, yyjson_val *v)
         RULE(yyjson_arr_size(GET(item, "summary")) == i->parts ||
              yyjson_arr_size(GET(item, "content")));
     }
-    i->done = yyjson_val_mut_copy(j->kept, item);
+    i->done = yyjson_val_write(item, 0, NULL);
     return NULL;
 }
 
@@ -505,8 +507,10 @@ static const char *response_complete(struct judge *j, yyjson_val *response)
     RULE(yyjson_arr_size(output) == j->n_items);
     EACH(output, i, max, item)
     {
-        yyjson_mut_val *copy = yyjson_val_mut_copy(j->kept, item);
-        RULE(j->items[i].done && yyjson_mut_equals(copy, j->items[i].done));
+        char *text = yyjson_val_write(item, 0, NULL);
+        bool same = j->items[i].done && strcmp(text, j->items[i].done) == 0;
+        free(text);
+        RULE(same);
     }
     return NULL;
 }
@@ -614,11 +618,9 @@ const char *protocol_check(enum api client, struct str stream, enum protocol_end
     j->api = client;
     if (client == API_RESPONSES)
         j->items = calloc(BLOCKS_MAX, sizeof *j->items);
-    j->kept = yyjson_mut_doc_new(NULL);
     const char *broken = judge_stream(j, stream, end, ret_at);
     for (uint64_t i = 0; i < j->n_items; i++)
-        free(j->items[i].text.p);
-    yyjson_mut_doc_free(j->kept);
+        free(j->items[i].text.p), free(j->items[i].done);
     free(j->items);
     free(j);
     return broken;
