@@ -113,7 +113,7 @@ static bool is_low(int unit)
 /* The next lone surrogate escape in [p, end), or `end`. */
 static const char *lone_surrogate(const char *p, const char *end)
 {
-    while (p < end && (p = memchr(p, '\\', (size_t)(end - p)))) {
+    while (p < end && (*p == '\\' || (p = memchr(p, '\\', (size_t)(end - p))))) {
         int unit = unit_at(p, end);
         if (unit < 0xd800 || unit >= 0xe000) {
             p += unit < 0 ? 2 : 6;

@@ -146,7 +146,7 @@ struct extra { /* a member no dialect knows */
 
 /* A tool that the upstream was told of in another way than the client did. Of those whose names
  * share a list only so many are noted: the hash is no secret. */
-enum { RENAMED_LISTS = 512, RENAMED_IN_LIST = 64 };
+enum { RENAMED_LISTS = 512, RENAMED_IN_LIST = 16 };
 
 struct renamed {
     struct renamed *next; /* in its list */

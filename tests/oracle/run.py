@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The translator beside a model of what requests and replies mean, written from wire-formats.md alone.
 
-    run.py PROGRAM [--cases N] [--seed S]
+    run.py PROGRAM [--cases N] [--seed S]          build/release/tests/oracle/translate_cli
 
 PROGRAM is translate_cli. Every case is a random meaning, said in the client's API, translated for each upstream and
 read back; then a reply of that upstream, whole or streamed in any pieces, translated and read as the client reads it.

@@ -100,8 +100,10 @@ int main(void)
         int error = request(&a, &t, &body);
         bool ok = error < 0 && a.reply_n && reply(&a, &t, &out);
         (void)printf("%d %zu %d %zu\n", error, body.n, ok, out.n);
-        (void)fwrite(body.p, 1, body.n, stdout);
-        (void)fwrite(out.p, 1, out.n, stdout);
+        if (body.n)
+            (void)fwrite(body.p, 1, body.n, stdout);
+        if (out.n)
+            (void)fwrite(out.p, 1, out.n, stdout);
         (void)fflush(stdout);
         buf_free(&pool, &body);
         buf_free(&pool, &out);
