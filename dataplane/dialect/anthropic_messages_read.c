@@ -124,6 +124,8 @@ static void on_message_start(struct messages_reader *r, const struct json_tape *
 static void on_block_start(struct messages_reader *r, const struct json_tape *t,
                            const struct json_val *root)
 {
+    if (r->finished)
+        return;
     start(r, JSTR_NONE);
     messages_open_begin(r, t, index_of(t, root), JSON_GET(t, root, "content_block"));
 }

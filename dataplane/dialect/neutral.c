@@ -445,7 +445,8 @@ bool reasoning_open(struct block *b, struct jstr sealed)
     for (unsigned i = 0; i < 3; i++)
         if (!str_cut(s, '.', &part[i], &s) || !num_u32(part[i], &v[i]))
             return false;
-    if (v[0] >= API_COUNT || v[1] > 1 || v[2] > s.n)
+    if (v[0] >= API_COUNT || v[1] > 1 || v[2] > s.n ||
+        jstr_has_escapes((struct jstr){s.p, v[2]})) /* which the end of the id might cut in two */
         return false;
     b->origin = (uint8_t)v[0];
     b->is_redacted = v[1];

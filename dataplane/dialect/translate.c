@@ -150,13 +150,22 @@ static struct jstr made_id(struct translate *t, uint32_t block)
     return (struct jstr){id.p, id.n};
 }
 
+/* What clients' parsers count on of JSON that passes as it is. */
+static bool is_sound(const struct event *e)
+{
+    char first = e->raw.n ? e->raw.p[0] : 0;
+
+    return (e->kind != EVENT_CITATION || first == '{') &&
+           (e->kind != EVENT_LOGPROBS || first == '[');
+}
+
 static void on_event(void *ctx, const struct event *e)
 {
     struct translate *t = ctx;
     size_t from = t->out.buf->n;
     struct event tidy = *e;
 
-    if (t->done || t->failed || t->out.failed)
+    if (t->done || t->failed || t->out.failed || !is_sound(e))
         return;
     if (e->raw.n)
         tidy.raw = tidy_raw(t, e->raw);
