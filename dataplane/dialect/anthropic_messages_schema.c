@@ -148,7 +148,7 @@ static void put_named(struct output *s, const struct json_val *map)
 {
     const char *before = "{";
 
-    if (!json_has_type(map, JSON_OBJECT) || map->n == STR("{}").n) {
+    if (!json_has_type(map, JSON_OBJECT)) {
         jout_raw(s->o, json_raw(s->t, map));
         return;
     }
@@ -160,7 +160,7 @@ static void put_named(struct output *s, const struct json_val *map)
         put_schema(s, v);
         before = ",";
     }
-    jout_lit(s->o, "}");
+    jout_raw(s->o, before[0] == '{' ? STR("{}") : STR("}"));
 }
 
 /* The description there is, and what was left out; true: written. */

@@ -156,7 +156,7 @@ static bool is_sound(const struct event *e)
     char first = e->raw.n ? e->raw.p[0] : 0;
 
     return (e->kind != EVENT_CITATION || first == '{') &&
-           (e->kind != EVENT_LOGPROBS || first == '[');
+           (e->kind != EVENT_LOGPROBS || (first == '[' && memchr(e->raw.p, '{', e->raw.n)));
 }
 
 static void on_event(void *ctx, const struct event *e)

@@ -420,7 +420,7 @@ static const char *item_added(struct judge *j, yyjson_val *v)
     struct item *i = &j->items[j->n_items++];
     *i = (struct item){0};
     if (!copy_text(i->type, sizeof i->type, GET(item, "type")) || !is_own(i->type) ||
-        yyjson_arr_size(GET(item, "content"))) {
+        yyjson_arr_size(GET(item, "content")) || yyjson_arr_size(GET(item, "summary"))) {
         i->type[0] = 0; /* an upstream's, as it is */
         return NULL;
     }
