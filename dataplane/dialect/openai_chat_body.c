@@ -198,7 +198,7 @@ static void put_choice(struct writing *w)
 }
 
 /* A place as chat has it: what is known of it in an object of its own. */
-static void put_location(struct writing *w, struct str location)
+static void put_location(struct writing *w, struct str before, struct str location)
 {
     struct json_tape t;
     const char *comma = "";
@@ -206,6 +206,7 @@ static void put_location(struct writing *w, struct str location)
     json_tape_init(&t, w->o->pool);
     if (json_tape_read(&t, location.p, location.n) == JSON_TAPE_DONE &&
         json_has_type(json_root(&t), JSON_OBJECT)) {
+        jout_raw(w->o, before);
         jout_lit(w->o, "\"user_location\":{\"type\":\"approximate\",\"approximate\":{");
         JSON_MEMBERS(&t, json_root(&t), k, v)
         {
@@ -235,11 +236,8 @@ static void put_web_search(struct writing *w)
         jout_lit(w->o, "\"search_context_size\":");
         jout_string(w->o, t->context_size);
     }
-    if (t->location.n) {
-        if (t->context_size.n)
-            jout_lit(w->o, ",");
-        put_location(w, t->location);
-    }
+    if (t->location.n)
+        put_location(w, t->context_size.n ? STR(",") : STR(""), t->location);
     jout_lit(w->o, "}");
 }
 

@@ -238,7 +238,7 @@ static struct str flat_location(struct reading *r, const struct json_val *locati
     struct str raw = json_raw(r->t, inner ? inner : location);
 
     if (!json_has_type(inner, JSON_OBJECT))
-        return raw;
+        return inner ? (struct str){0} : raw;
     return arena_printf(r->n->arena, "{\"type\":\"approximate\"%s" STR_FMT,
                         inner->next > inner - r->t->v + 1 ? "," : "", STR_ARG(str_from(raw, 1)));
 }
