@@ -4,6 +4,7 @@
 
 #include "client/conn.h"
 #include "client/reply.h"
+#include "client/translating.h"
 #include "dialect/openai_responses.h"
 #include "dialect/translate.h"
 
@@ -22,14 +23,54 @@ bool kept_is_id(struct str upstream)
     return response_store_id_read(&id, upstream);
 }
 
+static bool get(struct request *r, struct response_id128 id, struct buf *buf,
+                struct response_record *ret)
+{
+    /* off, nothing is found in what workers before left either */
+    return r->snapshot->h->settings.response_store_bytes &&
+           response_store_get(&r->cx->responses, id, tenant, now_s(r), &r->cx->bufs, buf, ret);
+}
+
 static bool find(struct request *r, struct str upstream, struct buf *buf,
                  struct response_record *ret)
 {
     struct response_id128 id;
 
-    /* off, nothing is found in what workers before left either */
-    return r->snapshot->h->settings.response_store_bytes && response_store_id_read(&id, upstream) &&
-           response_store_get(&r->cx->responses, id, tenant, now_s(r), &r->cx->bufs, buf, ret);
+    return response_store_id_read(&id, upstream) && get(r, id, buf, ret);
+}
+
+/* The item an item_reference means; references to one response follow each other, in order. */
+static bool find_item(void *ctx, struct jstr id, struct str *ret)
+{
+    enum { WORK_MAX = 2 * RESPONSE_ENTRY_MAX }; /* bytes got and searched for a request */
+    struct request *r = ctx;
+    struct kept_referred *k = &r->translation->kept.referred;
+    struct response_record record;
+    struct response_id128 owner;
+
+    if (k->work > WORK_MAX || !responses_item_owner(id, owner.v))
+        return false;
+    if (!k->items.n || memcmp(&owner, &k->owner, sizeof owner) != 0) {
+        k->buf.n = 0;
+        k->items = k->rest = (struct str){0};
+        if (!get(r, owner, &k->buf, &record))
+            return false;
+        k->owner = owner;
+        k->items = k->rest = record.items;
+        k->work += k->buf.n;
+    }
+    if (!responses_item_find(k->rest, id, ret)) {
+        k->work += k->rest.n;
+        k->rest = k->items;
+        if (!responses_item_find(k->items, id, ret)) {
+            k->work += k->items.n;
+            return false;
+        }
+    }
+    size_t used = (size_t)(ret->p + ret->n - k->rest.p);
+    k->work += used;
+    k->rest = str_from(k->rest, used);
+    return true;
 }
 
 /* The id this response gets, when it will be kept. */
@@ -59,6 +100,8 @@ bool kept_begin(struct request *r, struct kept *k, struct translate *t)
 
     if (request_api(r) != API_RESPONSES)
         return true;
+    t->find_item = find_item;
+    t->find_ctx = r;
     if (previous && previous->type != JSON_NULL) {
         if (!find(r, r->previous_id, &k->earlier, &record)) {
             request_refuse(r, ERROR_NO_SUCH_RESPONSE, (struct str){0}, false);
@@ -104,6 +147,8 @@ void kept_finish(struct request *r, struct kept *k, struct translate *t)
 void kept_forget(struct request *r, struct kept *k)
 {
     buf_free(&r->cx->bufs, &k->earlier);
+    buf_free(&r->cx->bufs, &k->referred.buf);
+    k->referred = (struct kept_referred){0};
 }
 
 void kept_end(struct request *r, struct kept *k)

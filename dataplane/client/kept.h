@@ -20,6 +20,12 @@ struct kept {   /* of one translated attempt */
     struct str client_id;      /* as clients see it; in the arena */
     struct buf earlier, items; /* the conversation it goes on from; what will be kept of this one */
     struct jout keep;
+    struct kept_referred { /* the conversation the last item_reference led into */
+        struct response_id128 owner;
+        struct buf buf;
+        struct str items, rest; /* of it; rest: behind the item found last */
+        size_t work;
+    } referred;
 };
 
 /* The id, as the upstream's part of what response_id_read() found, is of a kept response. */

@@ -24,6 +24,21 @@ void responses_keep_input(struct jout *o, struct str earlier, const struct json_
                           const uint64_t id[2]);
 void responses_keep_output(const void *writer, struct jout *o);
 
+/*
+ * item_reference: the ids of items that are kept tell whose they are.
+ *
+ * responses_item_owner(): the response an item's id was made of; false: it was not made here.
+ * responses_item_find(): the item of a kept conversation by such an id; borrows from it.
+ * responses_resolve(): `body` with its references replaced by what `find` gives for their ids
+ * (until its next call); those it has nothing for stay.
+ */
+bool responses_item_owner(struct jstr item_id, uint64_t ret[2]);
+bool responses_item_find(struct str items, struct jstr id, struct str *ret);
+typedef bool (*responses_find_fn)(void *ctx, struct jstr id, struct str *ret);
+bool responses_has_references(const struct json_tape *body);
+void responses_resolve(struct jout *o, const struct json_tape *body, responses_find_fn find,
+                       void *ctx);
+
 /* The final Response object of a writer that got END, once more. */
 void responses_put(void *writer, struct jout *o);
 

@@ -17,7 +17,17 @@ static bool has(const struct json_tape *t, const struct json_val *item, struct s
     return json_get(t, item, key) != NULL;
 }
 
-/* "msg_" + the response's id + the item's place. */
+size_t responses_put_digits(char *out, const uint64_t id[2], unsigned item)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (unsigned i = 0; i < 32; i++)
+        out[i] = hex[id[i / 16] >> (60 - i % 16 * 4) & 15];
+    for (unsigned i = 0; i < 4; i++)
+        out[32 + i] = hex[item >> (12 - i * 4) & 15];
+    return RESPONSES_ID_DIGITS;
+}
+
 static void put_id(struct jout *o, struct str type, const uint64_t id[2], unsigned at)
 {
     static const struct {
@@ -30,17 +40,15 @@ static void put_id(struct jout *o, struct str type, const uint64_t id[2], unsign
         {STR_INIT("custom_tool_call_output"), STR_INIT("ctco_")},
         {STR_INIT("reasoning"), STR_INIT("rs_")},
     };
-    char text[48];
+    char digits[RESPONSES_ID_DIGITS];
     struct str prefix = STR("item_");
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (str_eq(type, rows[i].type))
             prefix = rows[i].prefix;
-    int n = snprintf(text, sizeof text, "%016llx%016llx%04x", (unsigned long long)id[0],
-                     (unsigned long long)id[1], at & 0xffff);
     jout_lit(o, "\"id\":\"");
     jout_raw(o, prefix);
-    jout_raw(o, (struct str){text, (size_t)n});
+    jout_raw(o, (struct str){digits, responses_put_digits(digits, id, at & 0x7fff)});
     jout_lit(o, "\"");
 }
 
@@ -126,6 +134,110 @@ void responses_keep_output(const void *writer, struct jout *o)
         jout_lit(o, ",");
     jout_raw(o, (struct str){w->output.p, w->output.n});
     jout_lit(o, "]");
+}
+
+/* --- references ---------------------------------------------------------------------------------
+ */
+
+enum { REFERENCES_MAX = 256 }; /* of a request: each is a search through a conversation */
+
+bool responses_item_owner(struct jstr item_id, uint64_t ret[2])
+{
+    uint64_t v[2] = {0, 0};
+
+    if (item_id.n < RESPONSES_ID_DIGITS + 1 || item_id.n >= RESPONSES_ID_MAX ||
+        item_id.p[item_id.n - RESPONSES_ID_DIGITS - 1] != '_')
+        return false;
+    const char *p = item_id.p + item_id.n - RESPONSES_ID_DIGITS;
+    for (unsigned i = 0; i < RESPONSES_ID_DIGITS; i++) {
+        bool is_digit = p[i] >= '0' && p[i] <= '9';
+        if (!is_digit && !(p[i] >= 'a' && p[i] <= 'f'))
+            return false;
+        if (i < 32)
+            v[i / 16] = v[i / 16] << 4 | (uint64_t)(is_digit ? p[i] - '0' : p[i] - 'a' + 10);
+    }
+    memcpy(ret, v, sizeof v);
+    return true;
+}
+
+/* Behind the end of the object that begins at p; NULL: it has none. */
+static const char *object_end(const char *p, const char *end)
+{
+    unsigned depth = 0;
+
+    while (p && p < end) {
+        char c = *p++;
+        if (c == '"')
+            p = json_string_end(p, end);
+        else if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && --depth == 0)
+            return p;
+    }
+    return NULL;
+}
+
+bool responses_item_find(struct str items, struct jstr id, struct str *ret)
+{
+    static const struct str head = STR_INIT("{\"id\":\"");
+    char text[RESPONSES_ID_MAX + 16];
+    const char *end;
+    size_t at;
+
+    if (id.n >= RESPONSES_ID_MAX)
+        return false;
+    memcpy(text, head.p, head.n); /* as ids that were made here stand: no text can look like it */
+    memcpy(text + head.n, id.p, id.n);
+    text[head.n + id.n] = '"';
+    at = str_find(items, (struct str){text, head.n + id.n + 1});
+    end = at == SIZE_MAX ? NULL : object_end(items.p + at, items.p + items.n);
+    if (!end)
+        return false;
+    *ret = (struct str){items.p + at, (size_t)(end - items.p) - at};
+    return true;
+}
+
+static bool is_reference(const struct json_tape *t, const struct json_val *item)
+{
+    const struct json_val *type = JSON_GET(t, item, "type");
+
+    return type ? json_is(t, type, "item_reference")
+                : !has(t, item, STR("role")) && has(t, item, STR("id"));
+}
+
+bool responses_has_references(const struct json_tape *body)
+{
+    const struct json_val *input = JSON_GET(body, json_root(body), "input");
+
+    if (!json_has_type(input, JSON_ARRAY))
+        return false;
+    JSON_ELEMENTS(body, input, item)
+    if (is_reference(body, item))
+        return true;
+    return false;
+}
+
+void responses_resolve(struct jout *o, const struct json_tape *body, responses_find_fn find,
+                       void *ctx)
+{
+    struct str text = json_raw(body, json_root(body)), item_text;
+    const struct json_val *input = JSON_GET(body, json_root(body), "input");
+    size_t from = json_root(body)->at, at = 0;
+    unsigned n = 0;
+
+    JSON_ELEMENTS(body, input, item)
+    {
+        if (!is_reference(body, item))
+            continue;
+        if (n++ == REFERENCES_MAX)
+            break;
+        if (!find(ctx, json_text_at(body, item, STR("id")), &item_text))
+            continue;
+        jout_raw(o, (struct str){text.p + at, item->at - from - at});
+        jout_raw(o, item_text);
+        at = item->at - from + item->n;
+    }
+    jout_raw(o, str_from(text, at));
 }
 
 /* --- pages --------------------------------------------------------------------------------------

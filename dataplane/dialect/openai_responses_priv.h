@@ -121,6 +121,13 @@ void responses_read_reply(void *reader, const struct json_tape *reply);
 bool responses_reader_end(void *reader, bool done);
 void responses_reader_deinit(void *reader);
 
+/*
+ * Ids of items: a prefix and 36 digits, 32 of the response's id and 4 of the item, so that an
+ * item_reference tells where to look. Of items of a reply the first bit of the 4 is set.
+ */
+enum { RESPONSES_ID_DIGITS = 36, RESPONSES_ID_MAX = 48 };
+size_t responses_put_digits(char *out, const uint64_t id[2], unsigned item);
+
 /* --- replies to a client -------------------------------------------------------------------------
  */
 
@@ -146,7 +153,7 @@ struct responses_out {
     bool is_custom;
     bool in_part, is_done;
     uint8_t id_n;
-    char id[40];
+    char id[RESPONSES_ID_MAX];
     struct jstr name;   /* of a call */
     struct jstr sealed; /* reasoning: encrypted_content */
 };
@@ -175,7 +182,7 @@ struct responses_writer {
     uint8_t stop; /* enum stop */
     bool started, is_over, has_usage, has_refused, is_quiet;
     uint8_t id_n;
-    char id[40];
+    char id[RESPONSES_ID_MAX];
 };
 
 void responses_writer_init(void *writer, const struct writer_env *env);
@@ -185,7 +192,7 @@ void responses_writer_deinit(void *writer);
 /* An event of the stream up to its sequence number; false: none is to be written. */
 bool responses_event_begin(struct responses_writer *w, struct str type);
 void responses_event_end(struct responses_writer *w);
-/* prefix + 32 digits made of the seed and `n`; its length. */
+/* prefix + the digits of the seed and of the n-th item; its length. */
 uint8_t responses_make_id(const struct responses_writer *w, char *out, struct str prefix,
                           uint32_t n);
 

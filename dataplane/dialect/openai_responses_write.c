@@ -31,23 +31,13 @@ void responses_event_end(struct responses_writer *w)
     jout_lit(w->env.out, "}\n\n");
 }
 
-static uint64_t mix64(uint64_t v) /* splitmix64 */
-{
-    v = (v ^ (v >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    v = (v ^ (v >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return v ^ (v >> 31);
-}
-
 uint8_t responses_make_id(const struct responses_writer *w, char *out, struct str prefix,
                           uint32_t n)
 {
-    static const char hex[] = "0123456789abcdef";
-    uint64_t v[2] = {mix64(w->env.seed[0] + n), mix64(w->env.seed[1] ^ mix64(n))};
     size_t at = prefix.n;
 
     memcpy(out, prefix.p, prefix.n);
-    for (unsigned i = 0; i < 32; i++)
-        out[at++] = hex[v[i / 16] >> (60 - i % 16 * 4) & 15];
+    at += responses_put_digits(out + at, w->env.seed, (n & 0x7fff) | 0x8000);
     return (uint8_t)at;
 }
 

@@ -2,8 +2,6 @@
 
 #include "dialect/translate.h"
 
-#include "dialect/openai_responses.h"
-
 /* What reading a body may take: a block and its turn for the smallest message, many times over. */
 enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
@@ -54,6 +52,7 @@ void translate_deinit(struct translate *t)
         return;
     reply_end(t);
     json_tape_deinit(&t->tape);
+    buf_free(t->out.pool, &t->resolved);
     jout_deinit(&t->out);
     buf_free(t->out.pool, &t->mended);
     arena_reset(&t->request_arena);
@@ -94,6 +93,21 @@ static bool mend(struct translate *t, struct str text)
     return true;
 }
 
+/* The body with the items it refers to in their places, where they are known. */
+static bool references_read(struct translate *t, struct str *body)
+{
+    struct jout o = jout_init(t->out.pool, &t->resolved);
+
+    if (!t->find_item || !responses_has_references(&t->tape))
+        return true;
+    responses_resolve(&o, &t->tape, t->find_item, t->find_ctx);
+    if (o.failed)
+        return request_ok(t, false);
+    t->request_arena.ceiling += REQUEST_ARENA_PER_BYTE * t->resolved.n;
+    *body = (struct str){t->resolved.p, t->resolved.n};
+    return tape_read(t, *body, JSON_OBJECT);
+}
+
 bool translate_read(struct translate *t, struct str body)
 {
     t->request_arena.ceiling =
@@ -101,7 +115,7 @@ bool translate_read(struct translate *t, struct str body)
     if (t->history.n && (!tape_read(t, t->history, JSON_ARRAY) ||
                          !responses_history_read(&t->request, &t->tape, &t->fault)))
         return request_ok(t, false);
-    if (!tape_read(t, body, JSON_OBJECT))
+    if (!tape_read(t, body, JSON_OBJECT) || !references_read(t, &body))
         return false;
     bool ok = mend(t, body) && t->client->request_read(&t->request, &t->tape, &t->fault);
     ok = request_ok(t, ok);
@@ -255,6 +269,7 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
 
 void translate_forget(struct translate *t)
 {
+    buf_free(t->out.pool, &t->resolved);
     arena_reset(&t->request_arena);
     buf_free(t->out.pool, &t->mended);
     t->request = (struct neutral){

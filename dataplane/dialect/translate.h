@@ -9,6 +9,7 @@
  */
 
 #include "dialect/event.h"
+#include "dialect/openai_responses.h"
 #include "dialect/sse.h"
 
 struct translate {
@@ -24,7 +25,10 @@ struct translate {
     /* of a Responses client whose upstream keeps no responses; set before translate_read() */
     struct str history;  /* items of the conversation the request goes on from; borrowed */
     struct jout *keep;   /* where those and the request's are written, to be kept; may be NULL */
-    uint64_t keep_id[2]; /* the id this response gets */
+    uint64_t keep_id[2]; /* the id this response gets; seed[] of its reply, so that items can be
+                            referred to */
+    responses_find_fn find_item; /* of an item_reference; may be NULL */
+    void *find_ctx;
     /* private */
     struct arena request_arena; /* of `request`; ends with translate_forget() */
     struct arena *arena;
@@ -36,6 +40,7 @@ struct translate {
     void *reader, *writer;
     uint64_t seed;
     size_t whole; /* bytes of `out` that are complete events */
+    struct buf resolved; /* the body with its references replaced */
     bool replying, read_done, written;
 };
 

@@ -22,9 +22,12 @@
  *       ERROR_NO_SUCH_RESPONSE; else t->history = record.items before translate_read()
  *   store is not false, the upstream has another API, the store is on
  *       t->keep = a jout on a buffer of the request's, t->keep_id, before translate_read(); its
- *       length behind it is n_input; translate_reply.response_id is the new id's text
+ *       length behind it is n_input; translate_reply.response_id is the new id's text,
+ *       .seed the id itself
  *   else
  *       t->request.echo[ECHO_STORE] = STR("false") before translate_reply_begin()
+ *   item_reference
+ *       t->find_item: responses_item_owner(), response_store_get(), responses_item_find()
  *   t->done, and kept
  *       translate_keep(t, another jout), then response_store_put()
  *   GET, DELETE, GET .../input_items

@@ -402,6 +402,25 @@ def test_response_of_an_id(upstream, complete, client):
         client.responses.delete(made.id)
 
 
+@pytest.mark.parametrize("upstream", upstreams("vllm", "messages"))
+def test_items_are_referred_to(upstream, create, client, model):
+    """What a client that trusts `store` sends instead of the answer itself."""
+    made = create(upstream, "say")
+    question, answer = (
+        {"type": "item_reference", "id": i.id}
+        for i in [*client.responses.input_items.list(made.id), *made.output]
+    )
+    for given in ([question, answer, says("again")], [says("plan:say"), answer, question]):
+        create(upstream, given)
+        turns = json.loads(model.requests[-1].body)["messages"]
+        assert [t["role"] for t in turns] == ["user", "assistant", "user"]
+        assert turns[1]["content"] in (TEXT, [{"type": "text", "text": TEXT}])
+        assert "plan:say please" in json.dumps(turns[given.index(question)])
+    with pytest.raises(openai.BadRequestError):
+        create(upstream, [{"type": "item_reference", "id": "msg_1"}, says("again")])
+    model.refused.clear()
+
+
 @EVERY
 def test_deleted_response_is_not_continued(upstream, create, client, model):
     made = create(upstream, "say")

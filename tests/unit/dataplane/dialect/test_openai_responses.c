@@ -337,7 +337,7 @@ static void test_a_conversation_is_kept(void **state)
                   "\"text\":\"two\"}]}]}"),
          STR_INIT("[{\"id\":\"msg_000000000000000700000000000000080000\",\"type\":\"message\","
                   "\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"one "
-                  "\\\"1\\\"\"}]},{\"id\":\"msg_dbd238973a2b148aef30b01c2974aeeb\",\"type\":"
+                  "\\\"1\\\"\"}]},{\"id\":\"msg_000000000000000700000000000000088001\",\"type\":"
                   "\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\","
                   "\"text\":\"two\",\"annotations\":[]}],\"status\":\"completed\"}]")},
         {STR_INIT(
@@ -366,7 +366,7 @@ static void test_a_conversation_is_kept(void **state)
         reply_scan_init(&scan);
         assert_true(translate_reply_begin(
             &w.t, &(struct translate_reply){
-                      .scan = &scan, .model = STR("\"m\""), .now_s = 1, .seed = {1, 2}}));
+                      .scan = &scan, .model = STR("\"m\""), .now_s = 1, .seed = {7, 8}}));
         translate_forget(&w.t);
         assert_true(translate_whole(&w.t, turns[i].reply, &out));
         translate_keep(&w.t, &response);
@@ -389,6 +389,63 @@ static void test_a_conversation_is_kept(void **state)
         buf_free(&w.pool, &kept);
         buf_free(&w.pool, &whole);
         buf_free(&w.pool, &out);
+        world_deinit(&w);
+    }
+}
+
+static bool find_in(void *ctx, struct jstr id, struct str *ret)
+{
+    const struct str *items = ctx;
+    uint64_t owner[2];
+
+    return responses_item_owner(id, owner) && owner[0] == 7 && owner[1] == 8 &&
+           responses_item_find(*items, id, ret);
+}
+
+/* item_reference: what it means stands in its place, for the model and for what is kept. */
+static void test_references_are_followed(void **state)
+{
+    struct str items = STR(
+        "[{\"id\":\"msg_000000000000000700000000000000080000\",\"type\":\"message\",\"role\":"
+        "\"user\",\"content\":\"] } \\\" {\"},{\"id\":\"fc_000000000000000700000000000000088001\","
+        "\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}]");
+    static const struct {
+        struct str input;
+        bool found;
+    } rows[] = {
+        {STR_INIT(
+             "[{\"type\":\"item_reference\",\"id\":\"msg_000000000000000700000000000000080000\"},"
+             " {\"id\":\"fc_000000000000000700000000000000088001\"} ,{\"type\":\"function_call_"
+             "output\",\"call_id\":\"c\",\"output\":\"o\"}]"),
+         true},
+        {STR_INIT("[{\"id\":\"fc_000000000000000700000000000000088002\"}]"), false},
+        {STR_INIT("[{\"id\":\"fc_000000000000000800000000000000088001\"}]"), false},
+        {STR_INIT("[{\"id\":\"fc\"}]"), false},
+        {STR_INIT("[{\"id\":\"fc_00000000000000070000000000000008800X\"}]"), false},
+        {STR_INIT("[{\"id\":7}]"), false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        char body[512];
+        world_init(&w);
+        w.t.find_item = find_in;
+        w.t.find_ctx = &items;
+        (void)snprintf(body, sizeof body, "{\"a\":1,\"input\":" STR_FMT ",\"b\":2} ",
+                       STR_ARG(rows[i].input));
+        bool ok = translate_read(&w.t, str_of(body));
+        assert_int_equal(ok, rows[i].found);
+        if (!ok)
+            assert_int_equal(w.t.fault.error, ERROR_BAD_FIELD);
+        if (ok) {
+            const struct turn *t = w.t.request.first;
+            assert_int_equal(t->role, ROLE_USER);
+            assert_str(((struct str){t->first->text.p, t->first->text.n}), "] } \\\" {");
+            assert_int_equal(t->next->first->kind, BLOCK_TOOL_CALL);
+            assert_int_equal(t->next->next->first->kind, BLOCK_TOOL_RESULT);
+            assert_null(t->next->next->next);
+        }
         world_deinit(&w);
     }
 }
@@ -766,6 +823,7 @@ int main(void)
         cmocka_unit_test(test_members_become_members_again),
         cmocka_unit_test(test_history_stands_before_the_input),
         cmocka_unit_test(test_a_conversation_is_kept),
+        cmocka_unit_test(test_references_are_followed),
         cmocka_unit_test(test_input_items_page_by_page),
         cmocka_unit_test(test_streams_as_they_should_be_and_as_they_are),
         cmocka_unit_test(test_whole_replies),
