@@ -35,7 +35,7 @@ MUST_CHECK enum errc snapshot_check(struct snapshot *s, const void *base, size_t
 static inline struct str snap_str(const struct snapshot *s, struct snap_ref r)
 {
     if (UNLIKELY((uint64_t)r.off + r.n > s->size))
-        return (struct str){0};
+        return (struct str){s->base, 0};
     return (struct str){s->base + r.off, r.n};
 }
 
