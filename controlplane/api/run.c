@@ -137,6 +137,7 @@ static bool attempt(struct call *c, struct db *db, bool is_last)
     c->is_refused = c->commits_refused = c->is_unchanged = false;
     c->n_audits = 0;
     c->headers = c->body = (struct str){0};
+    memset(c->settings, 0, sizeof c->settings);
     if (!store_init(&c->store, db, c->d->catalog, &c->arena, &c->wait)) {
         reply_fault(c, DB_NOMEM);
         return true;

@@ -4,6 +4,7 @@
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
+#include "api/settings.h"
 #include "api/teams_priv.h"
 #include "audit/audit.h"
 
@@ -66,7 +67,7 @@ static void put_columns(struct call *c, yyjson_mut_val *row, const yyjson_mut_va
     struct store *s = &c->store;
 
     for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
-        yyjson_mut_val *v = yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, columns[i]);
+        yyjson_mut_val *v = row_sent(req, columns[i]);
         if (v && !(is_new && yyjson_mut_is_null(v)))
             row_put(s, row, columns[i], v);
     }
@@ -191,8 +192,7 @@ static void fill_defaults(struct call *c, yyjson_mut_val *req)
         "rpm_limit",       "models",     "team_member_permissions", "access_group_ids"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        yyjson_mut_val *dflt =
-            setting_val(c, setting_node(c, SETTING_LITELLM_default_team_params, names[i]));
+        yyjson_mut_val *dflt = setting_member(c, SETTING_LITELLM_default_team_params, names[i]);
         bool is_meant = str_eq(str_of(names[i]), STR("budget_duration")) && row_sent(req, names[i]);
         if (dflt && !row_val(req, names[i]) && !is_meant)
             row_put(&c->store, req, names[i], dflt);
