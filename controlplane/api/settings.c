@@ -26,8 +26,7 @@ yyjson_mut_val *settings_section(struct call *c, enum setting_section section)
 bool settings_are_stored(struct call *c)
 {
     return c->d->config->stores_models ||
-           (!setting_of_file(c, SETTING_GENERAL_store_model_in_db) &&
-            row_bool(settings_section(c, SECTION_GENERAL), "store_model_in_db"));
+           row_bool(settings_section(c, SECTION_GENERAL), "store_model_in_db");
 }
 
 bool settings_check_stored(struct call *c)

@@ -10,7 +10,7 @@
 
 #include "api/call.h"
 
-/* general_settings.store_model_in_db, of the file, the environment or the database. */
+/* general_settings.store_model_in_db: the file, the environment or the database turns it on. */
 bool settings_are_stored(struct call *c);
 /* The same; false with an answer. */
 bool settings_check_stored(struct call *c);

@@ -357,19 +357,14 @@ static bool find_governed(struct call *c, struct str id, yyjson_mut_val **ret)
     return false;
 }
 
-void api_team_update(struct call *c)
+yyjson_mut_val *team_change(struct call *c, const yyjson_mut_val *team, const yyjson_mut_val *req)
 {
     struct store *s = &c->store;
-    yyjson_mut_val *req = row_copy(s, c->in), *team, *changes, *now, *out;
-    struct str id = in_text(c, "team_id"), budget;
+    struct str id = row_text(team, "team_id"), budget;
+    yyjson_mut_val *changes = row_of(c, req, team), *now = store_update(s, TABLE_TEAM, id, changes);
 
-    if (!find_governed(c, id, &team) || !team_check_values(c, req, team) ||
-        !check_new_organization(c, req, team))
-        return;
-    changes = row_of(c, req, team);
-    now = store_update(s, TABLE_TEAM, id, changes);
     if (!now)
-        return;
+        return NULL;
     audit_updated(c, TABLE_TEAM, id, team, changes);
     budget = row_text(row_val(changes, "metadata"), "team_member_budget_id");
     if (budget.n)
@@ -377,6 +372,21 @@ void api_team_update(struct call *c)
     if (row_text(changes, "organization_id").n)
         join_organization(c, now);
     team_sync_access_groups(s, id);
+    return now;
+}
+
+void api_team_update(struct call *c)
+{
+    struct store *s = &c->store;
+    yyjson_mut_val *req = row_copy(s, c->in), *team, *now, *out;
+    struct str id = in_text(c, "team_id");
+
+    if (!find_governed(c, id, &team) || !team_check_values(c, req, team) ||
+        !check_new_organization(c, req, team))
+        return;
+    now = team_change(c, team, req);
+    if (!now)
+        return;
     out = row_new(s);
     row_put_text(s, out, "team_id", id);
     row_put(s, out, "data", team_shown(c, now));

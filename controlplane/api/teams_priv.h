@@ -44,6 +44,10 @@ yyjson_mut_val *team_permissions(struct store *s);
 
 /* ---- teams.c ---- */
 
+/* A request that was judged becomes the locked row, with its entry; the row as it is then, or NULL
+ * with a fault. */
+yyjson_mut_val *team_change(struct call *c, const yyjson_mut_val *team, const yyjson_mut_val *req);
+
 /* The row goes among the deleted; keys, models and memberships go with it. Whoever calls has
  * judged. */
 void team_remove(struct call *c, const yyjson_mut_val *team);
