@@ -74,11 +74,11 @@ void daemon_answer(struct daemon *d, struct call *c)
     if (c->route->lane != LANE_LOOP)
         log_info("request",
                  "id=%s method=%s path=\"" STR_FMT "\" status=%u user=\"" STR_FMT
-                 "\" key=%.8s ip=%s ms=%llu",
+                 "\" key=%.8s ip=" STR_FMT " ms=%llu",
                  c->request_id, route_method_name((enum route_method)c->route->method),
                  STR_ARG(printable(c->route->path)), c->status,
                  STR_ARG(printable(c->caller.user_id)),
-                 c->caller.key_hash.n ? c->caller.key_hash.p : "-", c->http->ip,
+                 c->caller.key_hash.n ? c->caller.key_hash.p : "-", STR_ARG(call_ip(c)),
                  (unsigned long long)((clock_mono_ns() - c->http->at_ns) / 1000000));
     send_answer(c);
     call_free(c);

@@ -77,4 +77,6 @@ struct str in_param(struct call *c, unsigned i);
 /* A parameter behind '?' that is in no list, decoded. */
 struct str in_query(struct call *c, struct str name);
 struct str in_header(const struct call *c, struct str lower_name);
+/* Whence it came: a data plane on this machine says for whom it asks. */
+struct str call_ip(const struct call *c);
 struct str call_body(const struct call *c);

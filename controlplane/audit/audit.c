@@ -1,7 +1,5 @@
 #include "audit/audit.h"
 
-#include "common/http/server.h"
-
 #include "api/sealed.h"
 
 static const char *const actions[] = {"created", "updated", "deleted", "blocked", "rotated"};
@@ -53,6 +51,6 @@ void audit_write(struct call *c, enum audit_action action, enum table t, struct 
         DB_TEXT(id), DB_TEXT(audit_actor(c)), DB_TEXT(c->caller.key_hash),
         DB_TEXT(str_of(actions[action])), DB_TEXT(str_of(s->catalog->table[t].name)),
         DB_TEXT(object_id), before ? DB_TEXT(value_of(c, before, false)) : DB_NULL,
-        after ? DB_TEXT(value_of(c, after, before != NULL)) : DB_NULL, DB_TEXT(str_of(c->http->ip)),
+        after ? DB_TEXT(value_of(c, after, before != NULL)) : DB_NULL, DB_TEXT(call_ip(c)),
         DB_TEXT(c->route->path), DB_TEXT(str_of(c->request_id)));
 }

@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 7, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 8, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -132,6 +132,7 @@ enum snap_origin_flags {
     SNAP_ORIGIN_NO_VERIFY = BIT(1), /* ssl_verify: false */
     SNAP_ORIGIN_PRIVATE_OK =
         BIT(2), /* api_base came from the config file: private and loopback addresses allowed */
+    SNAP_ORIGIN_ADMIN = BIT(3), /* the control plane: no deployment shares its connections */
 };
 
 /* A scheme, host and port with everything that makes its connections interchangeable (threats
@@ -178,6 +179,8 @@ struct snap_settings {
     struct snap_ref key_header;       /* litellm_key_header_name, lower case */
     struct snap_ref server_root_path; /* SERVER_ROOT_PATH without trailing slash */
     struct snap_ref access_log;       /* path; "-": standard output; "off" */
+    struct snap_ref admin_host;       /* the control plane's: value of Host */
+    struct snap_ref admin_path;       /* ... and what stands before each path */
     struct snap_ref nameservers;      /* "1.2.3.4,..." for c-ares; empty: resolv.conf */
     struct snap_ref
         default_model[API_COUNT]; /* completion_model, embedding_model ...: forced name, or empty */
@@ -195,8 +198,8 @@ struct snap_settings {
     uint32_t
         workers; /* weir.workers; 0: what the cgroup allows. --num_workers and NUM_WORKERS win */
     uint32_t health_probe_timeout_ms;
-    uint32_t port; /* to listen on */
-    uint32_t reserved;
+    uint32_t port;                 /* to listen on */
+    uint32_t admin_origin;         /* index of origins; SNAP_NONE: nothing is forwarded */
     uint64_t max_body_bytes;       /* of one request */
     uint64_t max_inflight_bytes;   /* bodies held per worker */
     uint64_t response_store_bytes; /* responses kept per worker; 0: none */
