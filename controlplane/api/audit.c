@@ -10,9 +10,11 @@ enum { COUNT_MAX = 100000 };
 
 static const char *order_of(struct call *c)
 {
+/* Entries of one millisecond stand in the order they were written. */
+#define WRITTEN "(SELECT o.seq FROM weir.audit_origin o WHERE o.audit_id = t.id)"
 #define COLUMN(name)                                                                               \
     {                                                                                              \
-#name, "t." #name ", t.id", "t." #name " DESC, t.id"                                       \
+#name, "t." #name ", " WRITTEN ", t.id", "t." #name " DESC, " WRITTEN " DESC, t.id"        \
     }
     static const struct sort_column rows[] = {
         COLUMN(updated_at), COLUMN(changed_by), COLUMN(changed_by_api_key),
@@ -20,6 +22,7 @@ static const char *order_of(struct call *c)
         COLUMN(id),
     };
 #undef COLUMN
+#undef WRITTEN
     bool asc = str_ieq(in_text(c, "sort_order"), STR("asc"));
 
     return sort_order(c, rows, ARRAY_LEN(rows), asc ? rows[0].asc : rows[0].desc);
