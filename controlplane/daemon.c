@@ -191,6 +191,11 @@ static void on_gone(void *ctx, struct http_request *r)
 
 /* ---- ends ---- */
 
+bool daemon_is_ending(const struct daemon *d)
+{
+    return d->priv->draining;
+}
+
 static void on_server_closed(void *ctx)
 {
     (void)ctx;

@@ -42,5 +42,8 @@ struct daemon_options { /* of the command line; NULL, -1: as the configuration s
 /* Runs until a signal ends it; the exit status. */
 int daemon_main(const struct daemon_options *o);
 
+/* On the loop: a signal has come, what runs may finish. */
+bool daemon_is_ending(const struct daemon *d);
+
 /* On the loop: sends a call's answer and frees it. */
 void daemon_answer(struct daemon *d, struct call *c);

@@ -118,7 +118,8 @@ def away(cp, postgres, begin, end):
         assert cp.get("/health/liveliness", key=None).status == 200
         reply, took = timed(lambda: cp.get("/key/list"))
         assert reply.status == 503
-        assert cp.get("/health/readiness", key=None).status == 503
+        reply = cp.get("/health/readiness", key=None)
+        assert (reply.status, reply.json["db"]) == (503, "disconnected")
     finally:
         end()
     cp.wait(lambda: cp.post("/key/generate", {}).status == 200, what="the database back")
