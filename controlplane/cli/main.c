@@ -38,19 +38,6 @@ static const char help_end[] =
 
 enum { ARENA_MAX = 1 << 30, KEY_MAX = 512 };
 
-enum cli_exit cli_fail(enum cli_exit code, const char *fmt, ...)
-{
-    va_list args;
-
-    (void)fflush(stdout);
-    (void)fputs("weirctl: ", stderr);
-    va_start(args, fmt);
-    (void)vfprintf(stderr, fmt, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
-    return code;
-}
-
 /* ---- help ---- */
 
 static void put_help(void)

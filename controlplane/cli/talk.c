@@ -5,6 +5,19 @@
 #include "cli/cli.h"
 #include "cli/show.h"
 
+enum cli_exit cli_fail(enum cli_exit code, const char *fmt, ...)
+{
+    va_list args;
+
+    (void)fflush(stdout);
+    (void)fputs("weirctl: ", stderr);
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    return code;
+}
+
 yyjson_val *cli_at(yyjson_val *v, const char *path)
 {
     struct str rest = str_of(path), name;
