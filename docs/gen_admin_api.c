@@ -63,18 +63,6 @@ static const struct {
 #include "auth/policies.def"
 };
 
-/* The rows of the lists as they are written: an included list is one row. */
-static const struct field rows[] = {
-#define FIELD(list_, name_, type_, sentence_, ...)                                                 \
-    {.list = FIELDS_##list_,                                                                       \
-     .name = STR_INIT(#name_),                                                                     \
-     .type = FIELD_##type_,                                                                        \
-     .sentence = sentence_,                                                                        \
-     ##__VA_ARGS__},
-#define INCLUDE(list_, other_) {.list = FIELDS_##list_, .sub = FIELDS_##other_},
-#include "api/fields/fields.def"
-};
-
 static bool is_built(const struct route *r)
 {
     return !str_eq(str_of(r->handler), STR("not_built"));
@@ -127,7 +115,8 @@ static void put_family(FILE *f, size_t at)
     struct str family = family_of(&routes[at]);
 
     fprintf(f,
-            "\n### Routes: %s" STR_FMT "\n\n| | | who | takes | gives |\n| --- | --- | --- | --- | --- |\n",
+            "\n### Routes: %s" STR_FMT
+            "\n\n| | | who | takes | gives |\n| --- | --- | --- | --- | --- |\n",
             str_eq(family, STR("service")) ? "" : "/", STR_ARG(family));
     for (size_t i = at; i < ARRAY_LEN(routes); i++) {
         const struct route *r = &routes[i];
@@ -180,21 +169,21 @@ static void put_type(FILE *f, const struct field *m)
 
 static void put_members(FILE *f, enum field_list l)
 {
+    const struct field *m;
     bool begun = false;
 
     fprintf(f, "\n### %s\n", field_list_title(l));
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].list != l || rows[i].name.n)
+    for (size_t i = 0; (m = field_row(i)); i++) {
+        if (m->list != l || m->name.n)
             continue;
         (void)fputs(begun ? ", " : "\nAll of ", f);
-        put_list(f, rows[i].sub);
+        put_list(f, m->sub);
         begun = true;
     }
     if (begun)
         (void)fputs(".\n", f);
     begun = false;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct field *m = &rows[i];
+    for (size_t i = 0; (m = field_row(i)); i++) {
         if (m->list != l || !m->name.n)
             continue;
         if (!begun)
@@ -213,12 +202,14 @@ static void put_members(FILE *f, enum field_list l)
 /* Lists that built routes take or give, and those that these are made of. */
 static void mark(bool *used, enum field_list l)
 {
+    const struct field *m;
+
     if (!has_members(l) || used[l])
         return;
     used[l] = true;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].list == l)
-            mark(used, rows[i].sub);
+    for (size_t i = 0; (m = field_row(i)); i++)
+        if (m->list == l)
+            mark(used, m->sub);
 }
 
 static void put_not_built(FILE *f)

@@ -105,6 +105,15 @@ class Quickstart:
     def chat(self):
         return self.call("POST", "/v1/chat/completions", {"model": "mock", "messages": [{"role": "user", "content": "x"}]})
 
+    def foreground(self, **kw):
+        """The script in a session of its own, up to where it says how to stop it."""
+        script = subprocess.Popen(self.command(), env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, start_new_session=True, **kw)
+        for line in script.stdout:
+            if "Ctrl-C" in line:
+                return script
+        raise AssertionError(f"it ended with {script.wait()}")
+
     def curl_line(self, said):
         return next(line for line in said.splitlines() if line.strip().startswith("curl "))
 
@@ -169,12 +178,7 @@ def test_detach_twice_says_so_and_starts_nothing(quickstart):
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_foreground_ends_all(quickstart, signum):
     # A session of its own stands for the terminal: like Ctrl-C the signal goes to the whole group.
-    script = subprocess.Popen(quickstart.command(), env=quickstart.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    for line in script.stdout:
-        if "Ctrl-C" in line:
-            break
+    script = quickstart.foreground(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     session = quickstart.pid
     assert processes_of(session)
     assert len(processes_below(quickstart.state)) > 4  # PostgreSQL and its own, two planes
@@ -378,11 +382,7 @@ def test_models_are_served_while_another_part_is_dead_and_a_start_brings_it_back
 
 
 def test_in_the_foreground_a_part_that_dies_is_told(quickstart):
-    script = subprocess.Popen(quickstart.command(), env=quickstart.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True)
-    for line in script.stdout:
-        if "Ctrl-C" in line:
-            break
+    script = quickstart.foreground()
     os.kill(quickstart.pid_of("controlplane"), signal.SIGKILL)
     assert any("beside Weir ended" in line for line in script.stdout)
     assert quickstart.chat().status == 200
@@ -392,11 +392,7 @@ def test_in_the_foreground_a_part_that_dies_is_told(quickstart):
 
 
 def test_a_killed_script_takes_everything_with_it(quickstart):
-    script = subprocess.Popen(quickstart.command(), env=quickstart.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True)
-    for line in script.stdout:
-        if "Ctrl-C" in line:
-            break
+    script = quickstart.foreground()
     script.kill()
     script.wait()
     end = time.monotonic() + 20
