@@ -208,16 +208,20 @@ static void put_row(const struct entities *en, enum entity_kind k, struct rows r
         packed_entity(out, entity);
 }
 
+static int text_order(struct str a, struct str b)
+{
+    size_t n = MIN(a.n, b.n);
+    int d = n ? memcmp(a.p, b.p, n) : 0;
+
+    return d ? d : (a.n > b.n) - (a.n < b.n);
+}
+
 static int by_key(const void *pa, const void *pb)
 {
     const struct str *a = pa, *b = pb;
-    int d = memcmp(a[0].p, b[0].p, MIN(a[0].n, b[0].n));
+    int d = text_order(a[0], b[0]);
 
-    if (!d)
-        d = a[0].n < b[0].n ? -1 : a[0].n > b[0].n;
-    if (!d)
-        d = memcmp(a[1].p, b[1].p, MIN(a[1].n, b[1].n));
-    return d ? d : a[1].n < b[1].n ? -1 : a[1].n > b[1].n;
+    return d ? d : text_order(a[1], b[1]);
 }
 
 static struct keys keys_new(size_t n, struct arena *a)

@@ -200,6 +200,7 @@ enum errc reader_new(struct reader **ret_r, const struct reader_options *o, stru
     arena_init(&r->listen_arena, NULL, 64 * 1024);
     (void)pthread_mutex_init(&r->lock, NULL);
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    look(r); /* who connects at once finds a revision */
     int sys = r->wake_fd < 0 ? errno : pthread_create(&r->thread, NULL, thread_main, r);
     if (sys) {
         if (r->wake_fd >= 0)

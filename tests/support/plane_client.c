@@ -4,7 +4,8 @@
  *
  *   plane_client ADDRESS [CA CERTIFICATE KEY]      PEM files
  *
- *   {"hello": {"protocol", "oldest", "version", "pod" (hex), "host", "config_hash", "token", "epoch", "n"}}
+ *   {"hello": {"protocol", "oldest", "version", "pod" (hex), "host", "config_hash", "token",
+ * "epoch", "n"}}
  *   {"changes": {"epoch", "n", "cursor" (hex), "wait"}, "session": hex}
  *   {"status": {"workers", "requests", ...}, "session": hex}
  *   {"raw": hex}     any bytes as a request
@@ -17,7 +18,6 @@
 
 #include "common/arena.h"
 #include "common/jw.h"
-
 #include "proto/weir.pb-c.h"
 
 enum { TIMEOUT_MS = 12000, LINE_MAX_BYTES = 1 << 20 };
@@ -75,9 +75,8 @@ static void put_value(struct jw *w, const ProtobufCFieldDescriptor *f, const voi
         put_message(w, *(const ProtobufCMessage *const *)at);
         break;
     case PROTOBUF_C_TYPE_ENUM:
-        jw_put_str(w, str_of(protobuf_c_enum_descriptor_get_value(f->descriptor,
-                                                                  *(const int *)at)
-                                 ->name));
+        jw_put_str(
+            w, str_of(protobuf_c_enum_descriptor_get_value(f->descriptor, *(const int *)at)->name));
         break;
     case PROTOBUF_C_TYPE_UINT32:
         jw_put_u64(w, *(const uint32_t *)at);
