@@ -397,16 +397,9 @@ void hub_pipe_gone(struct hub *h, uint32_t pipe)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
-void hub_tick(struct hub *h, uint64_t now_ns)
+/* Whoever joined with a token that does not hold any more is cut. */
+static void cut(struct hub *h)
 {
-    (void)pthread_mutex_lock(&h->lock);
-    for (unsigned i = h->n_sessions; i-- > 0;) {
-        struct session *s = h->sessions[i];
-        if (s->parked && now_ns >= s->parked_until_ns)
-            unpark(h, s);
-        if (!is_live(s, now_ns) && now_ns >= s->seen_ns + ms(HUB_FORGET_MS))
-            session_drop(h, i, -1, "");
-    }
     for (unsigned i = h->n_sessions; i-- > 0;) {
         struct session *s = h->sessions[i];
         const struct hub_token *t = NULL;
@@ -418,6 +411,19 @@ void hub_tick(struct hub *h, uint64_t now_ns)
         log_warn("node_cut", "host=\"%s\" token=%s why=\"revoked or expired\"", s->host, s->token);
         session_drop(h, i, WEIR__REFUSAL__WHY__FORBIDDEN,
                      "the token is unknown, revoked or expired");
+    }
+}
+
+void hub_tick(struct hub *h, uint64_t now_ns)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    cut(h);
+    for (unsigned i = h->n_sessions; i-- > 0;) {
+        struct session *s = h->sessions[i];
+        if (s->parked && now_ns >= s->parked_until_ns)
+            unpark(h, s);
+        if (!is_live(s, now_ns) && now_ns >= s->seen_ns + ms(HUB_FORGET_MS))
+            session_drop(h, i, -1, "");
     }
     (void)pthread_mutex_unlock(&h->lock);
 }
@@ -472,8 +478,8 @@ void hub_tokens(struct hub *h, struct hub_token *take_tokens, size_t n)
     h->tokens = take_tokens;
     h->n_tokens = n;
     h->has_tokens = true;
+    cut(h);
     (void)pthread_mutex_unlock(&h->lock);
-    hub_tick(h, clock_mono_ns());
 }
 
 /* ---- who has what ---- */
