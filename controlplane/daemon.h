@@ -16,6 +16,7 @@ struct db_health;
 struct http_server;
 struct jobs;
 struct lane;
+struct publish;
 struct call;
 struct arena;
 
@@ -27,6 +28,7 @@ struct daemon {
     struct lane *lane[3]; /* the same */
     struct jobs *jobs;
     struct http_server *server;
+    struct publish *publish;
     uv_loop_t *loop;
     const char *openapi; /* NUL behind it */
     /* private: daemon.c */
