@@ -15,6 +15,7 @@
 #include "shared/counters.h"
 #include "shared/region.h"
 #include "shared/response_store.h"
+#include "snapshot/identity.h"
 #include "snapshot/view.h"
 #include "upstream/pool.h"
 
@@ -22,7 +23,8 @@ enum { READ_BUFFER = 64 * 1024, DATE_LINE = 38 };
 
 struct context {
     uv_loop_t *loop;
-    struct snapshot *snapshot; /* the current generation; a request takes a reference */
+    struct snapshot *snapshot;     /* the current generation; a request takes a reference */
+    struct identities *identities; /* likewise; NULL: none was published yet */
     struct pool *pool;
     struct shared shared;
     struct region *region;

@@ -46,6 +46,8 @@ void request_begin(struct request *r, struct conn *c, struct context *cx)
     r->cx = cx;
     r->active = true;
     r->snapshot = snapshot_ref(cx->snapshot);
+    r->identities = cx->identities ? identities_ref(cx->identities) : NULL;
+    r->key_slot = SNAP_NONE;
     arena_init(&r->arena, &cx->arenas, REQUEST_ARENA_MAX);
     exchange_init(&r->exchange, cx, &r->arena, &relaying_events);
     timer_init(&r->retry, NULL);
@@ -63,6 +65,7 @@ void request_reset(struct request *r)
     attempt_reset(r);
     r->probes = probe_run_free(r->probes);
     r->snapshot = snapshot_unref(r->snapshot);
+    r->identities = identities_unref(r->identities);
     arena_reset(&r->arena);
     cx->open_requests--;
     metric_add(cx->region, METRIC_IN_FLIGHT, (uint64_t)-1);

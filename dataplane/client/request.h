@@ -25,7 +25,9 @@ enum { REQUEST_ID = 36 };
 struct request {
     struct conn *conn;
     struct context *cx;
-    struct snapshot *snapshot; /* a reference */
+    struct snapshot *snapshot;     /* a reference */
+    struct identities *identities; /* a reference, or NULL */
+    uint32_t key_slot;             /* of the key that calls; SNAP_NONE: the master key's, or none */
     struct arena arena;
     enum route route;
     struct str placeholder; /* decoded, of the path */

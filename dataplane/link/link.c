@@ -420,6 +420,8 @@ static void on_message(struct link *l, const struct control_msg *m, int fd)
         if (fd >= 0)
             keep(l, fd);
         break;
+    case CONTROL_BASE:
+    case CONTROL_OVERLAY:
     case CONTROL_WORKER_DIED: /* it woke us; the region says the rest */
     case CONTROL_REFUSED:
     case CONTROL_READY:

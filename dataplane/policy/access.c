@@ -25,8 +25,8 @@ static bool alias_get(const struct identity_found *f, struct str name, struct st
 
     if (!f->rules)
         return false;
-    for (uint32_t i = 0; found_name(f, f->rules->aliases, i, &from) &&
-                         found_name(f, f->rules->aliases, i + 1, &to);
+    for (uint32_t i = 0;
+         found_name(f, f->rules->aliases, i, &from) && found_name(f, f->rules->aliases, i + 1, &to);
          i += 2)
         if (str_eq(from, name)) {
             *ret = to;
@@ -234,8 +234,7 @@ bool access_member(struct ask *k)
 
 bool access_user(struct ask *k)
 {
-    bool closed =
-        !found(&k->caller->team) && has_entry(&k->caller->user, STR("no-default-models"));
+    bool closed = !found(&k->caller->team) && has_entry(&k->caller->user, STR("no-default-models"));
 
     return decide(k, user_allows, closed ? ERROR_KEY_MODEL : ERROR_USER_MODEL);
 }

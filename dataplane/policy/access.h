@@ -5,12 +5,11 @@
  * read off release 1.110.2.
  *
  *   nothing, "*", "all-proxy-models"   every model
- *   "all-team-models"                  of a key: what its team has; of others: every configured model
- *   "no-default-models"                of a user: none
- *   a name of model_info.access_groups the models that bear it
- *   a pattern, a name
- *   ids of access groups               beside the list: the models of those
- *   aliases                            of team and key; the key's change what must be allowed
+ *   "all-team-models"                  of a key: what its team has; of others: every configured
+ * model "no-default-models"                of a user: none a name of model_info.access_groups the
+ * models that bear it a pattern, a name ids of access groups               beside the list: the
+ * models of those aliases                            of team and key; the key's change what must be
+ * allowed
  */
 
 #include "policy/ask.h"

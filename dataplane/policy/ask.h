@@ -16,12 +16,12 @@ struct ask {
     struct arena *arena;
     bool is_inference; /* a route of models; else one of lists and health */
     enum api api;      /* of an inference route */
-    struct str path;               /* as sent, without root path and query */
+    struct str path;   /* as sent, without root path and query */
     struct str client_ip;
-    struct str presented; /* the credential: its end stands in a text */
-    struct str model;              /* as the client asked; empty: the route has none */
-    struct str dispatched;         /* what aliases make of it */
-    const struct snap_group *group; /* that answers `dispatched`; NULL: none does */
+    struct str presented;            /* the credential: its end stands in a text */
+    struct str model;                /* as the client asked; empty: the route has none */
+    struct str dispatched;           /* what aliases make of it */
+    const struct snap_group *group;  /* that answers `dispatched`; NULL: none does */
     const struct request_scan *scan; /* NULL: there is no body */
     struct str body;
     int64_t now_us;

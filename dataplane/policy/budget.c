@@ -3,8 +3,8 @@
 #include "common/gateway/duration.h"
 #include "common/num.h"
 
-#define BUDGET_TEXT "Budget has been exceeded! %s=" STR_FMT " Current cost: " STR_FMT              \
-                    ", Max budget: " STR_FMT
+#define BUDGET_TEXT                                                                                \
+    "Budget has been exceeded! %s=" STR_FMT " Current cost: " STR_FMT ", Max budget: " STR_FMT
 
 struct str nusd_text(struct arena *a, int64_t nusd)
 {
@@ -97,7 +97,7 @@ bool budget_key(struct ask *k)
 
     if (!k->is_inference || !used_up(k, f, &spend, &max))
         return true;
-    struct str alias = found_text(f, f->identity->alias), name = found_text(f, f->identity->name);
+    struct str alias = identity_alias(f), name = identity_name(f);
     alias = alias.n ? alias : STR("key");
     struct str who =
         str_starts(name, STR("sk-..."))
@@ -115,8 +115,8 @@ const struct identity_model_limit *model_limit_of(const struct ask *k,
         const struct identity_model_limit *l =
             SNAP_AT(f->s, f->rules->model_limits, struct identity_model_limit, i);
         struct str model = l ? snap_str(f->s, l->model) : (struct str){0};
-        if (model.n && (str_eq(model, k->model) || str_eq(model, k->dispatched) ||
-                        str_eq(model, group)))
+        if (model.n &&
+            (str_eq(model, k->model) || str_eq(model, k->dispatched) || str_eq(model, group)))
             return l;
     }
     return NULL;
@@ -160,7 +160,7 @@ bool budget_key_model(struct ask *k)
         hash[2 * i] = hex[(unsigned char)id.p[i] >> 4];
         hash[2 * i + 1] = hex[(unsigned char)id.p[i] & 15];
     }
-    struct str alias = found_text(f, f->identity->alias);
+    struct str alias = identity_alias(f);
     return ask_refuse(
         k, ERROR_BUDGET,
         arena_printf(k->arena,
@@ -196,8 +196,7 @@ bool budget_tags(struct ask *k)
 
 bool budget_user(struct ask *k)
 {
-    if (found(&k->caller->team) &&
-        !(k->s->h->settings.flags & SNAP_USER_BUDGET_OF_TEAM_KEYS))
+    if (found(&k->caller->team) && !(k->s->h->settings.flags & SNAP_USER_BUDGET_OF_TEAM_KEYS))
         return true;
     return check_person(k, &k->caller->user, "User");
 }
@@ -228,8 +227,8 @@ bool budget_end_user(struct ask *k)
         return true;
     return ask_refuse(k, ERROR_BUDGET,
                       arena_printf(k->arena,
-                                   "ExceededBudget: End User=" STR_FMT " over budget. Spend=" STR_FMT
-                                   ", Budget=" STR_FMT,
+                                   "ExceededBudget: End User=" STR_FMT
+                                   " over budget. Spend=" STR_FMT ", Budget=" STR_FMT,
                                    STR_ARG(k->caller->end_user_id),
                                    STR_ARG(nusd_text(k->arena, spend)),
                                    STR_ARG(nusd_text(k->arena, max))));
@@ -244,10 +243,9 @@ bool budget_pod(struct ask *k)
     int64_t spend = counter_spend(&k->counters->header->pod);
     if (spend < max)
         return true;
-    return ask_refuse(k, ERROR_BUDGET,
-                      arena_printf(k->arena,
-                                   "Budget has been exceeded! Current cost: " STR_FMT
-                                   ", Max budget: " STR_FMT,
-                                   STR_ARG(nusd_text(k->arena, spend)),
-                                   STR_ARG(nusd_text(k->arena, max))));
+    return ask_refuse(
+        k, ERROR_BUDGET,
+        arena_printf(k->arena,
+                     "Budget has been exceeded! Current cost: " STR_FMT ", Max budget: " STR_FMT,
+                     STR_ARG(nusd_text(k->arena, spend)), STR_ARG(nusd_text(k->arena, max))));
 }

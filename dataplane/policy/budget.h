@@ -1,9 +1,9 @@
 #pragma once
 
 /*
- * Budgets against what is known to be spent: the sum the control plane told, and what this pod added
- * since. A request is refused once the spend has reached the budget; one that is let in may exceed
- * it by its own cost.
+ * Budgets against what is known to be spent: the sum the control plane told, and what this pod
+ * added since. A request is refused once the spend has reached the budget; one that is let in may
+ * exceed it by its own cost.
  */
 
 #include "policy/ask.h"

@@ -41,12 +41,12 @@ static inline uint32_t found_slot(const struct identity_found *f)
 
 static inline struct str found_id(const struct identity_found *f)
 {
-    return f->identity ? snap_str(f->s, f->identity->id) : (struct str){0};
+    return f->identity ? identity_id(f) : (struct str){0};
 }
 
-static inline struct str found_text(const struct identity_found *f, struct snap_ref r)
+static inline struct str found_alias(const struct identity_found *f)
 {
-    return f->identity ? snap_str(f->s, r) : (struct str){0};
+    return f->identity ? identity_alias(f) : (struct str){0};
 }
 
 /* Element i of one of its lists of names; false behind the last. */

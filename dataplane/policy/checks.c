@@ -1,6 +1,6 @@
 /*
- * A row per check, asked from the top until one refuses. What a row says beside its function is when
- * it is asked at all.
+ * A row per check, asked from the top until one refuses. What a row says beside its function is
+ * when it is asked at all.
  */
 
 #include "policy/checks.h"
@@ -125,10 +125,11 @@ static bool check_routes(struct ask *k)
             return true;
     return ask_refuse(
         k, ERROR_KEY_ROUTE,
-        arena_printf(k->arena,
-                     "Virtual key is not allowed to call this route. Only allowed to call routes: "
-                     STR_FMT ". Tried to call route: " STR_FMT,
-                     STR_ARG(names_text(k->arena, f, f->rules->routes)), STR_ARG(k->path)));
+        arena_printf(
+            k->arena,
+            "Virtual key is not allowed to call this route. Only allowed to call routes: " STR_FMT
+            ". Tried to call route: " STR_FMT,
+            STR_ARG(names_text(k->arena, f, f->rules->routes)), STR_ARG(k->path)));
 }
 
 static bool check_ips(struct ask *k)
@@ -146,8 +147,7 @@ static bool check_ips(struct ask *k)
 
 static bool check_admin_routes(struct ask *k)
 {
-    return k->caller->is_admin ||
-           !list_has(k->s, k->s->h->settings.admin_routes, k->path) ||
+    return k->caller->is_admin || !list_has(k->s, k->s->h->settings.admin_routes, k->path) ||
            ask_refuse(k, ERROR_ADMIN_ROUTE,
                       arena_printf(k->arena,
                                    "user not allowed to access this route. Route=" STR_FMT
@@ -203,7 +203,8 @@ static bool check_client_tags(struct ask *k)
 static bool check_user_param(struct ask *k)
 {
     return !(k->s->h->settings.flags & SNAP_ENFORCE_USER) || !k->scan ||
-           request_member(k->scan, FIELD_USER) || ask_refuse(k, ERROR_NO_USER_PARAM, (struct str){0});
+           request_member(k->scan, FIELD_USER) ||
+           ask_refuse(k, ERROR_NO_USER_PARAM, (struct str){0});
 }
 
 /* A member of the body by name; NULL: it has none. */
@@ -246,9 +247,9 @@ static bool param_given(struct ask *k, struct str param)
 
     if (m && (!nested || member_has(k, m, below)))
         return true;
-    struct str shown = m ? arena_printf(k->arena, "[" STR_FMT "][" STR_FMT "]", STR_ARG(name),
-                                        STR_ARG(below))
-                         : name;
+    struct str shown =
+        m ? arena_printf(k->arena, "[" STR_FMT "][" STR_FMT "]", STR_ARG(name), STR_ARG(below))
+          : name;
     return ask_refuse(k, ERROR_MISSING_PARAM,
                       arena_printf(k->arena,
                                    "BadRequest please pass param=" STR_FMT

@@ -15,7 +15,7 @@
 
 enum {
     BYTES_PER_TOKEN = 4,
-    OUTPUT_FLOOR = 1024, /* tokens, where the request names no limit of its own ... */
+    OUTPUT_FLOOR = 1024,   /* tokens, where the request names no limit of its own ... */
     OUTPUT_FLOOR_PART = 4, /* ... or this part of the smallest limit */
     RESPONSES_OUTPUT_MIN = 16,
 };
@@ -45,7 +45,7 @@ const struct str limit_type_name[LIMIT_TYPES] = {
 struct row { /* one descriptor of this request */
     enum limit_descriptor descriptor;
     const struct identity_found *of;
-    struct str model; /* or tag, of a pair; empty: the entity itself */
+    struct str model;           /* or tag, of a pair; empty: the entity itself */
     int64_t limit[LIMIT_TYPES]; /* LIMIT_NONE: none */
     struct counter *counter;    /* or: */
     struct pair_counter *pair;
@@ -100,8 +100,7 @@ static void with_model(struct rows *r, enum limit_descriptor d, const struct ide
                             .limit = {rpm, tpm, LIMIT_NONE},
                             .pair = counters_pair(k->counters, f->identity->slot,
                                                   (unsigned)d << 8 | PAIR_MODEL, model,
-                                                  ask_now_s(k),
-                                                  k->s->h->settings.limit_window_s)});
+                                                  ask_now_s(k), k->s->h->settings.limit_window_s)});
 }
 
 struct model_limit {
@@ -122,12 +121,10 @@ static void key_and_team_models(struct rows *r)
     struct model_limit key = model_limit(r->k, &c->key), team = model_limit(r->k, &c->team);
 
     if (found(&c->key))
-        with_model(r, LIMIT_KEY_MODEL, &c->key,
-                   key.rpm != LIMIT_NONE ? key.rpm : team.rpm,
+        with_model(r, LIMIT_KEY_MODEL, &c->key, key.rpm != LIMIT_NONE ? key.rpm : team.rpm,
                    key.tpm != LIMIT_NONE ? key.tpm : team.tpm);
     if (found(&c->team))
-        with_model(r, LIMIT_TEAM_MODEL, &c->team,
-                   key.rpm != LIMIT_NONE ? LIMIT_NONE : team.rpm,
+        with_model(r, LIMIT_TEAM_MODEL, &c->team, key.rpm != LIMIT_NONE ? LIMIT_NONE : team.rpm,
                    key.tpm != LIMIT_NONE ? LIMIT_NONE : team.tpm);
 }
 
@@ -161,18 +158,17 @@ static void on_tag_limit(void *ctx, const struct json_member *m)
                                     .of = &c->key,
                                     .model = c->tag[i].name,
                                     .limit = {(int64_t)limit, LIMIT_NONE, LIMIT_NONE},
-                                    .pair = counters_pair(
-                                        r->k->counters, c->key.identity->slot, PAIR_TAG,
-                                        c->tag[i].name, ask_now_s(r->k),
-                                        r->k->s->h->settings.limit_window_s)});
+                                    .pair = counters_pair(r->k->counters, c->key.identity->slot,
+                                                          PAIR_TAG, c->tag[i].name, ask_now_s(r->k),
+                                                          r->k->s->h->settings.limit_window_s)});
 }
 
 static void key_tags(struct rows *r)
 {
     static const struct json_watch root = {.id = 0};
     const struct caller *c = r->k->caller;
-    struct str limits = c->n_tags ? metadata_member(&c->key, STR("tag_rpm_limit"))
-                                  : (struct str){0};
+    struct str limits =
+        c->n_tags ? metadata_member(&c->key, STR("tag_rpm_limit")) : (struct str){0};
     struct tag_limits t = {r, limits};
     struct json_scan scan;
 
@@ -377,9 +373,8 @@ static struct str row_value(struct ask *k, const struct row *w)
     if (w->descriptor == LIMIT_MEMBER)
         id = arena_printf(k->arena, STR_FMT ":" STR_FMT, STR_ARG(found_id(&c->team)),
                           STR_ARG(found_id(&c->user)));
-    return w->model.n
-               ? arena_printf(k->arena, STR_FMT ":" STR_FMT, STR_ARG(id), STR_ARG(w->model))
-               : id;
+    return w->model.n ? arena_printf(k->arena, STR_FMT ":" STR_FMT, STR_ARG(id), STR_ARG(w->model))
+                      : id;
 }
 
 static struct str utc_text(struct arena *a, int64_t us)
@@ -405,13 +400,13 @@ static bool refuse(struct rows *r, const struct row *w, enum limit_type t, int64
     k->refusal.retry_after_s = window_s;
     charges_undo(r->charges, k->counters, r->charges->taken_s);
     memset(r->charges, 0, offsetof(struct charges, slot));
-    return ask_refuse(k, ERROR_RATE_LIMIT,
-                      arena_printf(k->arena,
-                                   "Rate limit exceeded for " STR_FMT ": " STR_FMT
-                                   ". Limit type: " STR_FMT
-                                   ". Current limit: %lld, Remaining: %lld. Limit resets at: " STR_FMT,
-                                   STR_ARG(name), STR_ARG(value), STR_ARG(type),
-                                   (long long)w->limit[t], (long long)left, STR_ARG(reset)));
+    return ask_refuse(
+        k, ERROR_RATE_LIMIT,
+        arena_printf(k->arena,
+                     "Rate limit exceeded for " STR_FMT ": " STR_FMT ". Limit type: " STR_FMT
+                     ". Current limit: %lld, Remaining: %lld. Limit resets at: " STR_FMT,
+                     STR_ARG(name), STR_ARG(value), STR_ARG(type), (long long)w->limit[t],
+                     (long long)left, STR_ARG(reset)));
 }
 
 static bool take_all(struct rows *r, enum limit_type t, uint64_t n, struct limits *out)

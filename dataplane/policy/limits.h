@@ -2,8 +2,9 @@
 
 /*
  * Requests and tokens a minute, and requests at once, of everybody a request concerns
- * (litellm-dataplane.md section 4). All limits are asked at once: a request that one of them refuses
- * has taken nothing of the others. Tokens are reserved by estimate and settled by what was used.
+ * (litellm-dataplane.md section 4). All limits are asked at once: a request that one of them
+ * refuses has taken nothing of the others. Tokens are reserved by estimate and settled by what was
+ * used.
  */
 
 #include "policy/ask.h"

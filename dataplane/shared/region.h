@@ -100,6 +100,7 @@ struct region {
     _Atomic uint64_t generation;    /* the worker serves with */
     uint64_t next_seq;              /* of records; kept over workers */
     _Atomic uint32_t inflight_high; /* slots from here on were never used */
+    _Atomic uint64_t identity;      /* n of the overlay the worker serves with; 0: none */
 
     /* ring: single producer (worker), single consumer (link) */
     _Alignas(CACHE_LINE) _Atomic uint64_t ring_head; /* bytes ever written */

@@ -697,9 +697,8 @@ static struct snap_ref put_end_user_headers(struct build *b)
 
 static struct snap_ref put_service_params(struct build *b)
 {
-    const struct conf_node *params =
-        conf_get(b->c->file.value[SETTING_GENERAL_service_account_settings],
-                 STR("enforced_params"));
+    const struct conf_node *params = conf_get(
+        b->c->file.value[SETTING_GENERAL_service_account_settings], STR("enforced_params"));
 
     return put_name_list(b, &params, 1);
 }
