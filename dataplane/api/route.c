@@ -56,6 +56,7 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
     struct str below_root = str_from(path, root_path.n);
     if (str_starts(path, root_path) && str_starts(below_root, STR("/")))
         path = below_root; /* whole segments: /api is no root of /apis */
+    ret->path = path;
     for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
         if (!str_starts(path, forms[f].prefix))
             continue;

@@ -47,6 +47,7 @@ struct route_match {
     enum route route;
     struct str placeholder; /* as sent, percent-encoded */
     struct str query;       /* without '?' */
+    struct str path;        /* below the root path */
 };
 
 /* Matches a request target against the table, below `root_path`. Borrows from `target`. */

@@ -12,8 +12,8 @@ const struct error_row error_rows[CLIENT_ERRORS] = {
 #define ERROR(id, status_, type_, code_, message_)                                                 \
     [ERROR_##id] = {status_, STR_INIT(type_), STR_INIT(code_), STR_INIT(message_), {NULL, 0}},
 #define ERROR_ON(id, status_, type_, param_, code_, message_)                                      \
-    [ERROR_##id] = {status_, STR_INIT(type_), STR_INIT(code_), STR_INIT(message_),                 \
-                    STR_INIT(param_)},
+    [ERROR_##                                                                                      \
+        id] = {status_, STR_INIT(type_), STR_INIT(code_), STR_INIT(message_), STR_INIT(param_)},
 #include "proto/errors.def"
 #undef ERROR
 };
@@ -235,6 +235,10 @@ void reply_error(struct request *r, const struct error_facts *f, struct str code
     }
     if (retry_after_s)
         reply_header_u64(r, STR("retry-after"), retry_after_s);
+    if (r->refusal.limit_type) {
+        reply_header(r, STR("rate_limit_type"), str_of(r->refusal.limit_type));
+        reply_header(r, STR("reset_at"), r->refusal.reset_at);
+    }
     if (f->status == 405)
         reply_header(r, STR("allow"), STR("GET, POST, DELETE, OPTIONS"));
     reply_head_end(r, body.n);

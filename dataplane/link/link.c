@@ -282,7 +282,7 @@ static void bury(struct link *l, unsigned i)
 {
     struct region *r = shared_region(&l->shared, i);
     uint64_t settled = 0;
-    bool all = region_settle(r, l->in_force, &settled);
+    bool all = region_settle(r, l->in_force, &l->counters, &settled);
 
     if (settled) {
         log_warn("exchanges_settled", "region=%u records=%llu", i, (unsigned long long)settled);

@@ -22,11 +22,15 @@ struct caller {
     struct identities *identities; /* NULL: nothing was published */
     struct identity_found key, team, user, member, organization, project, end_user;
     struct str end_user_id; /* empty: the request names none */
-    struct caller_tag tag[CALLER_TAGS];
     unsigned n_tags;
-    bool is_master;
-    bool is_admin; /* the master key, or a key of a proxy admin */
+    bool is_admin; /* a key of a proxy admin */
+    struct caller_tag tag[CALLER_TAGS];
 };
+
+static inline void caller_init(struct caller *c)
+{
+    memset(c, 0, offsetof(struct caller, tag));
+}
 
 static inline bool found(const struct identity_found *f)
 {

@@ -8,7 +8,6 @@
 
 #include "policy/limits.h"
 
-#include "common/gateway/usage.h"
 #include "common/num.h"
 
 #include "policy/budget.h"

@@ -7,6 +7,8 @@
  * used.
  */
 
+#include "common/gateway/usage.h"
+
 #include "policy/ask.h"
 #include "shared/charge.h"
 

@@ -37,6 +37,19 @@ struct charges {
     struct charge_pair pair[CHARGE_PAIRS];
 };
 
+static inline void charges_init(struct charges *c)
+{
+    c->n_slots = c->n_pairs = 0;
+}
+
+/* What is in use of it: most of it seldom is. */
+static inline void charges_copy(struct charges *to, const struct charges *from)
+{
+    memcpy(to, from, offsetof(struct charges, slot));
+    memcpy(to->slot, from->slot, from->n_slots * sizeof *from->slot);
+    memcpy(to->pair, from->pair, from->n_pairs * sizeof *from->pair);
+}
+
 static inline bool charges_any(const struct charges *c)
 {
     return c->n_slots || c->n_pairs;

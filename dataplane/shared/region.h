@@ -14,6 +14,7 @@
 
 #include "common/err.h"
 
+#include "shared/charge.h"
 #include "shared/record.h"
 
 #define SHARED_MAGIC UINT64_C(0x3144455241485357) /* "WSHARED1" */
@@ -86,6 +87,7 @@ struct inflight {
     _Atomic uint32_t state; /* enum inflight_state */
     uint32_t next_free;     /* private to the worker */
     uint64_t ring_at;       /* ring head when publishing began */
+    struct charges charges; /* what the link charges, and gives back, for a dead worker */
     union {
         struct record record;
         char bytes[RECORD_MAX];
