@@ -12,6 +12,7 @@
 #include "common/bufpool.h"
 #include "common/wheel.h"
 
+#include "shared/counters.h"
 #include "shared/region.h"
 #include "shared/response_store.h"
 #include "snapshot/identity.h"
@@ -29,6 +30,7 @@ struct context {
     struct region *region;
     unsigned region_index;
     struct response_store responses;
+    struct counters counters;
     struct wheel wheel;
     struct bufpool bufs;
     struct arena_pool arenas;

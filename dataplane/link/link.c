@@ -27,6 +27,7 @@
 #include "link/spool.h"
 #include "link/usage_pack.h"
 #include "shared/control.h"
+#include "shared/counters.h"
 #include "shared/region.h"
 #include "snapshot/build.h"
 #include "snapshot/view.h"
@@ -50,6 +51,7 @@ struct region_reader {
 struct link {
     const char *config;
     struct shared shared;
+    struct counters counters;
     struct region_reader *readers; /* one per region of the mapping */
     bool has_manager, lingers, draining;
     uint64_t deadline_ns; /* without a manager: drain; draining: end */
@@ -484,6 +486,9 @@ static enum errc start(struct link *l, struct err *e)
     rc = shared_map(&l->shared, SHARED_FD, e);
     if (rc)
         return err_wrap(e, "weir-link is started by weir-dataplane");
+    rc = counters_map(&l->counters, COUNTERS_FD, e);
+    if (rc)
+        return rc;
     l->shared.header->link_pid = (uint32_t)getpid();
     (void)sigaction(SIGTERM, &term, NULL); /* heeded without a manager only */
     l->readers = calloc(l->shared.capacity, sizeof *l->readers);
@@ -517,6 +522,7 @@ int link_run(const char *config)
     l.in_force = snapshot_unref(l.in_force);
     l.slots = slots_free(l.slots);
     free(l.readers);
+    counters_unmap(&l.counters);
     shared_unmap(&l.shared);
     return rc;
 }

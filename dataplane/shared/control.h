@@ -51,7 +51,8 @@ enum {
     CONTROL_FD = 3,
     SHARED_FD = 4,
     RESPONSES_FD = 5, /* shared/response_store.h; workers use it */
-    LISTEN_FD = 6,    /* and following, one per address */
+    COUNTERS_FD = 6,  /* shared/counters.h */
+    LISTEN_FD = 7,    /* and following, one per address */
 };
 
 /* Sends with MSG_DONTWAIT. `pass_fd` -1: none; it stays the caller's. ERRC_LIMIT when the peer does

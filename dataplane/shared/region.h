@@ -18,7 +18,7 @@
 
 #define SHARED_MAGIC UINT64_C(0x3144455241485357) /* "WSHARED1" */
 enum {
-    SHARED_VERSION = 1,
+    SHARED_VERSION = 2,
     SHARED_ORIGINS = 1024,     /* slots of upstream origins */
     SHARED_DEPLOYMENTS = 2048, /* slots of deployments; the last one collects what has none */
     REGION_INFLIGHT = 16384,   /* exchanges in flight per worker */
@@ -127,6 +127,8 @@ struct shared_header {
     _Atomic uint32_t n_regions;  /* handed out so far; only grows */
     _Atomic uint32_t link_pid;   /* the newest link: an older one without a manager makes way */
     _Atomic uint64_t generation; /* the last one built, over all links */
+    _Atomic uint64_t session_ns; /* monotonic: when a control plane last answered the link; 0: none
+                                    is configured */
     _Alignas(
         CACHE_LINE) uint64_t metric[POD_METRICS]; /* each row has one writer: link or manager */
 };
