@@ -36,9 +36,16 @@ enum errc snapshot_check(struct snapshot *s, const void *base, size_t n, struct 
         !snap_index_fits(s, h->name_index, h->names.n) ||
         !snap_index_fits(s, h->price_index, h->prices.n))
         return err_set(e, ERRC_INVALID, 0, "generation: an array outside the file");
+    const struct snap_ref lists[] = {h->settings.allowed_ips,    h->settings.allowed_routes,
+                                     h->settings.admin_routes,   h->settings.enforced_params,
+                                     h->settings.service_params, h->settings.end_user_headers};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (!snap_array_fits(s, lists[i], sizeof(struct snap_ref)))
+            return err_set(e, ERRC_INVALID, 0, "generation: settings outside the file");
     for (uint32_t i = 0; i < h->groups.n; i++) {
         const struct snap_group *g = SNAP_AT(s, h->groups, struct snap_group, i);
-        if (!g || !snap_array_fits(s, g->members, sizeof(struct snap_member)))
+        if (!g || !snap_array_fits(s, g->members, sizeof(struct snap_member)) ||
+            !snap_array_fits(s, g->access_groups, sizeof(struct snap_ref)))
             return err_set(e, ERRC_INVALID, 0, "generation: members outside the file");
     }
     for (uint32_t i = 0; i < h->deployments.n; i++) {
