@@ -555,7 +555,7 @@ static void put_origins(struct build *b, struct snap_header *h, struct slots *sl
             .proxy_port = o->proxy_port,
             .flags = o->flags,
             .slot = slots_get(slots, SLOT_ORIGIN, origin_key(&b->scratch, o), h->generation),
-            .max_connections = max,
+            .max_connections = o->max_connections ? o->max_connections : max,
         };
     }
     h->origins = put_array(&b->file, out, c->n_origins, sizeof *out);
@@ -723,6 +723,9 @@ static void put_settings(struct build *b, struct snap_settings *s)
             f, lower(&b->scratch, config_text(&c->file, SETTING_GENERAL_litellm_key_header_name))),
         .server_root_path = put(f, root_path(b)),
         .access_log = put(f, config_text(&c->file, SETTING_WEIR_access_log)),
+        .admin_host = put(f, c->admin_host),
+        .admin_path = put(f, c->admin_path),
+        .admin_origin = c->admin_origin,
         .nameservers = put(f, joined(b, c->file.value[SETTING_WEIR_nameservers])),
         .default_model[API_CHAT] = chat,
         .default_model[API_COMPLETIONS] = chat,
