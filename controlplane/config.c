@@ -48,6 +48,7 @@ static enum errc read_rest(struct config *c, struct err *e)
     c->seal_format = str_ieq(algorithm, STR("aes-256-gcm")) ? SEAL_GCM2 : SEAL_BOX;
     c->stores_models = config_bool(f, SETTING_GENERAL_store_model_in_db) ||
                        config_bool(f, SETTING_ENV_STORE_MODEL_IN_DB);
+    c->runs_jobs = config_bool(f, SETTING_WEIR_jobs);
     c->models = models_json(f);
     c->credentials = list_json(f, "credential_list");
     return ERRC_OK;

@@ -15,6 +15,7 @@ struct config {
     enum seal_format seal_format;
     struct str models;      /* of the file, as JSON: [[id, deployment], ...] */
     struct str credentials; /* credential_list of the file, as JSON; or empty */
+    bool runs_jobs;         /* those that a LiteLLM would do */
     bool stores_models;     /* models may be made and changed in the database */
     const char *host;
     uint16_t port;

@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "api/reply.h"
 #include "config.h"
+#include "jobs/jobs.h"
 #include "lane.h"
 #include "publish/publish.h"
 #include "store/catalog.h"
@@ -73,11 +74,11 @@ void daemon_answer(struct daemon *d, struct call *c)
     if (c->route->lane != LANE_LOOP)
         log_info("request",
                  "id=%s method=%s path=\"" STR_FMT "\" status=%u user=\"" STR_FMT
-                 "\" key=%.8s ip=%s ms=%llu",
+                 "\" key=%.8s ip=" STR_FMT " ms=%llu",
                  c->request_id, route_method_name((enum route_method)c->route->method),
                  STR_ARG(printable(c->route->path)), c->status,
                  STR_ARG(printable(c->caller.user_id)),
-                 c->caller.key_hash.n ? c->caller.key_hash.p : "-", c->http->ip,
+                 c->caller.key_hash.n ? c->caller.key_hash.p : "-", STR_ARG(call_ip(c)),
                  (unsigned long long)((clock_mono_ns() - c->http->at_ns) / 1000000));
     send_answer(c);
     call_free(c);
@@ -254,16 +255,23 @@ static enum errc load_catalog(struct daemon *d, struct catalog **ret, struct err
     return rc;
 }
 
-static struct db_options db_options_of(const struct config *c, enum route_lane l)
+static struct db_options db_options_of(const struct config *c, const char *name, unsigned max_conns,
+                                       unsigned statement_timeout_ms)
 {
     return (struct db_options){
         .conninfo = c->db.conninfo.p,
         .schema = c->db.schema.p,
-        .name = l == LANE_CRUD ? "weir admin" : "weir report",
-        .max_conns = l == LANE_CRUD ? c->crud_conns : c->report_threads,
-        .statement_timeout_ms = l == LANE_CRUD ? CRUD_STATEMENT_MS : REPORT_STATEMENT_MS,
+        .name = name,
+        .max_conns = max_conns,
+        .statement_timeout_ms = statement_timeout_ms,
         .no_prepare = c->db.pgbouncer,
     };
+}
+
+static struct db_options lane_db_options(const struct config *c, enum route_lane l)
+{
+    return l == LANE_CRUD ? db_options_of(c, "weir admin", c->crud_conns, CRUD_STATEMENT_MS)
+                          : db_options_of(c, "weir report", c->report_threads, REPORT_STATEMENT_MS);
 }
 
 static enum errc start_lanes(struct daemon *d, struct err *e)
@@ -284,6 +292,13 @@ static enum errc start_lanes(struct daemon *d, struct err *e)
         rc = lane_new(&d->lane[l], &o, e);
     }
     return rc;
+}
+
+static enum errc start_jobs(struct daemon *d, struct err *e)
+{
+    struct db_options o = db_options_of(d->config, "weir jobs", 1, REPORT_STATEMENT_MS);
+
+    return jobs_new(&d->jobs, d, &o, e);
 }
 
 static enum errc start_loop(struct daemon *d, const struct daemon_options *o, struct err *e)
@@ -342,7 +357,7 @@ static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
     d->config = *ret_config;
     rc = db_health_new(&d->health, e);
     for (enum route_lane l = LANE_CRUD; !rc && l < LANES; l++) {
-        struct db_options dbo = db_options_of(d->config, l);
+        struct db_options dbo = lane_db_options(d->config, l);
         rc = db_new(&d->db[l], &dbo, d->health, e);
     }
     if (rc)
@@ -363,6 +378,8 @@ static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
     if (!rc)
         rc = start_lanes(d, e);
     if (!rc)
+        rc = start_jobs(d, e);
+    if (!rc)
         (void)uv_run(&d->priv->loop, UV_RUN_DEFAULT);
     return rc;
 }
@@ -382,6 +399,7 @@ int daemon_main(const struct daemon_options *o)
     enum errc rc = daemon_run(&d, o, &config, &catalog, &arena, &e);
     if (rc)
         log_error("start", "what=\"%s\" consequence=\"not started\"", e.msg);
+    d.jobs = jobs_free(d.jobs);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
         d.lane[l] = lane_free(d.lane[l]);
     if (rc && d.loop)

@@ -14,6 +14,7 @@ struct catalog;
 struct db;
 struct db_health;
 struct http_server;
+struct jobs;
 struct lane;
 struct call;
 struct arena;
@@ -24,6 +25,7 @@ struct daemon {
     struct db_health *health;
     struct db *db[3];     /* by enum route_lane */
     struct lane *lane[3]; /* the same */
+    struct jobs *jobs;
     struct http_server *server;
     uv_loop_t *loop;
     const char *openapi; /* NUL behind it */

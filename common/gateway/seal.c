@@ -31,6 +31,13 @@ bool seal_key_init(struct seal_key *k, struct str secret)
     return true;
 }
 
+bool seal_key_derive(const struct seal_key *k, const char *info, unsigned char ret[32])
+{
+    return k->is_set &&
+           mbedtls_hkdf(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), NULL, 0, k->hashed,
+                        sizeof k->hashed, (const unsigned char *)info, strlen(info), ret, 32) == 0;
+}
+
 enum seal_format seal_format_of(struct str sealed)
 {
     for (enum seal_format f = SEAL_GCM2; f < SEAL_FORMATS; f++)

@@ -24,6 +24,9 @@ struct seal_key {
 /* An empty secret gives a key that is not set. False: the library cannot be used. */
 MUST_CHECK bool seal_key_init(struct seal_key *k, struct str secret);
 
+/* A key for another use, which `info` names: HKDF-SHA256. False: the key is not set. */
+MUST_CHECK bool seal_key_derive(const struct seal_key *k, const char *info, unsigned char ret[32]);
+
 /* The value sealed, in the arena; empty without a key, without memory, or beyond SEAL_MAX. */
 struct str seal(const struct seal_key *k, enum seal_format format, struct str plain,
                 struct arena *a);

@@ -30,6 +30,32 @@ bool url_host_is_plain(struct str host)
     return host.n != 0;
 }
 
+bool url_path_match(struct str pattern, struct str path, struct str *ret_params, unsigned max)
+{
+    unsigned n = 0;
+
+    while (pattern.n) {
+        if (pattern.p[0] != '{') {
+            if (!path.n || path.p[0] != pattern.p[0])
+                return false;
+            pattern = str_from(pattern, 1);
+            path = str_from(path, 1);
+            continue;
+        }
+        struct str name, value = path;
+        (void)str_cut(str_from(pattern, 1), '}', &name, &pattern);
+        if (!str_ends(name, STR(":path"))) {
+            const char *slash = memchr(path.p, '/', path.n);
+            value.n = slash ? (size_t)(slash - path.p) : path.n;
+        }
+        if (!value.n || n == max)
+            return false;
+        ret_params[n++] = value;
+        path = str_from(path, value.n);
+    }
+    return path.n == 0;
+}
+
 static int hex_digit(char c)
 {
     c = char_lower(c);

@@ -10,6 +10,12 @@ bool url_path_is_plain(struct str path);
 /* host[:port] and nothing else. */
 bool url_host_is_plain(struct str host);
 
+/*
+ * `path` against a pattern: {name} is one segment, {name:path} all that is left; *ret_params (`max`
+ * of them) are what they stand for, as sent.
+ */
+bool url_path_match(struct str pattern, struct str path, struct str *ret_params, unsigned max);
+
 /* Decodes %XX of `s` into `out` (s.n bytes); SIZE_MAX on a bad escape or a NUL. */
 size_t url_decode(char *out, struct str s);
 

@@ -23,6 +23,8 @@
  * whatever the handler said. Rows, texts and the answer lie in c->store.arena.
  */
 
+#include "common/gateway/settings.h"
+
 #include "api/route.h"
 
 struct daemon;
@@ -37,6 +39,7 @@ struct call {
     struct store store;
     yyjson_mut_val *in; /* the members of the route's list that were sent, in their type */
     struct arena arena;
+    yyjson_mut_val *settings[SECTIONS]; /* rows of LiteLLM_Config read so far: api/settings.h */
 
     /* the answer: api/reply.h */
     unsigned status; /* 0: none yet */
@@ -74,4 +77,6 @@ struct str in_param(struct call *c, unsigned i);
 /* A parameter behind '?' that is in no list, decoded. */
 struct str in_query(struct call *c, struct str name);
 struct str in_header(const struct call *c, struct str lower_name);
+/* Whence it came: a data plane on this machine says for whom it asks. */
+struct str call_ip(const struct call *c);
 struct str call_body(const struct call *c);

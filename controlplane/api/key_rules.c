@@ -5,6 +5,7 @@
 
 #include "api/keys_priv.h"
 #include "api/parts.h"
+#include "api/settings.h"
 #include "config.h"
 #include "daemon.h"
 
@@ -57,39 +58,7 @@ bool key_check_member(struct call *c, const yyjson_mut_val *team, struct str rou
     return false;
 }
 
-/* ---- settings ---- */
-
-static bool conf_num(const struct conf_node *n, double *ret)
-{
-    if (!n || (n->kind != CONF_INT && n->kind != CONF_FLOAT))
-        return false;
-    *ret = strtod(n->text.p, NULL); /* a number in JSON notation, NUL behind its arena copy */
-    return true;
-}
-
-static const struct conf_node *setting(const struct call *c, enum setting_id id, const char *key)
-{
-    return conf_get(config_map(c->d->config, id), str_of(key));
-}
-
-/* A setting's value as JSON. */
-static yyjson_mut_val *conf_val(struct call *c, const struct conf_node *n)
-{
-    return n && n->kind != CONF_NULL ? store_json(&c->store, conf_json(&c->arena, n)) : NULL;
-}
-
 /* ---- values ---- */
-
-static bool check_duration(struct call *c, const yyjson_mut_val *req, const char *name)
-{
-    struct str s = row_text(req, name);
-    struct duration d;
-
-    if (!s.n || str_eq(s, STR("-1")) || duration_parse(s, &d))
-        return true;
-    refuse(c, 400, "Unsupported duration unit, passed duration: " STR_FMT, STR_ARG(s));
-    return false;
-}
 
 bool key_check_values(struct call *c, const yyjson_mut_val *req)
 {
@@ -97,21 +66,14 @@ bool key_check_values(struct call *c, const yyjson_mut_val *req)
                                           "rpm_limit",  "tpd_limit",   "max_parallel_requests"};
     static const char *const durations[] = {"duration", "budget_duration", "rotation_interval",
                                             "grace_period"};
-    yyjson_mut_val *windows = row_val(req, "budget_limits"), *w;
-    size_t i, n;
 
-    for (size_t k = 0; k < ARRAY_LEN(numbers); k++)
-        if (!check_not_negative(c, req, numbers[k]))
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (!check_not_negative(c, req, numbers[i]))
             return false;
-    for (size_t k = 0; k < ARRAY_LEN(durations); k++)
-        if (!check_duration(c, req, durations[k]))
+    for (size_t i = 0; i < ARRAY_LEN(durations); i++)
+        if (!limit_check_duration(c, req, durations[i]))
             return false;
-    yyjson_mut_arr_foreach(windows, i, n, w)
-    {
-        if (!check_not_negative(c, w, "max_budget") || !check_duration(c, w, "budget_duration"))
-            return false;
-    }
-    return true;
+    return limit_check_windows(c, req);
 }
 
 void key_fill_defaults(struct call *c, yyjson_mut_val *req)
@@ -123,7 +85,7 @@ void key_fill_defaults(struct call *c, yyjson_mut_val *req)
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         yyjson_mut_val *dflt =
-            conf_val(c, setting(c, SETTING_LITELLM_default_key_generate_params, names[i]));
+            setting_member(c, SETTING_LITELLM_default_key_generate_params, names[i]);
         yyjson_mut_val *v = row_val(req, names[i]);
         bool is_empty = yyjson_mut_is_ctn(v) && yyjson_mut_get_len(v) == 0;
         if (dflt && (!v || is_empty))
@@ -150,23 +112,26 @@ bool key_check_upper_bounds(struct call *c, yyjson_mut_val *req, bool fill)
     int64_t now = clock_wall_us();
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct conf_node *bound =
-            setting(c, SETTING_LITELLM_upperbound_key_generate_params, rows[i].name);
+        yyjson_mut_val *bound =
+            setting_member(c, SETTING_LITELLM_upperbound_key_generate_params, rows[i].name);
+        struct str most_text = {yyjson_mut_get_str(bound), yyjson_mut_get_len(bound)};
         struct duration d, most;
-        double value, max;
-        if (!bound || bound->kind == CONF_NULL)
+        double value;
+        if (!bound)
             continue;
         if (!row_val(req, rows[i].name)) {
             if (fill)
-                row_put(&c->store, req, rows[i].name, conf_val(c, bound));
+                row_put(&c->store, req, rows[i].name, bound);
         } else if (!rows[i].is_duration) {
-            if (conf_num(bound, &max) && row_num(req, rows[i].name, &value) && value > max)
-                return over_bound(c, rows[i].name, python_float(&c->arena, value), bound->text);
-        } else if (duration_parse(bound->text, &most)) {
+            if (yyjson_mut_is_num(bound) && row_num(req, rows[i].name, &value) &&
+                value > yyjson_mut_get_num(bound))
+                return over_bound(c, rows[i].name, python_float(&c->arena, value),
+                                  row_json(&c->store, bound));
+        } else if (most_text.p && duration_parse(most_text, &most)) {
             struct str text = row_text(req, rows[i].name);
             if (str_eq(text, STR("-1")) || (duration_parse(text, &d) &&
                                             duration_seconds(d, now) > duration_seconds(most, now)))
-                return over_bound(c, rows[i].name, text, bound->text);
+                return over_bound(c, rows[i].name, text, most_text);
         }
     }
     return true;
@@ -231,20 +196,10 @@ static bool check_budget(struct call *c, const yyjson_mut_val *req)
     return true;
 }
 
-/* Members of metadata that have a meaning only an admin may give them. */
 static bool check_metadata(struct call *c, const yyjson_mut_val *req)
 {
-    static const char *const reserved[] = {
-        "temp_budget_increase", "temp_budget_expiry", "disable_global_guardrails",
-        "allowed_passthrough_routes", "throttle_on_budget_exceeded"};
-
-    for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
-        if (row_val(row_val(req, "metadata"), reserved[i])) {
-            refuse(c, 403, "Only proxy admins can set %s. Your role=%s", reserved[i],
-                   role_name(c->caller.role));
-            return false;
-        }
-    }
+    if (!limit_check_metadata(c, req, NULL))
+        return false;
     if (!row_bool(req, "throttle_on_budget_exceeded"))
         return true;
     refuse(c, 403, "Only proxy admins can enable throttle_on_budget_exceeded on a key.");
@@ -277,13 +232,15 @@ bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut
 /* ---- making ---- */
 
 static bool check_required(struct call *c, const yyjson_mut_val *req,
-                           const struct conf_node *settings)
+                           const yyjson_mut_val *settings)
 {
-    struct str name;
+    yyjson_mut_val *names = setting_names(c, settings, "required_params"), *name;
+    size_t i, n;
 
-    for (uint32_t i = 0; setting_name(conf_get(settings, STR("required_params")), i, &name); i++) {
-        if (!yyjson_mut_obj_getn((yyjson_mut_val *)(uintptr_t)req, name.p, name.n)) {
-            refuse_text(c, 400, "Required param " STR_FMT " not in data", STR_ARG(name));
+    yyjson_mut_arr_foreach(names, i, n, name)
+    {
+        if (yyjson_mut_is_str(name) && !row_sent(req, yyjson_mut_get_str(name))) {
+            refuse_text(c, 400, "Required param %s not in data", yyjson_mut_get_str(name));
             return false;
         }
     }
@@ -291,22 +248,23 @@ static bool check_required(struct call *c, const yyjson_mut_val *req,
 }
 
 /* `role` is among the names of a list of settings, or there is none. */
-static bool allows(const struct conf_node *list, struct str role)
+static bool allows(const yyjson_mut_val *list, struct str role)
 {
-    struct str name;
+    yyjson_mut_val *name;
+    size_t i, n;
 
-    if (!list)
-        return true;
-    for (uint32_t i = 0; setting_name(list, i, &name); i++)
-        if (str_eq(name, role))
+    yyjson_mut_arr_foreach((yyjson_mut_val *)(uintptr_t)list, i, n, name)
+    {
+        if (yyjson_mut_equals_strn(name, role.p, role.n))
             return true;
-    return false;
+    }
+    return !list;
 }
 
 static bool check_team_member(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team,
-                              const struct conf_node *settings, struct str route)
+                              const yyjson_mut_val *settings, struct str route)
 {
-    const struct conf_node *roles = conf_get(settings, STR("allowed_team_member_roles"));
+    yyjson_mut_val *roles = setting_names(c, settings, "allowed_team_member_roles");
     struct str user_id = row_text(req, "user_id"), team_id = row_text(team, "team_id");
     struct str role = team_role_of(team, c->caller.user_id);
 
@@ -323,7 +281,7 @@ static bool check_team_member(struct call *c, const yyjson_mut_val *req, const y
     if (role.n && !allows(roles, role)) {
         refuse_text(c, 400,
                     "Team member role " STR_FMT " not in allowed_team_member_roles=" STR_FMT,
-                    STR_ARG(role), STR_ARG(python_list(&c->store, conf_val(c, roles))));
+                    STR_ARG(role), STR_ARG(python_list(&c->store, roles)));
         return false;
     }
     return key_check_member(c, team, route);
@@ -332,16 +290,13 @@ static bool check_team_member(struct call *c, const yyjson_mut_val *req, const y
 bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team,
                             struct str route)
 {
-    const struct conf_node *for_team =
-        setting(c, SETTING_LITELLM_key_generation_settings, "team_key_generation");
-    const struct conf_node *personal =
-        setting(c, SETTING_LITELLM_key_generation_settings, "personal_key_generation");
-    const struct conf_node *roles = conf_get(personal, STR("allowed_user_roles"));
+    yyjson_mut_val *settings = setting_get(c, SETTING_LITELLM_key_generation_settings);
+    yyjson_mut_val *for_team = row_val(settings, "team_key_generation");
+    yyjson_mut_val *personal = row_val(settings, "personal_key_generation");
+    yyjson_mut_val *roles = setting_names(c, personal, "allowed_user_roles");
     struct str team_id = row_text(req, "team_id"), user_id = row_text(req, "user_id");
 
-    if (team_id.p && !team &&
-        (!rbac_is_admin(&c->caller) ||
-         config_map(c->d->config, SETTING_LITELLM_key_generation_settings))) {
+    if (team_id.p && !team && (!rbac_is_admin(&c->caller) || yyjson_mut_is_obj(settings))) {
         refuse_text(c, 400, "Unable to find team object in database. Team ID: " STR_FMT,
                     STR_ARG(team_id));
         return false;
@@ -361,7 +316,7 @@ bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyj
         refuse_text(c, 400,
                     "Personal key creation has been restricted by admin. Allowed roles=" STR_FMT
                     ". Your role=%s",
-                    STR_ARG(python_list(&c->store, conf_val(c, roles))), role_name(c->caller.role));
+                    STR_ARG(python_list(&c->store, roles)), role_name(c->caller.role));
         return false;
     }
     return check_required(c, req, personal);
@@ -387,7 +342,7 @@ bool key_check_alias(struct call *c, struct str alias, struct str except)
                   "or a \"..\" path segment");
         return false;
     }
-    if (config_bool(&c->d->config->file, SETTING_LITELLM_enable_key_alias_format_validation) &&
+    if (yyjson_mut_is_true(setting_get(c, SETTING_LITELLM_enable_key_alias_format_validation)) &&
         (alias.n < 2 || alias.n > ALIAS_MAX || !is_alnum(alias.p[0]) ||
          !is_alnum(alias.p[alias.n - 1]))) {
         refuse_as(c, 400, "bad_request_error", "key_alias",
@@ -437,7 +392,7 @@ bool key_check_chosen(struct call *c, struct str key, bool is_new)
 static bool effective_num(const yyjson_mut_val *req, const yyjson_mut_val *row, const char *name,
                           double *ret)
 {
-    if (yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, name))
+    if (row_sent(req, name))
         return row_num(req, name, ret);
     return row_num(row, name, ret);
 }

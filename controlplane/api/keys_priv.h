@@ -1,6 +1,7 @@
 #pragma once
 
-/* Between the files of the family of keys: keys.c writes, keys_read.c reads, key_rules.c judges. */
+/* Between the files of the family of keys: keys.c makes and deletes, keys_update.c
+ * changes, keys_read.c shows; key_row.c makes rows, key_rules.c judges. */
 
 #include "api/reply.h"
 #include "store/key.h"
@@ -12,6 +13,23 @@ struct key_target {
     struct str hash;
 };
 
+/* ---- key_row.c: the parts of a row, from a request ---- */
+
+struct str key_random(struct call *c);
+void key_put_columns(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req, bool is_new);
+/* Texts of moments, from durations; a key that never expires has none. */
+void key_put_moments(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req);
+/* allowed_routes of its key_type. */
+void key_put_routes(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req);
+/* What it is shown by. */
+void key_put_name(struct call *c, yyjson_mut_val *row, struct str key);
+/* The stored metadata, or what the request puts in its place, with the members that live there,
+ * into `row` where it changes. False with an answer. */
+bool key_put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
+                      const yyjson_mut_val *stored);
+/* All of it; NULL with an answer. */
+yyjson_mut_val *key_new_row(struct call *c, const yyjson_mut_val *req, struct str key);
+
 /* ---- keys.c ---- */
 
 /* Makes a random key of a request that was judged, with its entry; its row, or NULL with an answer
@@ -21,10 +39,15 @@ yyjson_mut_val *key_create(struct call *c, const yyjson_mut_val *req, struct str
 /* Archives and deletes a row that was locked, with its entry. */
 void key_remove(struct call *c, const yyjson_mut_val *row);
 
-/* The stored metadata, or what the request puts in its place, with the members that live there,
- * into `row` where it changes. */
-bool key_put_metadata(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
-                      const yyjson_mut_val *stored);
+/* Who deletes, for the archive. */
+struct key_deletion key_deletion(const struct call *c);
+
+/* May delete or replace it: whoever runs its team, and its owner. */
+bool key_may_modify(const struct call *c, const struct key_target *t);
+
+/* A row as the answer to whoever made it: the key itself, once. */
+void key_reply_generated(struct call *c, const yyjson_mut_val *row, struct str key,
+                         const yyjson_mut_val *req);
 
 /* ---- key_rules.c: who may ----
  *

@@ -3,22 +3,18 @@
 #include "common/clock.h"
 #include "common/gateway/duration.h"
 
-#include "config.h"
-#include "daemon.h"
-
-/* ---- settings ---- */
-
-const struct conf_node *setting_node(const struct call *c, enum setting_id id, const char *key)
-{
-    return conf_get(config_map(c->d->config, id), str_of(key));
-}
-
-yyjson_mut_val *setting_val(struct call *c, const struct conf_node *n)
-{
-    return n && n->kind != CONF_NULL ? store_json(&c->store, conf_json(&c->arena, n)) : NULL;
-}
-
 /* ---- checks ---- */
+
+bool check_not_negative(struct call *c, const yyjson_mut_val *req, const char *name)
+{
+    double d;
+
+    if (!row_num(req, name, &d) || d >= 0)
+        return true;
+    struct str n = python_float(&c->arena, d);
+    refuse(c, 400, "%s must be a non-negative finite number. Received: " STR_FMT, name, STR_ARG(n));
+    return false;
+}
 
 bool limit_check_duration(struct call *c, const yyjson_mut_val *req, const char *name)
 {
@@ -42,6 +38,41 @@ bool limit_check_period(struct call *c, const yyjson_mut_val *req, const char *n
            "Invalid budget_duration '" STR_FMT "'. Use a format like '1h', '24h', '7d', or '30d'.",
            STR_ARG(s));
     return false;
+}
+
+/* A limit by model is a number, or an object with one. */
+static bool check_model_budgets(struct call *c, const yyjson_mut_val *req)
+{
+    static const char *const limits[] = {"max_budget", "budget_limit", "tpm_limit", "rpm_limit"};
+    yyjson_mut_val *models = row_val(req, "model_max_budget"), *k, *v;
+    size_t i, n;
+
+    yyjson_mut_obj_foreach(models, i, n, k, v)
+    {
+        bool is_number = yyjson_mut_is_num(v) && yyjson_mut_get_num(v) >= 0;
+        if (!is_number && !yyjson_mut_is_obj(v)) {
+            refuse(c, 400, "Invalid model_max_budget: the limit of %s is no such number or object.",
+                   yyjson_mut_get_str(k));
+            return false;
+        }
+        for (size_t x = 0; x < ARRAY_LEN(limits); x++)
+            if (!check_not_negative(c, v, limits[x]))
+                return false;
+        if (!limit_check_period(c, v, "budget_duration"))
+            return false;
+    }
+    return true;
+}
+
+bool budget_check(struct call *c, const yyjson_mut_val *req)
+{
+    static const char *const numbers[] = {"max_budget", "soft_budget", "max_parallel_requests",
+                                          "tpm_limit",  "rpm_limit",   "tpd_limit"};
+
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (!check_not_negative(c, req, numbers[i]))
+            return false;
+    return limit_check_period(c, req, "budget_duration") && check_model_budgets(c, req);
 }
 
 bool limit_check_windows(struct call *c, const yyjson_mut_val *req)
@@ -94,7 +125,7 @@ void limit_put_period(struct call *c, yyjson_mut_val *row, const yyjson_mut_val 
 void limit_put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
 {
     struct store *s = &c->store;
-    yyjson_mut_val *sent = yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, "budget_limits");
+    yyjson_mut_val *sent = row_sent(req, "budget_limits");
     yyjson_mut_val *list, *w;
     struct duration d;
     size_t i, n;

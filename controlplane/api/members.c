@@ -1,5 +1,7 @@
 #include "api/members.h"
 
+#include "api/settings.h"
+#include "api/users_priv.h"
 #include "api/validate.h"
 #include "audit/audit.h"
 #include "store/team.h"
@@ -83,24 +85,22 @@ bool member_resolve(struct call *c, struct member *m)
 
 void member_make_user(struct call *c, struct member *m)
 {
-    static const char *const defaults[] = {"models", "max_budget", "budget_duration"};
+    static const char *const names[] = {"models", "max_budget", "budget_duration"};
     struct store *s = &c->store;
-    yyjson_mut_val *row;
+    yyjson_mut_val *row, *dflt;
 
     if (m->user)
         return;
+    dflt = setting_get(c, SETTING_LITELLM_default_internal_user_params);
     if (!m->user_id.n)
         m->user_id = store_uuid(s);
     row = row_new(s);
     row_put_text(s, row, "user_id", m->user_id);
-    row_put_text(s, row, "user_email", m->user_email.n ? m->user_email : (struct str){0});
+    row_put_text(s, row, "user_email",
+                 m->user_email.n ? m->user_email : row_text(dflt, "user_email"));
     row_put_text(s, row, "user_role", STR("internal_user"));
-    for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
-        yyjson_mut_val *v = setting_val(
-            c, setting_node(c, SETTING_LITELLM_default_internal_user_params, defaults[i]));
-        if (v)
-            row_put(s, row, defaults[i], v);
-    }
+    row_take(s, row, dflt, names, ARRAY_LEN(names));
+    user_fill_limits(c, row);
     if (!row_val(row, "models"))
         row_put(s, row, "models", row_list(s));
     limit_put_period(c, row, row);

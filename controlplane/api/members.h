@@ -3,7 +3,7 @@
 /* Members of teams and organizations, as requests name them: by a user's id or e-mail address. */
 
 #include "api/fields.h"
-#include "api/limits.h"
+#include "api/parts.h"
 
 struct member {
     struct str user_id, user_email, role;

@@ -2,25 +2,20 @@
 
 #include "api/models_priv.h"
 #include "api/sealed.h"
+#include "api/settings.h"
 #include "audit/audit.h"
 #include "config.h"
 #include "daemon.h"
 #include "store/credential.h"
 #include "store/model.h"
 
-static bool check_store(struct call *c)
-{
-    if (!c->d->config->stores_models)
-        refuse(c, 500, "Set `'STORE_MODEL_IN_DB='True'` in your env to enable this feature.");
-    return c->d->config->stores_models;
-}
-
 static bool check_store_to_change(struct call *c)
 {
-    if (!c->d->config->stores_models)
-        refuse_as(c, 400, "validation_error", NULL,
-                  "Model updates only supported for DB-stored models");
-    return c->d->config->stores_models;
+    if (settings_are_stored(c))
+        return true;
+    refuse_as(c, 400, "validation_error", NULL,
+              "Model updates only supported for DB-stored models");
+    return false;
 }
 
 /* ---- who may ---- */
@@ -233,7 +228,7 @@ void api_model_new(struct call *c)
     if (!check_may(c, team_id) ||
         !check_blocked(c, in_bool(c, "blocked"),
                        "Only proxy admins can set a model's blocked flag.") ||
-        !check_params(c, params, NULL) || !check_groups(c, info) || !check_store(c))
+        !check_params(c, params, NULL) || !check_groups(c, info) || !settings_check_stored(c))
         return;
     params = values_seal(c, params);
     if (!params)
@@ -428,7 +423,7 @@ void api_model_update(struct call *c)
             refuse_text(c, 400, "model not found");
         return;
     }
-    if (!check_change(c, row, team_of(row)) || !check_store(c))
+    if (!check_change(c, row, team_of(row)) || !settings_check_stored(c))
         return;
     if (!in_set(c, "litellm_params")) {
         refuse_text(c, 400, "litellm_params not provided");
@@ -564,7 +559,7 @@ void api_model_delete(struct call *c)
         refuse(c, 403, "Only a proxy admin can delete a model whose team has been deleted.");
         return;
     }
-    if (!check_store(c))
+    if (!settings_check_stored(c))
         return;
     (void)store_delete(s, TABLE_MODEL, id);
     forget_names(c, row);

@@ -206,9 +206,9 @@ static bool check_may_change(struct call *c, const yyjson_mut_val *req, const yy
     if (rbac_is_admin(&c->caller))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(in_metadata); i++)
-        bounds |= row_sent(row_val(req, "metadata"), in_metadata[i]);
+        bounds |= row_sent(row_val(req, "metadata"), in_metadata[i]) != NULL;
     for (size_t i = 0; i < ARRAY_LEN(of_budget); i++)
-        bounds |= row_sent(req, of_budget[i]);
+        bounds |= row_sent(req, of_budget[i]) != NULL;
     if (!bounds)
         return limit_check_metadata(c, req, row_val(org, "metadata"));
     refuse(c, 403,

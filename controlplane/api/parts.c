@@ -9,72 +9,6 @@ static const char *const budget_columns[] = {
     "max_budget", "soft_budget",     "max_parallel_requests", "tpm_limit",      "rpm_limit",
     "tpd_limit",  "budget_duration", "model_max_budget",      "budget_reset_at"};
 
-static yyjson_mut_val *sent(const yyjson_mut_val *req, const char *name)
-{
-    return yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, name);
-}
-
-/* ---- checks ---- */
-
-bool check_not_negative(struct call *c, const yyjson_mut_val *req, const char *name)
-{
-    double d;
-
-    if (!row_num(req, name, &d) || d >= 0)
-        return true;
-    struct str n = python_float(&c->arena, d);
-    refuse(c, 400, "%s must be a non-negative finite number. Received: " STR_FMT, name, STR_ARG(n));
-    return false;
-}
-
-bool check_budget_duration(struct call *c, const yyjson_mut_val *req)
-{
-    struct str s = row_text(req, "budget_duration");
-    struct duration d;
-
-    if (!s.p || (duration_parse(s, &d) && d.n))
-        return true;
-    refuse(c, 400,
-           "Invalid budget_duration '" STR_FMT "'. Use a format like '1h', '24h', '7d', or '30d'.",
-           STR_ARG(s));
-    return false;
-}
-
-/* A limit by model is a number, or an object with one. */
-static bool check_model_budgets(struct call *c, const yyjson_mut_val *req)
-{
-    static const char *const limits[] = {"max_budget", "budget_limit", "tpm_limit", "rpm_limit"};
-    yyjson_mut_val *models = row_val(req, "model_max_budget"), *k, *v;
-    size_t i, n;
-
-    yyjson_mut_obj_foreach(models, i, n, k, v)
-    {
-        bool is_number = yyjson_mut_is_num(v) && yyjson_mut_get_num(v) >= 0;
-        if (!is_number && !yyjson_mut_is_obj(v)) {
-            refuse(c, 400, "Invalid model_max_budget: the limit of %s is no such number or object.",
-                   yyjson_mut_get_str(k));
-            return false;
-        }
-        for (size_t x = 0; x < ARRAY_LEN(limits); x++)
-            if (!check_not_negative(c, v, limits[x]))
-                return false;
-        if (!check_budget_duration(c, v))
-            return false;
-    }
-    return true;
-}
-
-bool budget_check(struct call *c, const yyjson_mut_val *req)
-{
-    static const char *const numbers[] = {"max_budget", "soft_budget", "max_parallel_requests",
-                                          "tpm_limit",  "rpm_limit",   "tpd_limit"};
-
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (!check_not_negative(c, req, numbers[i]))
-            return false;
-    return check_budget_duration(c, req) && check_model_budgets(c, req);
-}
-
 /* ---- budgets ---- */
 
 yyjson_mut_val *budget_values(struct call *c, const yyjson_mut_val *req, bool clears)
@@ -84,13 +18,13 @@ yyjson_mut_val *budget_values(struct call *c, const yyjson_mut_val *req, bool cl
     struct duration d;
 
     for (size_t i = 0; i < ARRAY_LEN(budget_columns); i++) {
-        yyjson_mut_val *v = sent(req, budget_columns[i]);
+        yyjson_mut_val *v = row_sent(req, budget_columns[i]);
         if (v && (clears || !yyjson_mut_is_null(v)))
             row_put(s, row, budget_columns[i], v);
     }
     if (!yyjson_mut_obj_size(row))
         return NULL;
-    if (sent(row, "budget_duration") && !sent(row, "budget_reset_at")) {
+    if (row_sent(row, "budget_duration") && !row_sent(row, "budget_reset_at")) {
         bool resets = duration_parse(row_text(row, "budget_duration"), &d);
         row_put_text(s, row, "budget_reset_at",
                      resets ? store_time(s, duration_next_reset(d, clock_wall_us()))

@@ -1,23 +1,12 @@
 #pragma once
 
-/*
- * Parts that objects of several families have: a budget of their own, an object permission, and
- * checks of both. Those that return bool have answered when they return false.
- */
+/* Parts that objects of several families have: a budget of their own, an object permission, orders
+ * of lists. */
 
-#include "api/reply.h"
+#include "api/limits.h"
 
-/* A member is no negative number. */
-bool check_not_negative(struct call *c, const yyjson_mut_val *req, const char *name);
-
-/* Its budget_duration can be read, and is longer than nothing. */
-bool check_budget_duration(struct call *c, const yyjson_mut_val *req);
-
-/* Members that are a budget's: none negative, the duration known. */
-bool budget_check(struct call *c, const yyjson_mut_val *req);
-
-/* Those of them that were sent, as columns of a budget's row, with the moment its spend begins
- * anew; NULL without any. Nulls are left out unless `clears`. */
+/* Members that are a budget's and were sent, as columns of a budget's row, with the moment its
+ * spend begins anew; NULL without any. Nulls are left out unless `clears`. */
 yyjson_mut_val *budget_values(struct call *c, const yyjson_mut_val *req, bool clears);
 
 /* Makes a row of `values` (from budget_values(), or empty) with an entry; its id, or p NULL. */

@@ -106,15 +106,16 @@ static struct str proxy_body(struct arena *a, unsigned status, const char *type,
     return jw_finish(&w);
 }
 
-static struct str plain_body(struct arena *a, bool in_object, struct str text)
+/* `member` NULL: the text itself. */
+static struct str plain_body(struct arena *a, const char *member, struct str text)
 {
     struct jw w = jw_init(a);
 
     jw_obj(&w);
     jw_key(&w, STR("detail"));
-    if (in_object) {
+    if (member) {
         jw_obj(&w);
-        jw_key(&w, STR("error"));
+        jw_key(&w, str_of(member));
         jw_put_str(&w, text);
         jw_end(&w);
     } else {
@@ -124,7 +125,7 @@ static struct str plain_body(struct arena *a, bool in_object, struct str text)
     return jw_finish(&w);
 }
 
-static void refuse_with(struct call *c, unsigned status, bool in_object, struct str text)
+static void refuse_with(struct call *c, unsigned status, const char *member, struct str text)
 {
     struct arena *a = &c->arena;
     struct str printed = text;
@@ -133,9 +134,9 @@ static void refuse_with(struct call *c, unsigned status, bool in_object, struct 
         return;
     c->is_refused = true;
     c->refusal = text;
-    if (in_object && c->route->envelope != ENVELOPE_PLAIN) {
+    if (member && c->route->envelope != ENVELOPE_PLAIN) {
         struct str repr = python_repr(a, text);
-        printed = arena_printf(a, "{'error': " STR_FMT "}", STR_ARG(repr));
+        printed = arena_printf(a, "{'%s': " STR_FMT "}", member, STR_ARG(repr));
     }
     switch ((enum envelope)c->route->envelope) {
     case ENVELOPE_PROXY:
@@ -151,7 +152,7 @@ static void refuse_with(struct call *c, unsigned status, bool in_object, struct 
         answer(c, status, proxy_body(a, status, "internal_error", "None", printed));
         break;
     case ENVELOPE_PLAIN:
-        answer(c, status, plain_body(a, in_object, text));
+        answer(c, status, plain_body(a, member, text));
         break;
     }
 }
@@ -189,7 +190,16 @@ void refuse(struct call *c, unsigned status, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    refuse_with(c, status, true, format(c, fmt, ap));
+    refuse_with(c, status, "error", format(c, fmt, ap));
+    va_end(ap);
+}
+
+void refuse_message(struct call *c, unsigned status, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    refuse_with(c, status, "message", format(c, fmt, ap));
     va_end(ap);
 }
 
@@ -198,7 +208,7 @@ void refuse_text(struct call *c, unsigned status, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    refuse_with(c, status, false, format(c, fmt, ap));
+    refuse_with(c, status, NULL, format(c, fmt, ap));
     va_end(ap);
 }
 

@@ -4,11 +4,12 @@
  * Answers. The first one given counts; a refusal undoes what the handler wrote.
  *
  * LiteLLM has two envelopes and several ways into them; a route's row says which is its own. What
- * a handler says is always one of three:
+ * a handler says is always one of four:
  *
- *   refuse       a text in an object: {"detail": {"error": text}}, or its print in Python
- *   refuse_text  a text: {"detail": text}, or the text
- *   refuse_as    type and param of its own: the first envelope, whatever the route's
+ *   refuse          a text in an object: {"detail": {"error": text}}, or its print in Python
+ *   refuse_message  the same as "message"
+ *   refuse_text     a text: {"detail": text}, or the text
+ *   refuse_as       type and param of its own: the first envelope, whatever the route's
  */
 
 #include "api/call.h"
@@ -19,6 +20,7 @@ void reply_status(struct call *c, unsigned status, const yyjson_mut_val *value);
 void reply_text(struct call *c, struct str type, struct str body);
 
 void refuse(struct call *c, unsigned status, const char *fmt, ...) PRINTF(3, 4);
+void refuse_message(struct call *c, unsigned status, const char *fmt, ...) PRINTF(3, 4);
 void refuse_text(struct call *c, unsigned status, const char *fmt, ...) PRINTF(3, 4);
 void refuse_as(struct call *c, unsigned status, const char *type, const char *param,
                const char *fmt, ...) PRINTF(5, 6);

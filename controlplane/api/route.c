@@ -29,32 +29,6 @@ static bool has_placeholder(struct str pattern)
     return memchr(pattern.p, '{', pattern.n) != NULL;
 }
 
-static bool path_matches(struct str pattern, struct str path, struct str *params)
-{
-    unsigned n = 0;
-
-    while (pattern.n) {
-        if (pattern.p[0] != '{') {
-            if (!path.n || path.p[0] != pattern.p[0])
-                return false;
-            pattern = str_from(pattern, 1);
-            path = str_from(path, 1);
-            continue;
-        }
-        struct str name, value = path;
-        (void)str_cut(str_from(pattern, 1), '}', &name, &pattern);
-        if (!str_ends(name, STR(":path"))) {
-            const char *slash = memchr(path.p, '/', path.n);
-            value.n = slash ? (size_t)(slash - path.p) : path.n;
-        }
-        if (!value.n || n == ROUTE_PARAMS_MAX)
-            return false;
-        params[n++] = value;
-        path = str_from(path, value.n);
-    }
-    return path.n == 0;
-}
-
 enum route_found route_find(struct route_match *ret, struct str method, struct str target,
                             struct str root_path)
 {
@@ -73,7 +47,7 @@ enum route_found route_find(struct route_match *ret, struct str method, struct s
         for (unsigned i = 0; i < ADMIN_ROUTES; i++) {
             const struct route_row *row = &route_rows[i];
             if (has_placeholder(row->path) != pass ||
-                !path_matches(row->path, ret->path, ret->param))
+                !url_path_match(row->path, ret->path, ret->param, ROUTE_PARAMS_MAX))
                 continue;
             if (!str_eq(method, str_of(method_names[row->method]))) {
                 other_method = true;

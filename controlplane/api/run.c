@@ -1,5 +1,7 @@
 /* A call's way, the same for every route. */
 
+#include <arpa/inet.h>
+
 #include "common/clock.h"
 #include "common/http/server.h"
 #include "common/http/url.h"
@@ -19,6 +21,29 @@ enum {
 struct str in_header(const struct call *c, struct str lower_name)
 {
     return http_header(c->http, lower_name, NULL);
+}
+
+static bool is_address(struct str s)
+{
+    unsigned char any[sizeof(struct in6_addr)];
+    char text[INET6_ADDRSTRLEN];
+
+    if (!s.n || s.n >= sizeof text)
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return inet_pton(AF_INET, text, any) == 1 || inet_pton(AF_INET6, text, any) == 1;
+}
+
+struct str call_ip(const struct call *c)
+{
+    struct str peer = str_of(c->http->ip), rest = in_header(c, STR("x-forwarded-for")), one = {0};
+
+    if (!str_starts(peer, STR("127.")) && !str_eq(peer, STR("::1")))
+        return peer;
+    while (str_cut(rest, ',', &one, &rest)) {
+    } /* the last one, which the neighbour wrote */
+    return is_address(str_trim(one)) ? str_trim(one) : peer;
 }
 
 struct str call_body(const struct call *c)
@@ -137,6 +162,7 @@ static bool attempt(struct call *c, struct db *db, bool is_last)
     c->is_refused = c->commits_refused = c->is_unchanged = false;
     c->n_audits = 0;
     c->headers = c->body = (struct str){0};
+    memset(c->settings, 0, sizeof c->settings);
     if (!store_init(&c->store, db, c->d->catalog, &c->arena, &c->wait)) {
         reply_fault(c, DB_NOMEM);
         return true;

@@ -1,20 +1,26 @@
 /* Who may do what to teams, and what they may ask for (litellm-controlplane.md 2.2, 4). */
 
-#include "common/conf.h"
-
+#include "api/settings.h"
 #include "api/teams_priv.h"
 
 /* ---- who ---- */
 
-bool team_is_available(const struct call *c, struct str team_id)
+yyjson_mut_val *teams_available(struct call *c)
 {
-    const struct conf_node *list =
-        setting_node(c, SETTING_LITELLM_default_internal_user_params, "available_teams");
-    struct str name;
+    return setting_names(c, setting_get(c, SETTING_LITELLM_default_internal_user_params),
+                         "available_teams");
+}
 
-    for (uint32_t i = 0; list && setting_name(list, i, &name); i++)
-        if (str_eq(name, team_id))
+bool team_is_available(struct call *c, struct str team_id)
+{
+    yyjson_mut_val *name;
+    size_t i, n;
+
+    yyjson_mut_arr_foreach(teams_available(c), i, n, name)
+    {
+        if (yyjson_mut_equals_strn(name, team_id.p, team_id.n))
             return true;
+    }
     return false;
 }
 

@@ -4,6 +4,7 @@
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
+#include "api/settings.h"
 #include "api/teams_priv.h"
 #include "audit/audit.h"
 
@@ -66,7 +67,7 @@ static void put_columns(struct call *c, yyjson_mut_val *row, const yyjson_mut_va
     struct store *s = &c->store;
 
     for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
-        yyjson_mut_val *v = yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, columns[i]);
+        yyjson_mut_val *v = row_sent(req, columns[i]);
         if (v && !(is_new && yyjson_mut_is_null(v)))
             row_put(s, row, columns[i], v);
     }
@@ -191,8 +192,7 @@ static void fill_defaults(struct call *c, yyjson_mut_val *req)
         "rpm_limit",       "models",     "team_member_permissions", "access_group_ids"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        yyjson_mut_val *dflt =
-            setting_val(c, setting_node(c, SETTING_LITELLM_default_team_params, names[i]));
+        yyjson_mut_val *dflt = setting_member(c, SETTING_LITELLM_default_team_params, names[i]);
         bool is_meant = str_eq(str_of(names[i]), STR("budget_duration")) && row_sent(req, names[i]);
         if (dflt && !row_val(req, names[i]) && !is_meant)
             row_put(&c->store, req, names[i], dflt);
@@ -357,19 +357,14 @@ static bool find_governed(struct call *c, struct str id, yyjson_mut_val **ret)
     return false;
 }
 
-void api_team_update(struct call *c)
+yyjson_mut_val *team_change(struct call *c, const yyjson_mut_val *team, const yyjson_mut_val *req)
 {
     struct store *s = &c->store;
-    yyjson_mut_val *req = row_copy(s, c->in), *team, *changes, *now, *out;
-    struct str id = in_text(c, "team_id"), budget;
+    struct str id = row_text(team, "team_id"), budget;
+    yyjson_mut_val *changes = row_of(c, req, team), *now = store_update(s, TABLE_TEAM, id, changes);
 
-    if (!find_governed(c, id, &team) || !team_check_values(c, req, team) ||
-        !check_new_organization(c, req, team))
-        return;
-    changes = row_of(c, req, team);
-    now = store_update(s, TABLE_TEAM, id, changes);
     if (!now)
-        return;
+        return NULL;
     audit_updated(c, TABLE_TEAM, id, team, changes);
     budget = row_text(row_val(changes, "metadata"), "team_member_budget_id");
     if (budget.n)
@@ -377,6 +372,21 @@ void api_team_update(struct call *c)
     if (row_text(changes, "organization_id").n)
         join_organization(c, now);
     team_sync_access_groups(s, id);
+    return now;
+}
+
+void api_team_update(struct call *c)
+{
+    struct store *s = &c->store;
+    yyjson_mut_val *req = row_copy(s, c->in), *team, *now, *out;
+    struct str id = in_text(c, "team_id");
+
+    if (!find_governed(c, id, &team) || !team_check_values(c, req, team) ||
+        !check_new_organization(c, req, team))
+        return;
+    now = team_change(c, team, req);
+    if (!now)
+        return;
     out = row_new(s);
     row_put_text(s, out, "team_id", id);
     row_put(s, out, "data", team_shown(c, now));

@@ -13,8 +13,9 @@
  * it. */
 yyjson_mut_val *team_find(struct call *c, struct str team_id, bool lock);
 
-/* default_internal_user_params.available_teams names it: whoever wants may join. */
-bool team_is_available(const struct call *c, struct str team_id);
+/* default_internal_user_params.available_teams: whoever wants may join these. A list, or NULL. */
+yyjson_mut_val *teams_available(struct call *c);
+bool team_is_available(struct call *c, struct str team_id);
 
 /* Its members, an array; a copy. */
 yyjson_mut_val *team_members(struct store *s, const yyjson_mut_val *team);
@@ -42,6 +43,10 @@ bool team_check_permissions(struct call *c, const yyjson_mut_val *list);
 yyjson_mut_val *team_permissions(struct store *s);
 
 /* ---- teams.c ---- */
+
+/* A request that was judged becomes the locked row, with its entry; the row as it is then, or NULL
+ * with a fault. */
+yyjson_mut_val *team_change(struct call *c, const yyjson_mut_val *team, const yyjson_mut_val *req);
 
 /* The row goes among the deleted; keys, models and memberships go with it. Whoever calls has
  * judged. */

@@ -495,17 +495,17 @@ void api_team_list_v2(struct call *c)
 void api_team_available(struct call *c)
 {
     struct store *s = &c->store;
-    const struct conf_node *list =
-        setting_node(c, SETTING_LITELLM_default_internal_user_params, "available_teams");
-    yyjson_mut_val *out = row_list(s), *team;
-    struct str name;
+    yyjson_mut_val *list = teams_available(c), *out = row_list(s), *team, *v;
+    size_t i, n;
 
     if (list && !c->caller.user) {
         refuse(c, 404, "User not found");
         return;
     }
-    for (uint32_t i = 0; list && setting_name(list, i, &name); i++) {
-        if (row_has(c->caller.user, "teams", name))
+    yyjson_mut_arr_foreach(list, i, n, v)
+    {
+        struct str name = {yyjson_mut_get_str(v), yyjson_mut_get_len(v)};
+        if (!name.p || row_has(c->caller.user, "teams", name))
             continue;
         team = store_get(s, TABLE_TEAM, name);
         if (team)

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/gateway/duration.h"
 
+#include "api/settings.h"
 #include "api/users_priv.h"
 #include "api/validate.h"
 #include "audit/audit.h"
@@ -23,28 +24,6 @@ bool user_check_values(struct call *c, const yyjson_mut_val *req)
     return check_not_negative(c, req, "spend") && budget_check(c, req) && key_check_values(c, req);
 }
 
-void user_put_budget(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
-{
-    struct store *s = &c->store;
-    struct str text = row_text(req, "budget_duration");
-    struct duration d;
-
-    if (!yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, "budget_duration"))
-        return;
-    bool resets = duration_parse(text, &d);
-    row_put_text(s, row, "budget_duration", resets ? text : (struct str){0});
-    row_put_text(s, row, "budget_reset_at",
-                 resets ? store_time(s, duration_next_reset(d, clock_wall_us())) : (struct str){0});
-}
-
-/* A setting of the configuration as JSON; NULL: not set. */
-static yyjson_mut_val *setting(struct call *c, enum setting_id id)
-{
-    const struct conf_node *n = c->d->config->file.value[id];
-
-    return n && n->kind != CONF_NULL ? store_json(&c->store, conf_json(&c->arena, n)) : NULL;
-}
-
 static void fill(struct call *c, yyjson_mut_val *req, const char *name, const yyjson_mut_val *v)
 {
     yyjson_mut_val *now = row_val(req, name);
@@ -57,15 +36,15 @@ void user_fill_limits(struct call *c, yyjson_mut_val *req)
 {
     if (!str_eq(row_text(req, "user_role"), STR("internal_user")))
         return;
-    fill(c, req, "max_budget", setting(c, SETTING_LITELLM_max_internal_user_budget));
-    fill(c, req, "budget_duration", setting(c, SETTING_LITELLM_internal_user_budget_duration));
+    fill(c, req, "max_budget", setting_get(c, SETTING_LITELLM_max_internal_user_budget));
+    fill(c, req, "budget_duration", setting_get(c, SETTING_LITELLM_internal_user_budget_duration));
 }
 
 static void fill_defaults(struct call *c, yyjson_mut_val *req)
 {
     static const char *const names[] = {"user_role", "max_budget", "budget_duration", "models",
                                         "teams",     "tpm_limit",  "rpm_limit",       "metadata"};
-    yyjson_mut_val *dflt = setting(c, SETTING_LITELLM_default_internal_user_params);
+    yyjson_mut_val *dflt = setting_get(c, SETTING_LITELLM_default_internal_user_params);
     bool is_plain = str_eq(in_text(c, "user_role"), STR("internal_user"));
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -274,7 +253,7 @@ static yyjson_mut_val *insert(struct call *c, const yyjson_mut_val *req)
 
     row_put_text(s, row, "user_id", id);
     row_take(s, row, req, columns, ARRAY_LEN(columns));
-    user_put_budget(c, row, req);
+    limit_put_period(c, row, req);
     if (!row_val(row, "models"))
         row_put(s, row, "models", row_list(s));
     if (!key_put_metadata(c, row, req, NULL))

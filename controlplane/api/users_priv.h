@@ -21,8 +21,5 @@ yyjson_mut_val *user_shown(struct call *c, const yyjson_mut_val *row);
 /* Limits of a request, whoever sends it. */
 bool user_check_values(struct call *c, const yyjson_mut_val *req);
 
-/* Its budget_duration, with the moment the spend begins anew. */
-void user_put_budget(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req);
-
 /* An internal_user's limits of the configuration, where the request says nothing. */
 void user_fill_limits(struct call *c, yyjson_mut_val *req);

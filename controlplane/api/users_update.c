@@ -17,11 +17,6 @@ static const char *const nullable[] = {"max_budget", "tpm_limit", "rpm_limit"};
 /* What users change of themselves. */
 static const char *const own[] = {"user_id", "user_email", "user_alias"};
 
-static yyjson_mut_val *sent(const yyjson_mut_val *req, const char *name)
-{
-    return yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)req, name);
-}
-
 /* ---- who ---- */
 
 static bool check_own(struct call *c, const yyjson_mut_val *req)
@@ -134,7 +129,7 @@ static void end_sessions(struct call *c, struct str id)
 static void put_permission(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req,
                            const yyjson_mut_val *was)
 {
-    yyjson_mut_val *wanted = sent(req, "object_permission");
+    yyjson_mut_val *wanted = row_sent(req, "object_permission");
 
     if (wanted && (yyjson_mut_is_null(wanted) || is_empty(wanted)))
         row_put_null(&c->store, row, "object_permission_id");
@@ -149,12 +144,12 @@ static yyjson_mut_val *changes_of(struct call *c, const yyjson_mut_val *asked,
     struct store *s = &c->store;
     yyjson_mut_val *row = row_new(s), *req = row_copy(s, asked), *v;
 
-    if (!sent(req, "max_budget") || !sent(req, "budget_duration")) {
+    if (!row_sent(req, "max_budget") || !row_sent(req, "budget_duration")) {
         yyjson_mut_val *filled = row_copy(s, req);
         user_fill_limits(c, filled);
-        if (!sent(req, "max_budget"))
+        if (!row_sent(req, "max_budget"))
             row_take(s, req, filled, (const char *const[]){"max_budget"}, 1);
-        if (!sent(req, "budget_duration"))
+        if (!row_sent(req, "budget_duration"))
             row_take(s, req, filled, (const char *const[]){"budget_duration"}, 1);
     }
     for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
@@ -163,11 +158,11 @@ static yyjson_mut_val *changes_of(struct call *c, const yyjson_mut_val *asked,
             row_put(s, row, columns[i], v);
     }
     for (size_t i = 0; i < ARRAY_LEN(nullable); i++)
-        if ((v = sent(req, nullable[i])))
+        if ((v = row_sent(req, nullable[i])))
             row_put(s, row, nullable[i], v);
-    if ((v = sent(req, "model_max_budget")))
+    if ((v = row_sent(req, "model_max_budget")))
         row_put(s, row, "model_max_budget", yyjson_mut_is_null(v) ? row_new(s) : v);
-    user_put_budget(c, row, req);
+    limit_put_period(c, row, req);
     if (!key_put_metadata(c, row, req, was ? row_val(was, "metadata") : NULL))
         return NULL;
     put_permission(c, row, req, was);

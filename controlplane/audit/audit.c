@@ -1,10 +1,10 @@
 #include "audit/audit.h"
 
-#include "common/http/server.h"
+#include "api/sealed.h"
 
 static const char *const actions[] = {"created", "updated", "deleted", "blocked", "rotated"};
 
-/* Members of rows that are secrets themselves, and how many bytes of them may be shown: none. */
+/* Members of rows that are secrets themselves. Inside others a name tells (api/sealed.h). */
 static const char *const secrets[] = {"password", "credential_values", "litellm_params",
                                       "param_value"};
 
@@ -16,8 +16,9 @@ struct str audit_actor(const struct call *c)
 }
 
 /* Secrets masked; nulls left out of rows, but not of changes: null is what the member became. */
-static struct str value_of(struct store *s, const yyjson_mut_val *row, bool with_nulls)
+static struct str value_of(struct call *c, const yyjson_mut_val *row, bool with_nulls)
 {
+    struct store *s = &c->store;
     yyjson_mut_val *out = row_new(s), *k, *v;
     size_t i, n;
 
@@ -28,7 +29,7 @@ static struct str value_of(struct store *s, const yyjson_mut_val *row, bool with
             is_secret |= yyjson_mut_equals_str(k, secrets[x]);
         if (with_nulls || !yyjson_mut_is_null(v))
             row_put(s, out, yyjson_mut_get_str(k),
-                    is_secret ? yyjson_mut_str(s->doc, "********") : row_copy(s, v));
+                    is_secret ? yyjson_mut_str(s->doc, "********") : values_mask(c, v));
     }
     return row_json(s, out);
 }
@@ -49,7 +50,7 @@ void audit_write(struct call *c, enum audit_action action, enum table t, struct 
         " VALUES ($1, $9, $10, $11)",
         DB_TEXT(id), DB_TEXT(audit_actor(c)), DB_TEXT(c->caller.key_hash),
         DB_TEXT(str_of(actions[action])), DB_TEXT(str_of(s->catalog->table[t].name)),
-        DB_TEXT(object_id), before ? DB_TEXT(value_of(s, before, false)) : DB_NULL,
-        after ? DB_TEXT(value_of(s, after, before != NULL)) : DB_NULL, DB_TEXT(str_of(c->http->ip)),
+        DB_TEXT(object_id), before ? DB_TEXT(value_of(c, before, false)) : DB_NULL,
+        after ? DB_TEXT(value_of(c, after, before != NULL)) : DB_NULL, DB_TEXT(call_ip(c)),
         DB_TEXT(c->route->path), DB_TEXT(str_of(c->request_id)));
 }

@@ -58,7 +58,12 @@ yyjson_mut_val *store_row(struct store *s, enum table t, struct str json);
 yyjson_mut_val *store_json(struct store *s, struct str json);
 
 /* ---- members of a row ---- */
-yyjson_mut_val *row_val(const yyjson_mut_val *row, const char *name);   /* NULL: absent or null */
+yyjson_mut_val *row_val(const yyjson_mut_val *row, const char *name); /* NULL: absent or null */
+/* The member whatever it holds, null included; NULL: there is none. */
+static inline yyjson_mut_val *row_sent(const yyjson_mut_val *row, const char *name)
+{
+    return yyjson_mut_obj_get((yyjson_mut_val *)(uintptr_t)row, name);
+}
 struct str row_text(const yyjson_mut_val *row, const char *name);       /* p NULL: absent, null */
 bool row_num(const yyjson_mut_val *row, const char *name, double *ret); /* false: absent, null */
 bool row_bool(const yyjson_mut_val *row, const char *name);             /* false: absent, null */

@@ -310,6 +310,13 @@ bool tx_commit(struct tx *tx)
     return tx_ok(tx);
 }
 
+void tx_forget(struct tx *tx)
+{
+    for (unsigned i = 0; i < tx->n_results; i++)
+        PQclear(tx->results[i]);
+    tx->n_results = 0;
+}
+
 void tx_end(struct tx *tx)
 {
     enum db_fault fault = tx->fault;
@@ -323,9 +330,7 @@ void tx_end(struct tx *tx)
     tx->fault = fault;
     tx->is_open = tx->no_cancel = tx->has_run = false;
     tx_release(tx);
-    for (unsigned i = 0; i < tx->n_results; i++)
-        PQclear(tx->results[i]);
-    tx->n_results = 0;
+    tx_forget(tx);
 }
 
 /* ---- cells ---- */

@@ -44,6 +44,9 @@ static inline bool tx_ok(const struct tx *tx)
     return tx->fault == DB_OK;
 }
 
+/* Frees the rows read so far: for units that read more than memory holds. */
+void tx_forget(struct tx *tx);
+
 /* Undoes what is not committed, gives the connection back, frees all rows. */
 void tx_end(struct tx *tx);
 

@@ -41,6 +41,7 @@ struct context {
     int64_t wall_ahead_us;   /* wall clock minus monotonic, as of then */
     bool draining;           /* no new requests on kept-alive connections */
     unsigned open_requests;
+    unsigned n_forwards; /* of them with the control plane */
     struct list conns;                 /* struct conn */
     uint32_t n_free_slots, slots_used; /* of region->inflight: given back, ever given out */
     uint16_t free_slot[REGION_INFLIGHT];

@@ -19,6 +19,16 @@ const struct route_row route_rows[ROUTES] = {
 #include "proto/routes.def"
 };
 
+static const struct {
+    struct str method, path;
+    enum route_lane lane;
+} admin_rows[] = {
+#define ADMIN_ROUTE(id, method, path, policy, lane, audit, envelope, input, output, handler,       \
+                    sentence)                                                                      \
+    {STR_INIT(#method), STR_INIT(path), LANE_##lane},
+#include "proto/routes.def"
+};
+
 /* `path` against a row's pattern; *ret is what its star stands for: not empty. */
 static bool path_matches(struct str pattern, struct str path, struct str *ret)
 {
@@ -32,6 +42,14 @@ static bool path_matches(struct str pattern, struct str path, struct str *ret)
     /* a response id is one segment; a model name may have several where something follows or
      * nothing can */
     return !str_eq(before, STR("/responses/")) || !memchr(ret->p, '/', ret->n);
+}
+
+/* Whole segments: /api is no root of /apis. */
+static struct str below_root(struct str path, struct str root_path)
+{
+    struct str below = str_from(path, root_path.n);
+
+    return str_starts(path, root_path) && str_starts(below, STR("/")) ? below : path;
 }
 
 enum route_found route_find(struct route_match *ret, enum route_method method, struct str target,
@@ -53,9 +71,7 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
     (void)str_cut(target, '?', &path, &ret->query); /* without one the query is empty */
     if (!url_path_is_plain(path))
         return ROUTE_BAD_PATH;
-    struct str below_root = str_from(path, root_path.n);
-    if (str_starts(path, root_path) && str_starts(below_root, STR("/")))
-        path = below_root; /* whole segments: /api is no root of /apis */
+    path = below_root(path, root_path);
     ret->path = path;
     for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
         if (!str_starts(path, forms[f].prefix))
@@ -74,6 +90,26 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
             ret->placeholder = placeholder;
             return ROUTE_FOUND;
         }
+    }
+    return other_method ? ROUTE_BAD_METHOD : ROUTE_NONE;
+}
+
+enum route_found route_find_forwarded(struct route_forward *ret, struct str method,
+                                      struct str target, struct str root_path)
+{
+    struct str query, param[2];
+    bool other_method = false;
+
+    (void)str_cut(target, '?', &ret->path, &query); /* without one the path is all of it */
+    ret->path = below_root(ret->path, root_path);
+    for (size_t i = 0; i < ARRAY_LEN(admin_rows); i++) {
+        if (!url_path_match(admin_rows[i].path, ret->path, param, ARRAY_LEN(param)))
+            continue;
+        if (str_eq(admin_rows[i].method, method)) {
+            ret->lane = admin_rows[i].lane;
+            return ROUTE_FOUND;
+        }
+        other_method = true;
     }
     return other_method ? ROUTE_BAD_METHOD : ROUTE_NONE;
 }

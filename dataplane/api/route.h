@@ -12,7 +12,7 @@ enum route {
 };
 
 enum route_method { METHOD_GET, METHOD_POST, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
-enum route_policy { POLICY_PUBLIC, POLICY_KEY, POLICY_METRICS };
+enum route_policy { POLICY_PUBLIC, POLICY_KEY, POLICY_METRICS, POLICY_THEIRS };
 enum route_handler {
     HANDLER_INFERENCE,
     HANDLER_RESPONSE_ITEM,
@@ -25,6 +25,7 @@ enum route_handler {
     HANDLER_READY,
     HANDLER_HEALTH,
     HANDLER_METRICS,
+    HANDLER_FORWARD,
 };
 
 struct route_row {
@@ -50,6 +51,18 @@ struct route_match {
     struct str path;        /* below the root path */
 };
 
+/* The control plane's lanes: how long an answer may take. */
+enum route_lane { LANE_LOOP, LANE_CRUD, LANE_REPORT, LANES };
+
+struct route_forward {
+    enum route_lane lane;
+    struct str path; /* below the root path; the query is route_match's */
+};
+
 /* Matches a request target against the table, below `root_path`. Borrows from `target`. */
 enum route_found route_find(struct route_match *ret, enum route_method method, struct str target,
                             struct str root_path);
+
+/* A row of the control plane for a target without one here, which route_find() called plain. */
+enum route_found route_find_forwarded(struct route_forward *ret, struct str method,
+                                      struct str target, struct str root_path);

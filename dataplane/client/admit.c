@@ -30,6 +30,7 @@ static bool is_inference(const struct request *r)
     case HANDLER_READY:
     case HANDLER_HEALTH:
     case HANDLER_METRICS:
+    case HANDLER_FORWARD:
         break;
     }
     return false;

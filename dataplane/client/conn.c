@@ -296,7 +296,7 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
     struct conn *c = p->data;
     size_t from = c->body.n;
 
-    if (c->body.n + n > c->cx->snapshot->h->settings.max_body_bytes)
+    if (c->body.n + n > request_body_max(&c->req))
         return refuse(c, ERROR_BODY_TOO_LARGE);
     if (at == c->body.p + c->body.n && c->body.p)
         c->body.n += n; /* read in place */
@@ -321,7 +321,7 @@ static int on_chunk_header(llhttp_t *p)
 {
     struct conn *c = p->data;
 
-    if (c->body.n + p->content_length > c->cx->snapshot->h->settings.max_body_bytes)
+    if (c->body.n + p->content_length > request_body_max(&c->req))
         return refuse(c, ERROR_BODY_TOO_LARGE);
     c->in_trailers = p->content_length == 0;
     return HPE_PAUSED;

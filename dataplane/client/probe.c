@@ -79,7 +79,11 @@ static void probe_on_end(struct exchange *e, enum exchange_end how)
     probes_go_on(run);
 }
 
-static const struct exchange_events probe_events = {probe_on_head, probe_on_body, probe_on_end};
+static const struct exchange_events probe_events = {
+    .on_head = probe_on_head,
+    .on_body = probe_on_body,
+    .on_end = probe_on_end,
+};
 
 /* What is asked of a deployment, by its mode. */
 static const struct {

@@ -12,6 +12,7 @@
 #include "client/attempt.h"
 #include "client/conn.h"
 #include "client/counting.h"
+#include "client/forward.h"
 #include "client/kept.h"
 #include "client/mock.h"
 #include "client/probe.h"
@@ -67,6 +68,7 @@ void request_reset(struct request *r)
         return;
     attempt_reset(r);
     admit_settle(r, NULL);
+    forward_end(r);
     r->probes = probe_run_free(r->probes);
     r->snapshot = snapshot_unref(r->snapshot);
     r->identities = identities_unref(r->identities);
@@ -100,13 +102,32 @@ static enum route_method method_of(const struct conn *c)
     }
 }
 
+/* What this plane has no row for the control plane may have. */
+static enum route_found head_forwarded(struct request *r, struct route_match *match,
+                                       enum route_found here)
+{
+    const struct snap_settings *s = &r->snapshot->h->settings;
+    enum route_found there;
+
+    if (s->admin_origin == SNAP_NONE || (here != ROUTE_NONE && here != ROUTE_BAD_METHOD))
+        return here;
+    there = route_find_forwarded(&r->forward, str_of(llhttp_method_name(r->conn->parser.method)),
+                                 conn_target(r->conn), snap_str(r->snapshot, s->server_root_path));
+    if (there == ROUTE_FOUND) {
+        match->route = ROUTE_FORWARDED;
+        match->placeholder = (struct str){0};
+    }
+    return there == ROUTE_NONE ? here : there;
+}
+
 static bool head_route(struct request *r)
 {
     const struct snap_settings *s = &r->snapshot->h->settings;
     struct route_match match;
 
-    switch (route_find(&match, method_of(r->conn), conn_target(r->conn),
-                       snap_str(r->snapshot, s->server_root_path))) {
+    enum route_found found = route_find(&match, method_of(r->conn), conn_target(r->conn),
+                                        snap_str(r->snapshot, s->server_root_path));
+    switch (head_forwarded(r, &match, found)) {
     case ROUTE_FOUND:
         break;
     case ROUTE_NONE:
@@ -154,7 +175,7 @@ static bool head_authorise(struct request *r)
     enum route_policy policy = (enum route_policy)route_rows[r->route].policy;
     struct str key;
 
-    if (policy == POLICY_PUBLIC ||
+    if (policy == POLICY_PUBLIC || policy == POLICY_THEIRS ||
         (policy == POLICY_METRICS && !(r->snapshot->h->settings.flags & SNAP_METRICS_AUTH)))
         return true;
     if (!admit_address(r))
@@ -189,6 +210,13 @@ static bool reads_body(const struct request *r)
     return h == HANDLER_INFERENCE || h == HANDLER_TOKEN_COUNTER;
 }
 
+uint64_t request_body_max(const struct request *r)
+{
+    uint64_t most = r->snapshot->h->settings.max_body_bytes;
+
+    return r->routed && r->route == ROUTE_FORWARDED ? MIN(most, (uint64_t)FORWARD_BODY_MAX) : most;
+}
+
 bool request_head(struct request *r)
 {
     const struct snap_settings *s = &r->snapshot->h->settings;
@@ -198,7 +226,7 @@ bool request_head(struct request *r)
     metric_observe(r->cx->region, HISTOGRAM_HEAD, r->head_ns - c->begun_ns);
     if (!head_route(r) || !head_authorise(r))
         return false;
-    if (!c->chunked && c->body_expected > s->max_body_bytes)
+    if (!c->chunked && c->body_expected > request_body_max(r))
         return head_refuse(r, ERROR_BODY_TOO_LARGE, (struct str){0});
     if (r->cx->bufs.lent > s->max_inflight_bytes)
         return head_refuse(r, ERROR_OVERLOADED, (struct str){0});
@@ -442,6 +470,7 @@ static void tell_models(struct request *r)
     case HANDLER_READY:
     case HANDLER_HEALTH:
     case HANDLER_METRICS:
+    case HANDLER_FORWARD:
         break;
     }
 }
@@ -478,6 +507,9 @@ void request_complete(struct request *r)
     case HANDLER_READY:
         reply_json(r, r->cx->draining ? 503 : 200,
                    health_readiness(r->snapshot, r->cx->draining, &r->arena));
+        break;
+    case HANDLER_FORWARD:
+        forward_start(r);
         break;
     case HANDLER_HEALTH:
         if (admit_request(r))

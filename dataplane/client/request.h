@@ -35,13 +35,14 @@ struct request {
     enum route route;
     struct str placeholder; /* decoded, of the path */
     struct str query;
-    struct str detail;    /* what completes the text of a refusal */
-    struct str path;      /* below the root path, as sent */
-    struct str presented; /* the credential of a key */
+    struct route_forward forward; /* of ROUTE_FORWARDED */
+    struct str detail;            /* what completes the text of a refusal */
+    struct str path;              /* below the root path, as sent */
+    struct str presented;         /* the credential of a key */
     struct refusal refusal;
     const struct limits *limits; /* as they stood; in the arena; NULL: none */
     struct inflight *hold;       /* with what runs at once; NULL: nothing is limited so */
-    bool routed, authorised, scanned, active;
+    bool routed, authorised, scanned, active, is_forwarded;
     enum request_scan_result scan_result;
     bool accounted, out_failed;
     /* what was decided */
@@ -101,6 +102,9 @@ static inline bool request_is_item(const struct request *r)
 {
     return route_rows[r->route].handler == HANDLER_RESPONSE_ITEM;
 }
+
+/* Bytes of body it may have. */
+uint64_t request_body_max(const struct request *r);
 
 /* A first byte came. */
 void request_begin(struct request *r, struct conn *c, struct context *cx);

@@ -193,20 +193,20 @@ void upstream_request_unsupported(struct request *r, struct str params)
                    false);
 }
 
-static void head_add(struct request *r, struct str s)
+void upstream_request_put(struct request *r, struct str s)
 {
     if (!buf_add(&r->cx->bufs, &r->head, s.p, s.n))
         r->out_failed = true;
 }
 
-static void head_header(struct request *r, struct str name, struct str value)
+void upstream_request_put_header(struct request *r, struct str name, struct str value)
 {
     if (!value.n)
         return;
-    head_add(r, name);
-    head_add(r, STR(": "));
-    head_add(r, value);
-    head_add(r, STR("\r\n"));
+    upstream_request_put(r, name);
+    upstream_request_put(r, STR(": "));
+    upstream_request_put(r, value);
+    upstream_request_put(r, STR("\r\n"));
 }
 
 enum { PASSED_BETA = 1 }; /* row of the list below; what was written may need more */
@@ -232,11 +232,12 @@ static void head_passed(struct request *r)
         struct str value = conn_header(c, passed_headers[i].name, NULL);
         if (i == PASSED_BETA && r->translation)
             value = messages_beta_list(value, r->translation->t.request.betas, &r->arena);
-        head_header(r, passed_headers[i].name, value.n ? value : passed_headers[i].otherwise);
+        upstream_request_put_header(r, passed_headers[i].name,
+                                    value.n ? value : passed_headers[i].otherwise);
     }
     if (flags & SNAP_FORWARD_OPENAI_ORG)
-        head_header(r, STR("openai-organization"),
-                    conn_header(c, STR("openai-organization"), NULL));
+        upstream_request_put_header(r, STR("openai-organization"),
+                                    conn_header(c, STR("openai-organization"), NULL));
     if (!(flags & SNAP_FORWARD_CLIENT_HEADERS))
         return;
     for (uint32_t i = 0; i < c->n_headers; i++) { /* litellm-dataplane.md 8.3 */
@@ -248,7 +249,7 @@ static void head_passed(struct request *r)
             !str_ieq((struct str){name.p, MIN(name.n, (size_t)10)}, STR("x-litellm-")) &&
             !str_ieq(name, STR("x-api-key")) && !str_ieq(name, STR("x-goog-api-key")) &&
             !str_ieq(name, STR("x-real-ip")))
-            head_header(r, name, (struct str){c->head.p + h->value_at, h->value_n});
+            upstream_request_put_header(r, name, (struct str){c->head.p + h->value_at, h->value_n});
     }
 }
 
@@ -287,24 +288,24 @@ static void head_request_line(struct request *r)
     const struct snap_path *path = &r->deployment->path[r->upstream_api];
     struct str after = snap_str(r->snapshot, path->after);
 
-    head_add(r, methods[row->method]);
-    head_add(r, snap_str(r->snapshot, path->before));
+    upstream_request_put(r, methods[row->method]);
+    upstream_request_put(r, snap_str(r->snapshot, path->before));
     if (request_is_item(r)) {
-        head_add(r, STR("/"));
-        head_add(r, path_encoded(r, r->previous_id));
+        upstream_request_put(r, STR("/"));
+        upstream_request_put(r, path_encoded(r, r->previous_id));
         if (r->route == ROUTE_RESPONSE_CANCEL)
-            head_add(r, STR("/cancel"));
+            upstream_request_put(r, STR("/cancel"));
         else if (r->route == ROUTE_RESPONSE_ITEMS)
-            head_add(r, STR("/input_items"));
+            upstream_request_put(r, STR("/input_items"));
     } else if (model_in_path(r)) {
-        head_add(r, path_encoded(r, r->upstream_model));
+        upstream_request_put(r, path_encoded(r, r->upstream_model));
     }
-    head_add(r, after);
+    upstream_request_put(r, after);
     if (request_is_item(r) && r->query.n) {
-        head_add(r, after.n ? STR("&") : STR("?"));
-        head_add(r, r->query);
+        upstream_request_put(r, after.n ? STR("&") : STR("?"));
+        upstream_request_put(r, r->query);
     }
-    head_add(r, STR(" HTTP/1.1\r\n"));
+    upstream_request_put(r, STR(" HTTP/1.1\r\n"));
 }
 
 struct pieces {
@@ -317,7 +318,7 @@ static void piece_copy(void *ctx, const char *p, size_t n)
 {
     struct pieces *ps = ctx;
 
-    head_add(ps->r, (struct str){p, n});
+    upstream_request_put(ps->r, (struct str){p, n});
 }
 
 /* Large pieces are lent from the client's body; small ones are texts in the arena, which last as
@@ -337,16 +338,17 @@ bool upstream_request_build(struct request *r, const struct body_edit *b,
     r->head.n = 0;
     r->out_failed = false;
     head_request_line(r);
-    head_add(r, snap_str(r->snapshot, r->deployment->headers));
+    upstream_request_put(r, snap_str(r->snapshot, r->deployment->headers));
     head_passed(r);
-    head_add(r, r->is_stream ? STR("accept: text/event-stream\r\n")
-                             : STR("accept: application/json\r\n"));
+    upstream_request_put(r, r->is_stream ? STR("accept: text/event-stream\r\n")
+                                         : STR("accept: application/json\r\n"));
     if (!request_is_item(r) || r->route == ROUTE_RESPONSE_CANCEL) {
-        head_add(r, STR("content-length: "));
-        head_add(r, (struct str){digits, num_put_u64(digits, request_is_item(r) ? 0 : b->length)});
-        head_add(r, STR("\r\n"));
+        upstream_request_put(r, STR("content-length: "));
+        upstream_request_put(
+            r, (struct str){digits, num_put_u64(digits, request_is_item(r) ? 0 : b->length)});
+        upstream_request_put(r, STR("\r\n"));
     }
-    head_add(r, STR("\r\n"));
+    upstream_request_put(r, STR("\r\n"));
     struct pieces ps = {.r = r};
     if (request_is_item(r) || b->length <= COPY_MAX) {
         if (!request_is_item(r))

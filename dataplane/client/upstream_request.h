@@ -47,3 +47,7 @@ void upstream_request_unsupported(struct request *r, struct str params);
  */
 MUST_CHECK bool upstream_request_build(struct request *r, const struct body_edit *b,
                                        struct upconn_buf **ret_piece, unsigned *ret_n);
+
+/* Appends to r->head; without memory r->out_failed is set. An empty value makes no header. */
+void upstream_request_put(struct request *r, struct str s);
+void upstream_request_put_header(struct request *r, struct str name, struct str value);

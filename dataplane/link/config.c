@@ -88,6 +88,7 @@ enum errc config_read(struct config **ret_c, const char *path, config_env_fn env
     read_prices(c);
     config_read_trust(c);
     config_read_models(c);
+    config_read_admin(c);
     config_file_mention_unbuilt(&c->file);
     if (!arena_ok(&c->file.arena))
         return err_set(e, ERRC_NOMEM, 0, "%s", path);

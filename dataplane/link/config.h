@@ -20,7 +20,8 @@
 struct config_origin { /* as struct snap_origin */
     struct str host, ca, proxy_host, proxy_auth;
     uint16_t port, proxy_port;
-    uint32_t flags; /* enum snap_origin_flags */
+    uint32_t flags;           /* enum snap_origin_flags */
+    uint32_t max_connections; /* 0: weir.upstream_max_connections */
 };
 
 struct config_deployment {      /* where not said otherwise as struct snap_deployment */
@@ -69,6 +70,9 @@ struct config {
     struct config_origin *origins;
     uint32_t n_origins;
     struct str ca; /* PEM of the authorities trusted by default */
+    /* the control plane's REST address, where weir.forward_admin is on */
+    struct str admin_host, admin_path;
+    uint32_t admin_origin; /* else SNAP_NONE */
 };
 
 /*

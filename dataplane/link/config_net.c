@@ -11,8 +11,12 @@
 #include "common/num.h"
 
 #include "link/config_priv.h"
+#include "provider/url.h"
 
-enum { MAX_CA_BYTES = 4 * 1024 * 1024 };
+enum {
+    MAX_CA_BYTES = 4 * 1024 * 1024,
+    ADMIN_CONNECTIONS = 16, /* to the control plane, over all workers */
+};
 
 static const char system_ca[] = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -236,6 +240,26 @@ static bool origin_eq(const struct config_origin *a, const struct config_origin 
            a->proxy_port == b->proxy_port && str_eq(a->proxy_auth, b->proxy_auth);
 }
 
+/* Its index; SNAP_NONE without memory. */
+static uint32_t origin_add(struct config *c, const struct config_origin *o)
+{
+    uint32_t n = c->n_origins;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (origin_eq(&c->origins[i], o))
+            return i;
+    if ((n & (n - 1)) == 0) { /* room for 1, 2, 4 ... */
+        struct config_origin *more = arena_alloc(&c->file.arena, (n ? 2 * n : 1) * sizeof *more);
+        if (!more)
+            return SNAP_NONE;
+        if (n)
+            memcpy(more, c->origins, n * sizeof *more);
+        c->origins = more;
+    }
+    c->origins[c->n_origins++] = *o;
+    return n;
+}
+
 /* The provider's own host out there, as the table has it: it has no business on this network. */
 static bool is_public_default(const struct target *t)
 {
@@ -250,7 +274,6 @@ uint32_t config_origin_of(struct config *c, const struct config_deployment *d, s
     const struct conf_node *own = conf_get(d->params, STR("ssl_verify"));
     const struct conf_node *verify = own && own->kind != CONF_NULL ? own : global_verify(c);
     struct config_origin o = {.host = d->target.host, .port = d->target.port};
-    uint32_t n = c->n_origins;
 
     if (d->target.tls)
         o.flags |= SNAP_ORIGIN_TLS;
@@ -265,17 +288,48 @@ uint32_t config_origin_of(struct config *c, const struct config_deployment *d, s
     }
     if (!proxy_of(c, &o, log))
         return SNAP_NONE;
-    for (uint32_t i = 0; i < n; i++)
-        if (origin_eq(&c->origins[i], &o))
-            return i;
-    if ((n & (n - 1)) == 0) { /* room for 1, 2, 4 ... */
-        struct config_origin *more = arena_alloc(&c->file.arena, (n ? 2 * n : 1) * sizeof *more);
-        if (!more)
-            return SNAP_NONE;
-        if (n)
-            memcpy(more, c->origins, n * sizeof *more);
-        c->origins = more;
+    return origin_add(c, &o);
+}
+
+/* The address control planes of this configuration listen on; they may do so on all. */
+static struct str admin_default(struct config *c)
+{
+    struct str host = config_text(&c->file, SETTING_WEIR_admin_host);
+    bool six = str_find(host, STR(":")) != SIZE_MAX;
+
+    if (str_eq(host, STR("0.0.0.0")) || str_eq(host, STR("::")))
+        return arena_printf(&c->file.arena, "http://127.0.0.1:%u",
+                            config_u32(&c->file, SETTING_WEIR_admin_port));
+    return arena_printf(&c->file.arena, "http://%s" STR_FMT "%s:%u", six ? "[" : "", STR_ARG(host),
+                        six ? "]" : "", config_u32(&c->file, SETTING_WEIR_admin_port));
+}
+
+void config_read_admin(struct config *c)
+{
+    struct config_file *f = &c->file;
+    enum setting_id id =
+        CONFIG_FIRST(f, SETTING_WEIR_admin_url, SETTING_ENV_WEIR_ADMIN_URL, SETTING_WEIR_admin_url);
+    struct str text = config_text(f, id);
+    struct url u;
+    struct err e;
+
+    c->admin_origin = SNAP_NONE;
+    if (!config_bool(f, CONFIG_FIRST(f, SETTING_WEIR_forward_admin, SETTING_ENV_WEIR_FORWARD_ADMIN,
+                                     SETTING_WEIR_forward_admin)))
+        return;
+    if (url_parse(&u, text.n ? text : admin_default(c), &f->arena, &e)) {
+        conf_note(&f->log, CONF_ERROR, f->value[id], "weir.admin_url: %s", e.msg);
+        return;
     }
-    c->origins[c->n_origins++] = o;
-    return n;
+    struct config_origin o = {
+        .host = u.host,
+        .port = u.port,
+        .flags = SNAP_ORIGIN_ADMIN | SNAP_ORIGIN_PRIVATE_OK | (u.tls ? SNAP_ORIGIN_TLS : 0),
+        .max_connections = ADMIN_CONNECTIONS,
+    };
+    if (u.tls && verify_is_off(global_verify(c)))
+        o.flags |= SNAP_ORIGIN_NO_VERIFY;
+    c->admin_host = url_authority(&u, &f->arena);
+    c->admin_path = u.path;
+    c->admin_origin = origin_add(c, &o);
 }

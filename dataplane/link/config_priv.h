@@ -16,6 +16,8 @@ void config_read_trust(struct config *c);
  * or authorities are unusable. */
 uint32_t config_origin_of(struct config *c, const struct config_deployment *d,
                           struct conf_log *log);
+/* c->admin_origin and what belongs to it. */
+void config_read_admin(struct config *c);
 
 /* config_info.c */
 struct str config_deployment_info(struct config *c, const struct config_deployment *d);

@@ -5,9 +5,6 @@
 
 #include "snapshot/build.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -15,6 +12,7 @@
 
 #include "link/config.h"
 #include "snapshot/layout.h"
+#include "snapshot/sealed.h"
 #include "snapshot/slots.h"
 #include "snapshot/view.h"
 
@@ -557,7 +555,7 @@ static void put_origins(struct build *b, struct snap_header *h, struct slots *sl
             .proxy_port = o->proxy_port,
             .flags = o->flags,
             .slot = slots_get(slots, SLOT_ORIGIN, origin_key(&b->scratch, o), h->generation),
-            .max_connections = max,
+            .max_connections = o->max_connections ? o->max_connections : max,
         };
     }
     h->origins = put_array(&b->file, out, c->n_origins, sizeof *out);
@@ -725,6 +723,9 @@ static void put_settings(struct build *b, struct snap_settings *s)
             f, lower(&b->scratch, config_text(&c->file, SETTING_GENERAL_litellm_key_header_name))),
         .server_root_path = put(f, root_path(b)),
         .access_log = put(f, config_text(&c->file, SETTING_WEIR_access_log)),
+        .admin_host = put(f, c->admin_host),
+        .admin_path = put(f, c->admin_path),
+        .admin_origin = c->admin_origin,
         .nameservers = put(f, joined(b, c->file.value[SETTING_WEIR_nameservers])),
         .default_model[API_CHAT] = chat,
         .default_model[API_COMPLETIONS] = chat,
@@ -775,28 +776,17 @@ static void put_settings(struct build *b, struct snap_settings *s)
 
 /* ---- the whole ---- */
 
-static enum errc write_all(int fd, const char *p, size_t n, struct err *e)
-{
-    while (n) {
-        ssize_t put_n = write(fd, p, n);
-        if (put_n < 0)
-            return err_set(e, ERRC_SYS, errno, "generation: write");
-        p += put_n;
-        n -= (size_t)put_n;
-    }
-    return ERRC_OK;
-}
-
 static enum errc seal(int *ret_fd, const struct file *f, struct err *e)
 {
-    int fd = memfd_create("weir-generation", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    static const char what[] = "generation";
+    int fd;
+    enum errc rc = sealed_open(&fd, what, e);
 
-    if (fd < 0)
-        return err_set(e, ERRC_SYS, errno, "generation: memfd_create");
-    enum errc rc = write_all(fd, f->p, f->n, e);
-    if (rc == ERRC_OK &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-        rc = err_set(e, ERRC_SYS, errno, "generation: seal");
+    if (rc)
+        return rc;
+    rc = sealed_write(fd, f->p, f->n, what, e);
+    if (!rc)
+        rc = sealed_finish(fd, what, e);
     if (rc)
         (void)close(fd); /* the failure is told already */
     else

@@ -83,6 +83,9 @@ MUST_CHECK enum errc directory_seal(struct directory *d, struct directory_revisi
 /* header.n of the last overlay: region->identity of a worker that serves with it. */
 uint64_t directory_n(const struct directory *d);
 
+/* Which entity has which slot holds within one numbering: counters of another are forgotten. */
+uint64_t directory_numbering(const struct directory *d);
+
 /* Entities that are there, documents too. */
 uint64_t directory_count(const struct directory *d);
 

@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 8, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 9, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -137,6 +137,7 @@ enum snap_origin_flags {
     SNAP_ORIGIN_NO_VERIFY = BIT(1), /* ssl_verify: false */
     SNAP_ORIGIN_PRIVATE_OK =
         BIT(2), /* api_base came from the config file: private and loopback addresses allowed */
+    SNAP_ORIGIN_ADMIN = BIT(3), /* the control plane: no deployment shares its connections */
 };
 
 /* A scheme, host and port with everything that makes its connections interchangeable (threats
@@ -172,9 +173,9 @@ enum snap_setting_flags {
     SNAP_FORCE_IPV4 = BIT(7),
     SNAP_RAW_MODEL_NAME = BIT(9), /* return_raw_model_name */
     SNAP_HEALTH_DETAILS = BIT(11),
-    SNAP_DISABLE_LLM_ROUTES = BIT(12), /* DISABLE_LLM_API_ENDPOINTS */
-    SNAP_ENFORCE_USER = BIT(13),       /* enforce_user_param */
-    SNAP_REJECT_CLIENT_TAGS = BIT(14), /* reject_clientside_metadata_tags */
+    SNAP_DISABLE_LLM_ROUTES = BIT(12),       /* DISABLE_LLM_API_ENDPOINTS */
+    SNAP_ENFORCE_USER = BIT(13),             /* enforce_user_param */
+    SNAP_REJECT_CLIENT_TAGS = BIT(14),       /* reject_clientside_metadata_tags */
     SNAP_USER_BUDGET_OF_TEAM_KEYS = BIT(15), /* apply_user_budget_to_team_keys */
     SNAP_FORWARDED_FOR = BIT(16),            /* use_x_forwarded_for */
     SNAP_LIMIT_INPUT = BIT(17),              /* token_rate_limit_type: input */
@@ -189,6 +190,8 @@ struct snap_settings {
     struct snap_ref key_header;       /* litellm_key_header_name, lower case */
     struct snap_ref server_root_path; /* SERVER_ROOT_PATH without trailing slash */
     struct snap_ref access_log;       /* path; "-": standard output; "off" */
+    struct snap_ref admin_host;       /* the control plane's: value of Host */
+    struct snap_ref admin_path;       /* ... and what stands before each path */
     struct snap_ref nameservers;      /* "1.2.3.4,..." for c-ares; empty: resolv.conf */
     struct snap_ref
         default_model[API_COUNT]; /* completion_model, embedding_model ...: forced name, or empty */
@@ -197,11 +200,11 @@ struct snap_settings {
     struct snap_ref enforced_params, service_params; /* of service accounts, beside the others */
     struct snap_ref end_user_headers; /* lower case: user_header_mappings, user_header_name */
     int64_t max_budget_nusd, max_end_user_budget_nusd; /* -1: none */
-    uint32_t flags;               /* enum snap_setting_flags */
-    uint32_t num_retries;         /* router */
-    uint32_t retry_after_ms;      /* router: minimum wait */
-    uint32_t keepalive_ping_ms;   /* SSE comments while the upstream is silent; 0: none */
-    uint32_t max_stream_ms;       /* LITELLM_MAX_STREAMING_DURATION_SECONDS; 0: none */
+    uint32_t flags;                                    /* enum snap_setting_flags */
+    uint32_t num_retries;                              /* router */
+    uint32_t retry_after_ms;                           /* router: minimum wait */
+    uint32_t keepalive_ping_ms; /* SSE comments while the upstream is silent; 0: none */
+    uint32_t max_stream_ms;     /* LITELLM_MAX_STREAMING_DURATION_SECONDS; 0: none */
     uint32_t connect_timeout_ms, tls_timeout_ms;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms,
         write_timeout_ms;      /* client side */
@@ -211,10 +214,10 @@ struct snap_settings {
     uint32_t
         workers; /* weir.workers; 0: what the cgroup allows. --num_workers and NUM_WORKERS win */
     uint32_t health_probe_timeout_ms;
-    uint32_t port; /* to listen on */
-    uint32_t limit_window_s;  /* of requests and tokens */
-    uint32_t global_parallel; /* requests at once over all workers; 0: any */
-    uint32_t reserved;
+    uint32_t port;                 /* to listen on */
+    uint32_t limit_window_s;       /* of requests and tokens */
+    uint32_t global_parallel;      /* requests at once over all workers; 0: any */
+    uint32_t admin_origin;         /* index of origins; SNAP_NONE: nothing is forwarded */
     uint64_t max_body_bytes;       /* of one request */
     uint64_t max_inflight_bytes;   /* bodies held per worker */
     uint64_t response_store_bytes; /* responses kept per worker; 0: none */

@@ -48,13 +48,16 @@ static void exchange_on_timer(struct timer *t)
         exchange_arm(e);
 }
 
-static const struct str *kept_name(struct str name)
+static const struct str *kept_name(const struct exchange_events *ev, struct str name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(kept_headers); i++) {
-        struct str k = kept_headers[i];
+    const struct str *list = ev->headers ? ev->headers : kept_headers;
+    size_t n = ev->headers ? ev->n_headers : ARRAY_LEN(kept_headers);
+
+    for (size_t i = 0; i < n; i++) {
+        struct str k = list[i];
         if (k.p[k.n - 1] == '-' ? name.n > k.n && str_ieq((struct str){name.p, k.n}, k)
                                 : str_ieq(name, k))
-            return &kept_headers[i];
+            return &list[i];
     }
     return NULL;
 }
@@ -81,7 +84,7 @@ static void header_take(struct exchange *e, struct str name, struct str value)
         e->is_encoded = !str_ieq(str_trim(value), STR("identity"));
         return;
     }
-    const struct str *kept = kept_name(name);
+    const struct str *kept = kept_name(e->events, name);
     if (!kept || e->n_headers == REPLY_HEADERS_MAX)
         return;
     if (str_ieq(name, STR("retry-after")))
@@ -227,7 +230,7 @@ static void exchange_broken(struct exchange *e)
 {
     /* C-06: the upstream closed the idle connection as we sent; nothing was answered, so ask again
      * once */
-    if (e->reused && !e->any_byte && !e->revived) {
+    if (e->reused && !e->any_byte && !e->revived && !e->once) {
         e->revived = true;
         metric_add(e->cx->region, METRIC_UPSTREAM_REVIVALS, 1);
         upconn_close(TAKE(e->conn));
@@ -345,6 +348,7 @@ void exchange_init(struct exchange *e, struct context *cx, struct arena *arena,
     e->cx = cx;
     e->arena = arena;
     e->events = events;
+    e->once = false;
     e->state = EXCHANGE_IDLE;
     e->conn = NULL;
     e->wait = NULL;
@@ -371,7 +375,7 @@ enum errc exchange_start(struct exchange *e, struct origin *origin, const struct
     e->name_n = e->value_n = 0;
     e->start_ns = e->last_ns = clock_mono_ns();
 
-    struct upconn *c = pool_reuse(e->cx->pool, origin, &conn_events, e);
+    struct upconn *c = e->once ? NULL : pool_reuse(e->cx->pool, origin, &conn_events, e);
     if (c) {
         e->reused = true;
         if (!exchange_connected(e, c, e->start_ns)) {

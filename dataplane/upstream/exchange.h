@@ -28,13 +28,17 @@ enum exchange_end {
 
 enum { REPLY_HEADERS_MAX = 24 };
 
-struct reply_header { /* of the allow-list in exchange.c; name in lower case, static */
+struct reply_header { /* of the allow-list; name in lower case, static */
     struct str name, value;
 };
 
 struct exchange;
 
 struct exchange_events {
+    /* The reply's headers that are kept; a name that ends in '-' is a prefix. NULL: those of a
+     * provider a client may see. */
+    const struct str *headers;
+    size_t n_headers;
     /* The reply's head is there: e->status, e->headers, e->content_type. */
     void (*on_head)(struct exchange *e);
     /* Body bytes, unchunked, valid during the call. May cancel the exchange. */
@@ -54,6 +58,7 @@ struct exchange {
     struct context *cx;
     struct arena *arena; /* for kept header values; lives as long as the exchange */
     const struct exchange_events *events;
+    bool once; /* never sent again, whatever becomes of the connection: a write */
     /* read by the owner */
     enum exchange_state state;
     uint16_t status;
