@@ -118,21 +118,28 @@ static const struct conf_node *section(struct config_file *c, enum setting_secti
     return config_resolve(c, conf_get(c->root, setting_section_name(s)));
 }
 
-/* Names in accept_unenforced must be such keys: a misspelt one would accept nothing. */
+/* Names in accept_unenforced must be such keys: a misspelt one would accept nothing. One that is
+ * enforced since stays harmless: who upgrades goes on with more than was asked for. */
 static void check_accepted(struct config_file *c)
 {
     const struct conf_node *accept = c->value[SETTING_WEIR_accept_unenforced];
     struct str one;
 
     for (uint32_t i = 0; setting_name(accept, i, &one); i++) {
-        bool known = false;
+        bool known = false, honoured = false;
         for (unsigned id = 0; id < SETTINGS && !known; id++) {
             const struct setting *s = setting_at((enum setting_id)id);
-            known = (s->verdict == VERDICT_ENFORCES ||
-                     (s->verdict == VERDICT_HARMLESS && s->values.n)) &&
-                    (str_eq(one, s->key) || str_eq(one, full_name(c, s)));
+            if (!str_eq(one, s->key) && !str_eq(one, full_name(c, s)))
+                continue;
+            honoured |= s->verdict == VERDICT_HONOURED;
+            known = s->verdict == VERDICT_ENFORCES ||
+                    (s->verdict == VERDICT_HARMLESS && s->values.n);
         }
-        if (!known)
+        if (!known && honoured)
+            conf_note(&c->log, CONF_WARNING, accept,
+                      "accept_unenforced: " STR_FMT " is enforced: it need not stand here",
+                      STR_ARG(one));
+        else if (!known)
             conf_note(&c->log, CONF_ERROR, accept,
                       "accept_unenforced: " STR_FMT " is no key that would be refused",
                       STR_ARG(one));

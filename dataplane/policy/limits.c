@@ -363,7 +363,7 @@ static struct str row_value(struct ask *k, const struct row *w)
     const struct caller *c = k->caller;
     struct str id = w->of ? found_id(w->of) : STR("pod");
 
-    if (w->of && w->of->identity->kind == IDENTITY_KEY) {
+    if (w->of && found(w->of) && w->of->identity->kind == IDENTITY_KEY) {
         struct str hex = {0};
         for (size_t i = 0; i < id.n; i++)
             hex = arena_printf(k->arena, STR_FMT "%02x", STR_ARG(hex), (unsigned char)id.p[i]);
