@@ -76,13 +76,17 @@ struct config {
 };
 
 /*
- * Reads the file at `path` and everything it includes. `env` looks up the process environment
+ * Reads the file at `path` and everything it includes, and merges `rows` of the database into it.
+ * `env` looks up the process environment
  * (config_environ for the real one), `ctx` is its own. Gives a configuration even when c->file.log
  * holds errors: it then must not be served. Fails without one only with ERRC_NOMEM, or when a file
  * cannot be read as YAML (ERRC_INVALID, ERRC_LIMIT, ERRC_SYS with file and line).
  */
+MUST_CHECK enum errc config_read_with(struct config **ret_c, const char *path,
+                                      const struct config_row *rows, size_t n_rows,
+                                      config_env_fn env, void *ctx, struct err *e);
 MUST_CHECK enum errc config_read(struct config **ret_c, const char *path, config_env_fn env,
-                                 void *ctx, struct err *e);
+                                 void *ctx, struct err *e); /* no rows */
 
 /* The same for use: the first error of c->file.log fails it (ERRC_INVALID), warnings go to the log.
  */
