@@ -86,6 +86,7 @@ enum errc config_read_with(struct config **ret_c, const char *path, const struct
         return rc;
     check_master_key(c);
     read_prices(c);
+    config_read_plane(c);
     config_read_trust(c);
     config_read_models(c);
     config_read_admin(c);

@@ -7,11 +7,13 @@
  *   config.c           master key, prices, what a process needs at start
  *   config_models.c    model_list to deployments, aliases
  *   config_net.c       proxies, trusted authorities, origins
+ *   config_plane.c     the control plane that is asked
  *   config_info.c      what /model/info and /model_group/info say
  *   config_check.c     --check
  */
 
 #include "common/gateway/config_file.h"
+#include "common/gateway/join.h"
 #include "common/gateway/price_map.h"
 
 #include "provider/target.h"
@@ -73,6 +75,7 @@ struct config {
     /* the control plane's REST address, where weir.forward_admin is on */
     struct str admin_host, admin_path;
     uint32_t admin_origin; /* else SNAP_NONE */
+    struct join plane;     /* no addresses: this file is all there is */
 };
 
 /*
@@ -99,6 +102,9 @@ DEFINE_AUTO_FREE(config)
 /* ---- what the process needs before there is a generation ---- */
 uint16_t config_port(const struct config *c);
 uint32_t config_workers(const struct config *c); /* 0: not configured */
+
+/* What seals the last good state: LITELLM_SALT_KEY, else the master key; empty: nothing does. */
+struct str config_secret(const struct config *c);
 
 /* The least memory that cannot be exceeded, in bytes, of one worker serving this configuration. */
 uint64_t config_worker_memory(const struct config *c);
