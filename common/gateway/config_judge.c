@@ -51,7 +51,7 @@ static void judge_unbuilt(struct config_file *c, const struct setting *s, const 
     else if (is_accepted(c, s, name))
         list_add(c, &c->accepted, name);
     else
-        conf_note(&c->log, CONF_ERROR, n,
+        conf_note(n->source == CONF_OF_FILE ? &c->log : &c->rows, CONF_ERROR, n,
                   STR_FMT ": %s To start without it: weir: {accept_unenforced: [" STR_FMT "]}",
                   STR_ARG(name), s->sentence, STR_ARG(s->key));
 }
@@ -113,6 +113,23 @@ void config_judge(struct config_file *c, enum setting_section section, const str
     }
 }
 
+bool config_takes(struct config_file *c, enum setting_section section, const struct conf_node *n)
+{
+    enum setting_id id = setting_find(section, n->key);
+    unsigned errors = c->rows.n_errors;
+
+    if (id == SETTINGS) { /* LiteLLM keeps some of its own there, and newer ones know more */
+        conf_note(&c->rows, CONF_WARNING, n, STR_FMT "." STR_FMT ": no such key; it is left out",
+                  STR_ARG(setting_section_name(section)), STR_ARG(n->key));
+        return false;
+    }
+    const struct setting *s = setting_at(id);
+    if (s->verdict == VERDICT_HONOURED)
+        return setting_check(s, n, &c->rows);
+    judge_unbuilt(c, s, n);
+    return c->rows.n_errors == errors;
+}
+
 static const struct conf_node *section(struct config_file *c, enum setting_section s)
 {
     return config_resolve(c, conf_get(c->root, setting_section_name(s)));
@@ -168,13 +185,12 @@ static void judge_environment(struct config_file *c)
     }
 }
 
-void config_judge_all(struct config_file *c)
+void config_judge_all(struct config_file *c, const struct config_row *rows, size_t n_rows)
 {
-    const struct conf_node *top = c->root;
-
     config_judge(c, SECTION_WEIR, section(c, SECTION_WEIR), &c->log, true);
     check_accepted(c);
-    config_judge(c, SECTION_TOP, top, &c->log, true);
+    config_merge(c, rows, n_rows);
+    config_judge(c, SECTION_TOP, c->root, &c->log, true);
     config_judge(c, SECTION_ROUTER, section(c, SECTION_ROUTER), &c->log, true);
     config_judge(c, SECTION_LITELLM, section(c, SECTION_LITELLM), &c->log, true);
     config_judge(c, SECTION_GENERAL, section(c, SECTION_GENERAL), &c->log, true);
