@@ -120,7 +120,7 @@ struct str conf_place(struct arena *a, const struct conf_node *n)
 {
     uint32_t line = n->key_line ? n->key_line : n->line;
 
-    return line ? arena_printf(a, "%s line %u", n->file, line) : str_of(n->file);
+    return line ? arena_printf(a, "%s:%u", n->file, line) : str_of(n->file);
 }
 
 static bool is_set(const struct conf_node *n)

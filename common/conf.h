@@ -61,7 +61,7 @@ MUST_CHECK enum errc conf_parse_json(const struct conf_node **ret_root, struct a
                                      const char *name, enum conf_source source, struct str text,
                                      struct err *e);
 
-/* Where a node stands, for people: "config.yaml line 12", or the name of its row. */
+/* Where a node stands, for people: "config.yaml:12", or the name of its row. */
 struct str conf_place(struct arena *a, const struct conf_node *n);
 
 /* Visits the children of a list or map; none of a scalar or NULL. */

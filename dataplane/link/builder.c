@@ -86,15 +86,9 @@ static enum errc judge(struct builder *b, struct config *c, struct err *e)
 static enum errc read_config(struct builder *b, struct config **ret_c, struct err *e)
 {
     const struct documents *d = b->documents;
-    AUTO_FREE(config) struct config *c = NULL;
-    enum errc rc =
-        config_read_with(&c, b->o.path, d ? d->rows : NULL, d ? d->n : 0, config_environ, NULL, e);
 
-    if (!rc)
-        rc = judge(b, c, e);
-    if (!rc)
-        *ret_c = TAKE(c);
-    return rc;
+    return config_read_with(ret_c, b->o.path, d ? d->rows : NULL, d ? d->n : 0, config_environ,
+                            NULL, e);
 }
 
 /* What the session is told of rows that could not be used; NULL: all could. */
@@ -122,12 +116,14 @@ static enum errc publish(struct builder *b, const struct config *c, uint64_t n, 
 }
 
 /* With a configuration that was read, or NULL: `why` it could not be. */
-static void make(struct builder *b, const struct config *c, struct err *why)
+static void make(struct builder *b, struct config *c, struct err *why)
 {
     uint64_t n = atomic_fetch_add(&b->o.shared->header->generation, 1) + 1;
     uint64_t version = b->documents ? b->documents->version : 0;
-    enum errc rc = c ? publish(b, c, n, why) : ERRC_INVALID;
+    enum errc rc = c ? judge(b, c, why) : ERRC_INVALID;
 
+    if (!rc)
+        rc = publish(b, c, n, why);
     if (rc)
         tell_refused(n, why->msg);
     b->has_built = true;
@@ -290,7 +286,7 @@ void builder_start(struct builder *b)
     struct err e = {0};
     enum errc rc = read_config(b, &c, &e);
 
-    if (rc || !c->plane.n_addresses) {
+    if (rc || c->file.log.n_errors || !c->plane.n_addresses) {
         atomic_store(&b->o.shared->header->session_ns, 0);
         make(b, rc ? NULL : c, &e);
     } else if (open_session(b, c, &e)) {
@@ -316,7 +312,8 @@ void builder_reload(struct builder *b)
         make(b, NULL, &e);
     } else {
         make(b, c, &e);
-        renew(b, c);
+        if (!c->file.log.n_errors)
+            renew(b, c);
     }
     (void)malloc_trim(0);
 }

@@ -461,6 +461,8 @@ static enum errc sync_end(struct session *s, struct sync *y, struct err *e)
         rc = err_set(e, ERRC_NOMEM, 0, "models and settings");
     if (rc)
         return rc;
+    s->is_synced = true;
+    settle(s, true); /* before the wait: the first generation is only made then */
     if (is_news && !y->bad)
         s->error[0] = '\0';
     if (is_news) {
@@ -473,8 +475,6 @@ static enum errc sync_end(struct session *s, struct sync *y, struct err *e)
         log_info("full_sync_done", "epoch=%llu revision=%llu entities=%llu bad=%u",
                  (unsigned long long)y->now.epoch, (unsigned long long)y->now.n,
                  (unsigned long long)directory_count(s->directory), y->bad);
-    s->is_synced = true;
-    settle(s, true);
     s->failures = s->hellos = 0;
     /* Fresh: what the workers serve with was all there is when this answer was written. */
     atomic_store_explicit(&s->o.shared->header->session_ns, y->arrived_ns, memory_order_relaxed);
