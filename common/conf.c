@@ -116,6 +116,13 @@ void conf_note(struct conf_log *log, enum conf_severity severity, const struct c
     log->last = note;
 }
 
+struct str conf_place(struct arena *a, const struct conf_node *n)
+{
+    uint32_t line = n->key_line ? n->key_line : n->line;
+
+    return line ? arena_printf(a, "%s:%u", n->file, line) : str_of(n->file);
+}
+
 static bool is_set(const struct conf_node *n)
 {
     return n && n->kind != CONF_NULL;

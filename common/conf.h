@@ -2,7 +2,8 @@
 
 /*
  * A YAML file as a read-only tree: every node knows its file and line, so that whatever is wrong
- * with a value can be said where it stands. YAML comes from local files only (threats D-08).
+ * with a value can be said where it stands. YAML comes from local files only (threats D-08); rows
+ * of a database come as JSON and join the tree.
  *
  * Scalars are typed as YAML 1.1 readers in Python type them: true/yes/on, null/~, 017, 0x1f, 1_000,
  * 1.5e+3; quoted text stays text, and so does 1e6 (no point) and a date.
@@ -18,12 +19,20 @@ enum {
     CONF_MAX_NODES = 100000, /* counted with every alias expanded */
 };
 
+/* Whose word a node is, and so what it may reach. */
+enum conf_source {
+    CONF_OF_FILE,
+    CONF_OF_ADMIN,  /* a row that an administrator wrote */
+    CONF_OF_OTHERS, /* a row of anybody else */
+};
+
 enum conf_kind { CONF_NULL, CONF_BOOL, CONF_INT, CONF_FLOAT, CONF_STR, CONF_LIST, CONF_MAP };
 
 struct conf_node {
     enum conf_kind kind;
-    uint32_t line;    /* from 1 */
-    const char *file; /* NUL-terminated, as named by whoever opened it */
+    enum conf_source source;
+    uint32_t line;    /* from 1; 0: not of a file */
+    const char *file; /* NUL-terminated, as named by whoever opened it; of a row what it is */
     struct str text;  /* CONF_STR: the text; CONF_INT, CONF_FLOAT: the number in JSON notation; else
                          as written */
     const struct conf_node *first; /* CONF_LIST, CONF_MAP: children in order; aliases share them */
@@ -46,6 +55,14 @@ MUST_CHECK enum errc conf_load(const struct conf_node **ret_root, struct arena *
 /* The same over bytes; `name` stands for the file in messages. */
 MUST_CHECK enum errc conf_parse(const struct conf_node **ret_root, struct arena *a,
                                 const char *name, struct str text, struct err *e);
+
+/* The same of JSON; nodes have no line. A name twice in one object is refused. */
+MUST_CHECK enum errc conf_parse_json(const struct conf_node **ret_root, struct arena *a,
+                                     const char *name, enum conf_source source, struct str text,
+                                     struct err *e);
+
+/* Where a node stands, for people: "config.yaml:12", or the name of its row. */
+struct str conf_place(struct arena *a, const struct conf_node *n);
 
 /* Visits the children of a list or map; none of a scalar or NULL. */
 #define CONF_FOREACH(node, it)                                                                     \

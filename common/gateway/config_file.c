@@ -5,11 +5,10 @@
 #include <mbedtls/sha256.h>
 #include <unistd.h>
 
+#include "common/crc32c.h"
 #include "common/log.h"
 
-enum { ARENA_CEILING = 512 * 1024 * 1024, MAX_FILES = 100, MAX_NESTING = 10 };
-
-#define ENV_PREFIX STR("os.environ/")
+enum { ARENA_CEILING = 512 * 1024 * 1024, MAX_FILES = 100, MAX_NESTING = 10, MAX_TOLD_ROWS = 20 };
 
 struct str config_environ(void *ctx, struct str name)
 {
@@ -35,7 +34,7 @@ struct str config_env(void *ctx, struct str name)
 static bool has_env(const struct conf_node *n)
 {
     if (n->kind == CONF_STR)
-        return str_starts(n->text, ENV_PREFIX);
+        return n->source == CONF_OF_FILE && str_starts(n->text, CONFIG_ENV);
     CONF_FOREACH(n, it)
     if (has_env(it))
         return true;
@@ -46,8 +45,9 @@ static bool has_env(const struct conf_node *n)
 static void resolve_into(struct config_file *c, struct conf_node *to, const struct conf_node *from)
 {
     *to = *from;
-    if (from->kind == CONF_STR && str_starts(from->text, ENV_PREFIX)) {
-        to->text = config_env(c, str_from(from->text, ENV_PREFIX.n));
+    if (from->kind == CONF_STR && from->source == CONF_OF_FILE &&
+        str_starts(from->text, CONFIG_ENV)) {
+        to->text = config_env(c, str_from(from->text, CONFIG_ENV.n));
         to->kind = to->text.n == 0                   ? CONF_NULL
                    : str_ieq(to->text, STR("true"))  ? CONF_BOOL
                    : str_ieq(to->text, STR("false")) ? CONF_BOOL
@@ -74,10 +74,9 @@ const struct conf_node *config_resolve(struct config_file *c, const struct conf_
     return copy;
 }
 
-/* A map or list of `n` children; takes place and name of `like`. */
-static const struct conf_node *node_of(struct config_file *c, const struct conf_node *like,
-                                       enum conf_kind kind, const struct conf_node *children,
-                                       uint32_t n)
+const struct conf_node *config_node(struct config_file *c, const struct conf_node *like,
+                                    enum conf_kind kind, const struct conf_node *children,
+                                    uint32_t n)
 {
     struct conf_node *made = arena_alloc(&c->arena, sizeof *made);
 
@@ -112,7 +111,7 @@ const struct conf_node *config_under(struct config_file *c, const struct conf_no
     CONF_FOREACH(under, it)
     if (!conf_get(own, it->key))
         children[n++] = *it;
-    return node_of(c, own, CONF_MAP, children, n);
+    return config_node(c, own, CONF_MAP, children, n);
 }
 
 /* What an included file says joins what is there: lists grow, other values are replaced. */
@@ -138,7 +137,7 @@ static const struct conf_node *merge_included(struct config_file *c, const struc
                 memcpy(items, it->first, it->n * sizeof *items);
             if (other->n)
                 memcpy(items + it->n, other->first, other->n * sizeof *items);
-            children[n++] = *node_of(c, it, CONF_LIST, items, it->n + other->n);
+            children[n++] = *config_node(c, it, CONF_LIST, items, it->n + other->n);
         } else {
             children[n++] = *other;
         }
@@ -146,7 +145,7 @@ static const struct conf_node *merge_included(struct config_file *c, const struc
     CONF_FOREACH(from, it)
     if (!conf_get(into, it->key))
         children[n++] = *it;
-    return node_of(c, into, CONF_MAP, children, n);
+    return config_node(c, into, CONF_MAP, children, n);
 }
 
 static const struct conf_node *without(struct config_file *c, const struct conf_node *map,
@@ -160,7 +159,7 @@ static const struct conf_node *without(struct config_file *c, const struct conf_
     CONF_FOREACH(map, it)
     if (!str_eq(it->key, key))
         children[n++] = *it;
-    return node_of(c, map, CONF_MAP, children, n);
+    return config_node(c, map, CONF_MAP, children, n);
 }
 
 struct files { /* the chain of files being read, outermost first */
@@ -199,7 +198,7 @@ static enum errc read_file(struct config_file *c, const struct conf_node **ret, 
     if (rc)
         return rc;
     if (root->kind == CONF_NULL)
-        root = node_of(c, root, CONF_MAP, NULL, 0);
+        root = config_node(c, root, CONF_MAP, NULL, 0);
     if (root->kind != CONF_MAP)
         return err_set(e, ERRC_INVALID, 0, "%s:%u: a map of settings is wanted, not %s", path,
                        root->line, conf_kind_name(root->kind));
@@ -276,11 +275,13 @@ static enum errc read_files(struct config_file *c, struct err *e)
     return arena_ok(&c->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", c->path);
 }
 
-enum errc config_file_read(struct config_file *f, const char *path, config_env_fn env, void *ctx,
-                           struct err *e)
+enum errc config_file_read_with(struct config_file *f, const char *path,
+                                const struct config_row *rows, size_t n_rows, config_env_fn env,
+                                void *ctx, struct err *e)
 {
     arena_init(&f->arena, NULL, ARENA_CEILING);
     f->log.arena = &f->arena;
+    f->rows.arena = &f->arena;
     f->path = arena_str(&f->arena, str_of(path)).p;
     f->process_env = env;
     f->process_ctx = ctx;
@@ -288,8 +289,14 @@ enum errc config_file_read(struct config_file *f, const char *path, config_env_f
         return err_set(e, ERRC_NOMEM, 0, "%s", path);
     enum errc rc = read_files(f, e);
     if (!rc)
-        config_judge_all(f);
+        config_judge_all(f, rows, n_rows);
     return rc;
+}
+
+enum errc config_file_read(struct config_file *f, const char *path, config_env_fn env, void *ctx,
+                           struct err *e)
+{
+    return config_file_read_with(f, path, NULL, 0, env, ctx, e);
 }
 
 void config_file_deinit(struct config_file *f)
@@ -307,16 +314,44 @@ void config_file_mention_unbuilt(struct config_file *f)
                   STR_ARG(f->accepted));
 }
 
+uint32_t config_file_notes(const struct config_file *f)
+{
+    const struct conf_log *const logs[] = {&f->log, &f->rows};
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(logs); i++)
+        for (const struct conf_note *n = logs[i]->first; n; n = n->next)
+            sum = crc32c(sum, n->text.p, n->text.n);
+    return sum;
+}
+
+/* What is wrong with rows stops nothing: each was left out. */
+static void tell_rows(const struct config_file *f)
+{
+    unsigned told = 0, all = 0;
+
+    for (const struct conf_note *n = f->rows.first; n; n = n->next, all++)
+        if (told < MAX_TOLD_ROWS) {
+            log_warn("config_row", "what=\"" STR_FMT "\"", STR_ARG(n->text));
+            told++;
+        }
+    if (all > told)
+        log_warn("config_row", "what=\"%u more\"", all - told);
+}
+
 enum errc config_file_verdict(const struct config_file *f, struct err *e)
 {
     for (const struct conf_note *n = f->log.first; n; n = n->next) {
-        if (n->severity == CONF_WARNING)
+        if (n->severity == CONF_WARNING && !f->is_told)
             log_warn("config", "what=\"" STR_FMT "\"", STR_ARG(n->text));
-        else if (f->log.n_errors > 1)
+        if (n->severity == CONF_WARNING)
+            continue;
+        if (f->log.n_errors > 1)
             return err_set(e, ERRC_INVALID, 0, STR_FMT " (and %u more: see --check)",
                            STR_ARG(n->text), f->log.n_errors - 1);
-        else
-            return err_set(e, ERRC_INVALID, 0, STR_FMT, STR_ARG(n->text));
+        return err_set(e, ERRC_INVALID, 0, STR_FMT, STR_ARG(n->text));
     }
+    if (!f->is_told)
+        tell_rows(f);
     return ERRC_OK;
 }

@@ -51,7 +51,7 @@ static void judge_unbuilt(struct config_file *c, const struct setting *s, const 
     else if (is_accepted(c, s, name))
         list_add(c, &c->accepted, name);
     else
-        conf_note(&c->log, CONF_ERROR, n,
+        conf_note(n->source == CONF_OF_FILE ? &c->log : &c->rows, CONF_ERROR, n,
                   STR_FMT ": %s To start without it: weir: {accept_unenforced: [" STR_FMT "]}",
                   STR_ARG(name), s->sentence, STR_ARG(s->key));
 }
@@ -113,26 +113,50 @@ void config_judge(struct config_file *c, enum setting_section section, const str
     }
 }
 
+bool config_takes(struct config_file *c, enum setting_section section, const struct conf_node *n)
+{
+    enum setting_id id = setting_find(section, n->key);
+    unsigned errors = c->rows.n_errors;
+
+    if (id == SETTINGS) { /* LiteLLM keeps some of its own there, and newer ones know more */
+        conf_note(&c->rows, CONF_WARNING, n, STR_FMT "." STR_FMT ": no such key; it is left out",
+                  STR_ARG(setting_section_name(section)), STR_ARG(n->key));
+        return false;
+    }
+    const struct setting *s = setting_at(id);
+    if (s->verdict == VERDICT_HONOURED)
+        return setting_check(s, n, &c->rows);
+    judge_unbuilt(c, s, n);
+    return c->rows.n_errors == errors;
+}
+
 static const struct conf_node *section(struct config_file *c, enum setting_section s)
 {
     return config_resolve(c, conf_get(c->root, setting_section_name(s)));
 }
 
-/* Names in accept_unenforced must be such keys: a misspelt one would accept nothing. */
+/* Names in accept_unenforced must be such keys: a misspelt one would accept nothing. One that is
+ * enforced since stays harmless: who upgrades goes on with more than was asked for. */
 static void check_accepted(struct config_file *c)
 {
     const struct conf_node *accept = c->value[SETTING_WEIR_accept_unenforced];
     struct str one;
 
     for (uint32_t i = 0; setting_name(accept, i, &one); i++) {
-        bool known = false;
+        bool known = false, honoured = false;
         for (unsigned id = 0; id < SETTINGS && !known; id++) {
             const struct setting *s = setting_at((enum setting_id)id);
-            known = (s->verdict == VERDICT_ENFORCES ||
-                     (s->verdict == VERDICT_HARMLESS && s->values.n)) &&
-                    (str_eq(one, s->key) || str_eq(one, full_name(c, s)));
+            if (!str_eq(one, s->key) && !str_eq(one, full_name(c, s)))
+                continue;
+            honoured |= s->verdict == VERDICT_HONOURED;
+            known = s->verdict == VERDICT_ENFORCES ||
+                    (s->verdict == VERDICT_HARMLESS && s->values.n);
         }
-        if (!known)
+        if (!known && honoured)
+            conf_note(&c->log, CONF_WARNING, accept,
+                      "accept_unenforced: " STR_FMT " is enforced: it need not stand here",
+                      STR_ARG(one));
+        else if (!known)
             conf_note(&c->log, CONF_ERROR, accept,
                       "accept_unenforced: " STR_FMT " is no key that would be refused",
                       STR_ARG(one));
@@ -161,13 +185,12 @@ static void judge_environment(struct config_file *c)
     }
 }
 
-void config_judge_all(struct config_file *c)
+void config_judge_all(struct config_file *c, const struct config_row *rows, size_t n_rows)
 {
-    const struct conf_node *top = c->root;
-
     config_judge(c, SECTION_WEIR, section(c, SECTION_WEIR), &c->log, true);
     check_accepted(c);
-    config_judge(c, SECTION_TOP, top, &c->log, true);
+    config_merge(c, rows, n_rows);
+    config_judge(c, SECTION_TOP, c->root, &c->log, true);
     config_judge(c, SECTION_ROUTER, section(c, SECTION_ROUTER), &c->log, true);
     config_judge(c, SECTION_LITELLM, section(c, SECTION_LITELLM), &c->log, true);
     config_judge(c, SECTION_GENERAL, section(c, SECTION_GENERAL), &c->log, true);

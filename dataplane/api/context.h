@@ -12,8 +12,10 @@
 #include "common/bufpool.h"
 #include "common/wheel.h"
 
+#include "shared/counters.h"
 #include "shared/region.h"
 #include "shared/response_store.h"
+#include "snapshot/identity.h"
 #include "snapshot/view.h"
 #include "upstream/pool.h"
 
@@ -21,12 +23,14 @@ enum { READ_BUFFER = 64 * 1024, DATE_LINE = 38 };
 
 struct context {
     uv_loop_t *loop;
-    struct snapshot *snapshot; /* the current generation; a request takes a reference */
+    struct snapshot *snapshot;     /* the current generation; a request takes a reference */
+    struct identities *identities; /* likewise; NULL: none was published yet */
     struct pool *pool;
     struct shared shared;
     struct region *region;
     unsigned region_index;
     struct response_store responses;
+    struct counters counters;
     struct wheel wheel;
     struct bufpool bufs;
     struct arena_pool arenas;

@@ -16,16 +16,24 @@ static void put_model(struct jw *w, struct str name)
     jw_end(w);
 }
 
-struct str models_list(const struct snapshot *s, struct arena *a)
+static bool is_shown(const struct models_of *of, struct str model)
 {
-    struct jw w = jw_init(a);
+    struct snap_found found;
+
+    return !of->may || (snap_find(of->s, model, &found) && of->may(of->ctx, model, &found));
+}
+
+struct str models_list(const struct models_of *of)
+{
+    const struct snapshot *s = of->s;
+    struct jw w = jw_init(of->arena);
 
     jw_obj(&w);
     jw_key(&w, STR("data"));
     jw_arr(&w);
     for (uint32_t i = 0; i < s->h->names.n; i++) {
         const struct snap_name *n = SNAP_AT(s, s->h->names, struct snap_name, i);
-        if (n && n->listed)
+        if (n && n->listed && is_shown(of, snap_str(s, n->name)))
             put_model(&w, snap_str(s, n->name));
     }
     jw_end(&w);
@@ -35,27 +43,30 @@ struct str models_list(const struct snapshot *s, struct arena *a)
     return jw_finish(&w);
 }
 
-struct str models_one(const struct snapshot *s, struct str id, struct arena *a)
+struct str models_one(const struct models_of *of, struct str id)
 {
     struct snap_found found;
-    struct jw w = jw_init(a);
+    struct jw w = jw_init(of->arena);
 
-    if (!snap_find(s, id, &found) || !found.group)
+    if (!snap_find(of->s, id, &found) || !found.group || (of->may && !of->may(of->ctx, id, &found)))
         return (struct str){0};
     put_model(&w, id);
     return jw_finish(&w);
 }
 
-struct str models_info(const struct snapshot *s, struct str deployment_id, struct arena *a)
+struct str models_info(const struct models_of *of, struct str deployment_id)
 {
-    struct jw w = jw_init(a);
+    const struct snapshot *s = of->s;
+    struct jw w = jw_init(of->arena);
 
     jw_obj(&w);
     jw_key(&w, STR("data"));
     jw_arr(&w);
     for (uint32_t i = 0; i < s->h->deployments.n; i++) {
         const struct snap_deployment *d = SNAP_AT(s, s->h->deployments, struct snap_deployment, i);
-        if (d && d->info_json.n && (!deployment_id.n || str_eq(deployment_id, snap_str(s, d->id))))
+        if (d && d->info_json.n &&
+            (!deployment_id.n || str_eq(deployment_id, snap_str(s, d->id))) &&
+            is_shown(of, snap_str(s, d->group)))
             jw_put_raw(&w, snap_str(s, d->info_json));
     }
     jw_end(&w);
@@ -63,16 +74,18 @@ struct str models_info(const struct snapshot *s, struct str deployment_id, struc
     return jw_finish(&w);
 }
 
-struct str models_group_info(const struct snapshot *s, struct str group, struct arena *a)
+struct str models_group_info(const struct models_of *of, struct str group)
 {
-    struct jw w = jw_init(a);
+    const struct snapshot *s = of->s;
+    struct jw w = jw_init(of->arena);
 
     jw_obj(&w);
     jw_key(&w, STR("data"));
     jw_arr(&w);
     for (uint32_t i = 0; i < s->h->groups.n; i++) {
         const struct snap_group *g = SNAP_AT(s, s->h->groups, struct snap_group, i);
-        if (g && g->info_json.n && (!group.n || str_eq(group, snap_str(s, g->name))))
+        if (g && g->info_json.n && (!group.n || str_eq(group, snap_str(s, g->name))) &&
+            is_shown(of, snap_str(s, g->name)))
             jw_put_raw(&w, snap_str(s, g->info_json));
     }
     jw_end(&w);

@@ -7,13 +7,22 @@
 
 #include "snapshot/view.h"
 
-struct str models_list(const struct snapshot *s, struct arena *a);
+typedef bool (*models_may_fn)(void *ctx, struct str model, const struct snap_found *f);
+
+struct models_of { /* whose answers: models that may() refuses are not there */
+    const struct snapshot *s;
+    struct arena *arena;
+    models_may_fn may; /* NULL: all of them */
+    void *ctx;
+};
+
+struct str models_list(const struct models_of *of);
 
 /* One model; empty when it is not visible. */
-struct str models_one(const struct snapshot *s, struct str id, struct arena *a);
+struct str models_one(const struct models_of *of, struct str id);
 
 /* /v1/model/info: every deployment, or the one with this id when not empty. */
-struct str models_info(const struct snapshot *s, struct str deployment_id, struct arena *a);
+struct str models_info(const struct models_of *of, struct str deployment_id);
 
 /* /model_group/info: every group, or the named one. */
-struct str models_group_info(const struct snapshot *s, struct str group, struct arena *a);
+struct str models_group_info(const struct models_of *of, struct str group);

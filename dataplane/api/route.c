@@ -72,6 +72,7 @@ enum route_found route_find(struct route_match *ret, enum route_method method, s
     if (!url_path_is_plain(path))
         return ROUTE_BAD_PATH;
     path = below_root(path, root_path);
+    ret->path = path;
     for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
         if (!str_starts(path, forms[f].prefix))
             continue;

@@ -48,6 +48,7 @@ struct route_match {
     enum route route;
     struct str placeholder; /* as sent, percent-encoded */
     struct str query;       /* without '?' */
+    struct str path;        /* below the root path */
 };
 
 /* The control plane's lanes: how long an answer may take. */

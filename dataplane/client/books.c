@@ -4,9 +4,9 @@
 
 #include "common/clock.h"
 
+#include "client/admit.h"
 #include "client/conn.h"
 #include "meter/meter.h"
-#include "policy/auth.h"
 
 enum {
     BYTES_PER_TOKEN = 4, /* of an estimate */
@@ -33,7 +33,7 @@ bool books_open(struct request *r)
     rec->attempt = (uint8_t)r->plan.attempts;
     rec->bytes_in = r->bytes_in;
     record_set(rec, RS_REQUEST_ID, (struct str){r->id, REQUEST_ID});
-    record_set(rec, RS_KEY, r->authorised ? auth_master_name : (struct str){0});
+    admit_record(r, slot);
     record_set(rec, RS_CLIENT_IP, str_of(r->conn->ip));
     if (d) {
         record_set(rec, RS_DEPLOYMENT, snap_str(r->snapshot, d->id));
@@ -43,7 +43,6 @@ bool books_open(struct request *r)
     }
     record_set(rec, RS_MODEL, cut_text(r->model));
     record_set(rec, RS_UPSTREAM_MODEL, cut_text(r->upstream_model));
-    record_set(rec, RS_END_USER, cut_text(r->scan.user));
     if (request_is_item(r))
         rec->flags &= (uint16_t)~RECORD_SPOOL; /* reads nothing and costs nothing */
     r->meter = slot;
@@ -124,6 +123,7 @@ static void account_refused(struct request *r, struct str code)
     record_set(rec, RS_CLIENT_IP, str_of(r->conn->ip));
     record_set(rec, RS_ERROR, code);
     record_set(rec, RS_MODEL, cut_text(r->model));
+    admit_record(r, slot);
     r->meter = slot;
 }
 
@@ -136,6 +136,7 @@ void books_close(struct request *r, unsigned status, struct str code)
         return;
     r->accounted = true;
     timer_disarm(&r->retry); /* no more pings */
+    admit_settle(r, r->meter ? &r->meter->record.usage : NULL);
     bool probe = r->routed && route_rows[r->route].policy == POLICY_PUBLIC && status == 200;
     if (!r->meter && !probe) /* a healthy answer to a prober is no news */
         account_refused(r, code);

@@ -105,6 +105,7 @@ static void conn_on_closed(uv_handle_t *h)
     struct context *cx = c->cx;
 
     buf_free(&cx->bufs, &c->sending); /* libuv had it until now */
+    explicit_bzero(&c->auth, sizeof c->auth);
     free(c);
 }
 

@@ -15,6 +15,7 @@
 #include <llhttp.h>
 
 #include "client/request.h"
+#include "policy/auth.h"
 
 enum conn_state {
     CONN_IDLE,
@@ -66,6 +67,7 @@ struct conn {
     uint16_t refused;     /* enum client_error + 1 decided inside the parser */
     struct timer timer;
     char ip[46];
+    struct auth_cache auth;
     llhttp_t parser;
     struct request req;
 };

@@ -5,6 +5,7 @@
 
 #include "common/jw.h"
 
+#include "client/admit.h"
 #include "client/books.h"
 #include "client/conn.h"
 #include "client/reply.h"
@@ -235,6 +236,7 @@ void mock_reply(struct request *r, struct str json)
         reply_header(r, STR("x-litellm-model-id"), snap_str(r->snapshot, r->deployment->id));
         reply_header(r, STR("x-litellm-model-group"), snap_str(r->snapshot, r->deployment->group));
     }
+    admit_headers(r, r->meter->record.cost_nusd);
     if (r->is_stream)
         reply_header(r, STR("cache-control"), STR("no-cache"));
     reply_head_end(r, r->is_stream ? UINT64_MAX : body.n);

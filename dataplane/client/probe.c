@@ -8,6 +8,7 @@
 #include "common/jw.h"
 #include "common/num.h"
 
+#include "client/admit.h"
 #include "client/conn.h"
 #include "client/reply.h"
 
@@ -235,6 +236,11 @@ static bool probe_is_asked(struct request *r, const struct snap_deployment *d)
 {
     struct str model = query_get(r->query, STR("model")), id = query_get(r->query, STR("model_id"));
 
+    struct snap_found found;
+    struct str group = snap_str(r->snapshot, d->group);
+
+    if (!snap_find(r->snapshot, group, &found) || !admit_may_use(r, group, &found))
+        return false;
     return (!model.n || str_eq(model, snap_str(r->snapshot, d->group))) &&
            (!id.n || str_eq(id, snap_str(r->snapshot, d->id)));
 }

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/jw.h"
 
+#include "client/admit.h"
 #include "client/attempt.h"
 #include "client/books.h"
 #include "client/conn.h"
@@ -121,6 +122,7 @@ static void head_common(struct request *r, unsigned status, struct str content_t
     reply_header_u64(r, STR("x-litellm-attempted-retries"), r->plan.attempts - 1);
     reply_header_u64(r, STR("x-litellm-max-retries"), plan_retries(&r->plan));
     reply_header(r, STR("x-litellm-attempted-fallbacks"), STR("0"));
+    admit_headers(r, r->client_head_sent ? 0 : r->meter->record.cost_nusd);
     for (unsigned i = 0; i < e->n_headers; i++) {
         char name[96] = "llm_provider-";
         struct str n = e->headers[i].name;

@@ -10,7 +10,10 @@
 
 const struct error_row error_rows[CLIENT_ERRORS] = {
 #define ERROR(id, status_, type_, code_, message_)                                                 \
-    [ERROR_##id] = {status_, STR_INIT(type_), STR_INIT(code_), STR_INIT(message_)},
+    [ERROR_##id] = {status_, STR_INIT(type_), STR_INIT(code_), STR_INIT(message_), {NULL, 0}},
+#define ERROR_ON(id, status_, type_, param_, code_, message_)                                      \
+    [ERROR_##                                                                                      \
+        id] = {status_, STR_INIT(type_), STR_INIT(code_), STR_INIT(message_), STR_INIT(param_)},
 #include "proto/errors.def"
 #undef ERROR
 };
@@ -202,6 +205,7 @@ struct error_facts reply_facts(struct request *r, enum client_error error, struc
     return (struct error_facts){
         .status = row->status,
         .type = row->type,
+        .param = row->param,
         .message = message.n ? message : row->message,
         /* Anthropic's SDKs begin with a thread and go on without when told in these words. */
         .details = error == ERROR_NO_THREADS ? STR("{\"error_code\":\"thread_unsupported_request\","
@@ -231,6 +235,10 @@ void reply_error(struct request *r, const struct error_facts *f, struct str code
     }
     if (retry_after_s)
         reply_header_u64(r, STR("retry-after"), retry_after_s);
+    if (r->refusal.limit_type) {
+        reply_header(r, STR("rate_limit_type"), str_of(r->refusal.limit_type));
+        reply_header(r, STR("reset_at"), r->refusal.reset_at);
+    }
     if (f->status == 405)
         reply_header(r, STR("allow"), STR("GET, POST, DELETE, OPTIONS"));
     reply_head_end(r, body.n);

@@ -7,7 +7,7 @@
 
 struct error_row {
     uint16_t status;
-    struct str type, code, message;
+    struct str type, code, message, param;
 };
 
 extern const struct error_row error_rows[CLIENT_ERRORS];

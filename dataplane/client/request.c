@@ -8,6 +8,7 @@
 #include "api/health.h"
 #include "api/metrics.h"
 #include "api/models.h"
+#include "client/admit.h"
 #include "client/attempt.h"
 #include "client/conn.h"
 #include "client/counting.h"
@@ -20,7 +21,7 @@
 #include "client/upstream_request.h"
 #include "policy/auth.h"
 
-enum { REQUEST_ARENA_MAX = 4 << 20 };
+enum { REQUEST_ARENA_MAX = 4 << 20, KEYS_RETRY_S = 2 };
 
 /* A version 4 UUID. */
 static void request_id_make(struct request *r)
@@ -47,6 +48,10 @@ void request_begin(struct request *r, struct conn *c, struct context *cx)
     r->cx = cx;
     r->active = true;
     r->snapshot = snapshot_ref(cx->snapshot);
+    r->identities = cx->identities ? identities_ref(cx->identities) : NULL;
+    r->key_slot = SNAP_NONE;
+    caller_init(&r->caller);
+    charges_init(&r->charges);
     arena_init(&r->arena, &cx->arenas, REQUEST_ARENA_MAX);
     exchange_init(&r->exchange, cx, &r->arena, &relaying_events);
     timer_init(&r->retry, NULL);
@@ -62,13 +67,15 @@ void request_reset(struct request *r)
     if (!r->active)
         return;
     attempt_reset(r);
+    admit_settle(r, NULL);
     forward_end(r);
     r->probes = probe_run_free(r->probes);
     r->snapshot = snapshot_unref(r->snapshot);
+    r->identities = identities_unref(r->identities);
     arena_reset(&r->arena);
     cx->open_requests--;
     metric_add(cx->region, METRIC_IN_FLIGHT, (uint64_t)-1);
-    memset(r, 0, offsetof(struct request, scan));
+    memset(r, 0, offsetof(struct request, caller));
 }
 
 /* Remembers a refusal made inside the parser; request_refuse() follows outside. */
@@ -133,6 +140,7 @@ static bool head_route(struct request *r)
     r->route = match.route;
     r->routed = true;
     r->query = match.query;
+    r->path = match.path;
     if (match.placeholder.n) {
         char *out = arena_alloc(&r->arena, match.placeholder.n);
         size_t n = out ? url_decode(out, match.placeholder) : SIZE_MAX;
@@ -146,6 +154,12 @@ static bool head_route(struct request *r)
 static struct str header_of(const void *ctx, struct str name, bool *ret_repeated)
 {
     return conn_header(ctx, name, ret_repeated);
+}
+
+/* Refuses by what the policy said. */
+static bool head_refuse_by_policy(struct request *r)
+{
+    return head_refuse(r, r->refusal.error, (struct str){0});
 }
 
 /* "sk-1...abcd": enough to recognise, too little to use. */
@@ -164,6 +178,8 @@ static bool head_authorise(struct request *r)
     if (policy == POLICY_PUBLIC || policy == POLICY_THEIRS ||
         (policy == POLICY_METRICS && !(r->snapshot->h->settings.flags & SNAP_METRICS_AUTH)))
         return true;
+    if (!admit_address(r))
+        return head_refuse_by_policy(r);
     switch (auth_check(r->snapshot, header_of, r->conn, &key)) {
     case AUTH_OPEN:
         return true;
@@ -180,7 +196,7 @@ static bool head_authorise(struct request *r)
                                         "Received=" STR_FMT ", expected to start with 'sk-'.",
                                         STR_ARG(key_abbreviated(r, key))));
     case AUTH_UNKNOWN:
-        return head_refuse(r, ERROR_UNKNOWN_KEY, (struct str){0});
+        return admit_head(r, key) || head_refuse_by_policy(r);
     case AUTH_AMBIGUOUS:
         break;
     }
@@ -245,7 +261,14 @@ void request_refuse(struct request *r, enum client_error error, struct str detai
     if (close)
         r->conn->keep_alive = false;
     struct error_facts f = reply_facts(r, error, detail);
-    reply_error(r, &f, error_rows[error].code, error == ERROR_OVERLOADED);
+    if (error == r->refusal.error && r->refusal.message.n)
+        f.message = r->refusal.message;
+    if (error == r->refusal.error && r->refusal.param.n)
+        f.param = r->refusal.param;
+    uint32_t retry_s = error == ERROR_OVERLOADED   ? 1
+                       : error == ERROR_KEYS_STALE ? KEYS_RETRY_S
+                                                   : r->refusal.retry_after_s;
+    reply_error(r, &f, error_rows[error].code, retry_s);
 }
 
 /* The faults of a body that was read; CLIENT_ERRORS when there are none. */
@@ -305,21 +328,27 @@ static struct str request_model(struct request *r)
 
 /* What a previous_response_id of ours says: the deployment that holds it is the only one that may
  * answer. */
-static void pin_response(struct request *r)
+static bool pin_response(struct request *r)
 {
     const struct member *m = request_member(&r->scan, FIELD_PREVIOUS_RESPONSE_ID);
     struct response_id *id;
     struct snap_found found;
 
     if (!m || m->type != JSON_STRING || !(id = arena_alloc(&r->arena, sizeof *id)))
-        return;
+        return true;
     struct str text = {r->conn->body.p + m->at + 1, m->end - m->at - 2};
     if (!response_id_read(id, text))
-        return;
+        return true;
     r->previous_id = id->upstream;
-    if (!kept_is_id(id->upstream) && snap_find(r->snapshot, id->deployment, &found) &&
-        found.deployment)
-        r->found = found;
+    if (kept_is_id(id->upstream) || !snap_find(r->snapshot, id->deployment, &found) ||
+        !found.deployment)
+        return true;
+    if (!admit_may_use(r, snap_str(r->snapshot, found.deployment->group), &found)) {
+        request_refuse(r, ERROR_KEY_MODEL, (struct str){0}, false);
+        return false;
+    }
+    r->found = found;
+    return true;
 }
 
 /* The body has no fault and names a model: r->model. Else the client was refused. */
@@ -342,7 +371,10 @@ static void infer(struct request *r)
 {
     if (!body_accepted(r))
         return;
-    if (!snap_find(r->snapshot, r->model, &r->found)) {
+    bool served = admit_resolve(r);
+    if (!admit_request(r))
+        return;
+    if (!served) {
         struct error_facts f = reply_facts(r, ERROR_UNKNOWN_MODEL, (struct str){0});
         f.message =
             arena_printf(&r->arena,
@@ -353,8 +385,8 @@ static void infer(struct request *r)
         reply_error(r, &f, error_rows[ERROR_UNKNOWN_MODEL].code, 0);
         return;
     }
-    if (route_rows[r->route].api == API_RESPONSES)
-        pin_response(r);
+    if (route_rows[r->route].api == API_RESPONSES && !pin_response(r))
+        return;
     r->is_stream = r->scan.stream;
     r->asked_timeout_ms = asked_number(r, FIELD_TIMEOUT, STR("x-litellm-timeout"), 3);
     r->asked_stream_timeout_ms =
@@ -362,7 +394,7 @@ static void infer(struct request *r)
     plan_init(&r->plan, r->snapshot, &r->found,
               asked_number(r, FIELD_NUM_RETRIES, STR("x-litellm-num-retries"), 0));
     const struct member *mock =
-        r->authorised ? request_member(&r->scan, FIELD_MOCK_RESPONSE) : NULL;
+        admit_may_mock(r) ? request_member(&r->scan, FIELD_MOCK_RESPONSE) : NULL;
     if (mock && mock->type == JSON_STRING)
         mock_reply(r, (struct str){r->conn->body.p + mock->at, mock->end - mock->at});
     else
@@ -386,6 +418,9 @@ static void response_item(struct request *r)
     r->previous_id = id->upstream;
     r->model = snap_str(r->snapshot,
                         r->found.deployment ? r->found.deployment->group : r->found.group->name);
+    r->dispatched = r->model;
+    if (!admit_request(r))
+        return;
     r->is_stream = str_eq(query_get(r->query, STR("stream")), STR("true"));
     r->asked_timeout_ms = r->asked_stream_timeout_ms = SNAP_NONE;
     plan_init(&r->plan, r->snapshot, &r->found, SNAP_NONE);
@@ -400,6 +435,46 @@ static void reply_built(struct request *r, struct str json)
         request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
 }
 
+static bool may_use(void *ctx, struct str model, const struct snap_found *f)
+{
+    return admit_may_use(ctx, model, f);
+}
+
+/* Of what the caller may use. */
+static void tell_models(struct request *r)
+{
+    struct models_of of = {r->snapshot, &r->arena, may_use, r};
+    struct str json;
+
+    switch ((enum route_handler)route_rows[r->route].handler) {
+    case HANDLER_MODELS:
+        reply_built(r, models_list(&of));
+        return;
+    case HANDLER_MODEL_INFO:
+        reply_built(r, models_info(&of, query_get(r->query, STR("litellm_model_id"))));
+        return;
+    case HANDLER_MODEL_GROUP_INFO:
+        reply_built(r, models_group_info(&of, query_get(r->query, STR("model_group"))));
+        return;
+    case HANDLER_MODEL:
+        json = models_one(&of, r->placeholder);
+        if (json.n)
+            reply_json(r, 200, json);
+        else
+            request_refuse(r, ERROR_NO_SUCH_MODEL, (struct str){0}, false);
+        return;
+    case HANDLER_INFERENCE:
+    case HANDLER_RESPONSE_ITEM:
+    case HANDLER_TOKEN_COUNTER:
+    case HANDLER_LIVE:
+    case HANDLER_READY:
+    case HANDLER_HEALTH:
+    case HANDLER_METRICS:
+    case HANDLER_FORWARD:
+        break;
+    }
+}
+
 void request_complete(struct request *r)
 {
     r->body_ns = r->conn->progress_ns; /* when its last byte came */
@@ -410,30 +485,21 @@ void request_complete(struct request *r)
         infer(r);
         break;
     case HANDLER_TOKEN_COUNTER:
-        if (body_accepted(r))
-            counting_utility(r);
+        if (body_accepted(r)) {
+            (void)admit_resolve(r);
+            if (admit_request(r))
+                counting_utility(r);
+        }
         break;
     case HANDLER_RESPONSE_ITEM:
         response_item(r);
         break;
     case HANDLER_MODELS:
-        reply_built(r, models_list(r->snapshot, &r->arena));
-        break;
-    case HANDLER_MODEL: {
-        struct str json = models_one(r->snapshot, r->placeholder, &r->arena);
-        if (json.n)
-            reply_json(r, 200, json);
-        else
-            request_refuse(r, ERROR_NO_SUCH_MODEL, (struct str){0}, false);
-        break;
-    }
+    case HANDLER_MODEL:
     case HANDLER_MODEL_INFO:
-        reply_built(
-            r, models_info(r->snapshot, query_get(r->query, STR("litellm_model_id")), &r->arena));
-        break;
     case HANDLER_MODEL_GROUP_INFO:
-        reply_built(
-            r, models_group_info(r->snapshot, query_get(r->query, STR("model_group")), &r->arena));
+        if (admit_request(r))
+            tell_models(r);
         break;
     case HANDLER_LIVE:
         reply_json(r, 200, STR("\"I'm alive!\""));
@@ -446,7 +512,8 @@ void request_complete(struct request *r)
         forward_start(r);
         break;
     case HANDLER_HEALTH:
-        probe_start(r);
+        if (admit_request(r))
+            probe_start(r);
         break;
     case HANDLER_METRICS: {
         struct arena text; /* as large as the deployments make it, not as a request may be */

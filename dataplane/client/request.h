@@ -12,6 +12,9 @@
 #include "dialect/embedding.h"
 #include "dialect/envelope.h"
 #include "dialect/relay.h"
+#include "policy/caller.h"
+#include "policy/limits.h"
+#include "policy/refusal.h"
 #include "route/plan.h"
 #include "upstream/exchange.h"
 
@@ -25,18 +28,26 @@ enum { REQUEST_ID = 36 };
 struct request {
     struct conn *conn;
     struct context *cx;
-    struct snapshot *snapshot; /* a reference */
+    struct snapshot *snapshot;     /* a reference */
+    struct identities *identities; /* a reference, or NULL */
+    uint32_t key_slot;             /* of the key that calls; SNAP_NONE: the master key's, or none */
     struct arena arena;
     enum route route;
     struct str placeholder; /* decoded, of the path */
     struct str query;
     struct route_forward forward; /* of ROUTE_FORWARDED */
     struct str detail;            /* what completes the text of a refusal */
+    struct str path;              /* below the root path, as sent */
+    struct str presented;         /* the credential of a key */
+    struct refusal refusal;
+    const struct limits *limits; /* as they stood; in the arena; NULL: none */
+    struct inflight *hold;       /* with what runs at once; NULL: nothing is limited so */
     bool routed, authorised, scanned, active, is_forwarded;
     enum request_scan_result scan_result;
     bool accounted, out_failed;
     /* what was decided */
-    struct str model; /* as the client asked */
+    struct str model;      /* as the client asked */
+    struct str dispatched; /* what aliases of key and team make of it */
     struct snap_found found;
     const struct snap_deployment *deployment;
     struct str previous_id; /* upstream's id of the response asked for or continued */
@@ -65,6 +76,8 @@ struct request {
     uint64_t bytes_in, bytes_out;
     char id[REQUEST_ID];
     /* the rest is made ready before use */
+    struct caller caller;
+    struct charges charges;
     struct request_scan scan;
     struct exchange exchange;
     struct relay relay;

@@ -22,14 +22,21 @@ static const struct json_watch stream_options_watch[] = {
 };
 static const struct json_watch metadata_watch[] = {
     {.key = STR_INIT("user_id"), .id = FIELD_METADATA_USER_ID},
+    {.key = STR_INIT("tags"), .id = FIELD_METADATA_TAGS},
+};
+static const struct json_watch litellm_metadata_watch[] = {
+    {.key = STR_INIT("user"), .id = FIELD_LITELLM_METADATA_USER},
+    {.key = STR_INIT("tags"), .id = FIELD_LITELLM_METADATA_TAGS},
 };
 
 #define CHILDREN_STREAM_OPTIONS JSON_WATCH_CHILDREN(stream_options_watch)
 #define CHILDREN_METADATA       JSON_WATCH_CHILDREN(metadata_watch)
+#define CHILDREN_OURS           JSON_WATCH_CHILDREN(litellm_metadata_watch)
 
 static const struct json_watch root_children[] = {
     {.key = STR_INIT("stream_options"), .id = FIELD_STREAM_OPTIONS, CHILDREN_STREAM_OPTIONS},
     {.key = STR_INIT("metadata"), .id = FIELD_METADATA, CHILDREN_METADATA},
+    {.key = STR_INIT("litellm_metadata"), .id = FIELD_LITELLM_METADATA, CHILDREN_OURS},
 #define FIELD(name_, field_, what_, apis_) {.key = STR_INIT(name_), .id = FIELD_##field_},
 #include "common/gateway/fields.def"
 #undef FIELD
@@ -37,6 +44,7 @@ static const struct json_watch root_children[] = {
 static const uint8_t root_tags[JSON_WATCH_TAGS(ARRAY_LEN(root_children))] = {
     JSON_WATCH_TAG("stream_options"),
     JSON_WATCH_TAG("metadata"),
+    JSON_WATCH_TAG("litellm_metadata"),
 #define FIELD(name_, field_, what_, apis_) JSON_WATCH_TAG(name_),
 #include "common/gateway/fields.def"
 #undef FIELD
@@ -77,7 +85,7 @@ static bool scan_bool(struct request_scan *s, const struct json_member *m)
 }
 
 /* Where the end user is named, the better place last. */
-enum { USER_NOWHERE, USER_METADATA, USER_SAFETY_IDENTIFIER, USER_USER };
+enum { USER_NOWHERE, USER_SAFETY_IDENTIFIER, USER_METADATA, USER_OURS, USER_USER };
 
 static void scan_user(struct request_scan *s, const struct json_member *m, uint8_t from)
 {
@@ -88,6 +96,18 @@ static void scan_user(struct request_scan *s, const struct json_member *m, uint8
         s->user = user;
         s->user_from = from;
     }
+}
+
+static void scan_tags(struct request_scan *s, const struct json_member *m)
+{
+    bool ours = m->id == FIELD_LITELLM_METADATA_TAGS;
+
+    s->has_metadata_tags |= !ours;
+    if (s->tags_ours && !ours)
+        return;
+    s->tags_ours = ours;
+    s->tags_at = m->at;
+    s->tags_end = m->end;
 }
 
 static void scan_model(struct request_scan *s, const struct json_member *m)
@@ -119,6 +139,13 @@ static void scan_on_member(void *ctx, const struct json_member *m)
         s->repeated |= s->has_metadata_user;
         s->has_metadata_user = true;
         scan_user(s, m, USER_METADATA);
+        return;
+    case FIELD_LITELLM_METADATA_USER:
+        scan_user(s, m, USER_OURS);
+        return;
+    case FIELD_METADATA_TAGS:
+    case FIELD_LITELLM_METADATA_TAGS:
+        scan_tags(s, m);
         return;
     case FIELD_USER:
         scan_user(s, m, USER_USER);
@@ -172,6 +199,8 @@ void request_scan_init(struct request_scan *s, struct arena *a)
     s->model = s->user = (struct str){0};
     s->user_from = USER_NOWHERE;
     s->include_usage_at = s->include_usage_end = 0;
+    s->tags_at = s->tags_end = 0;
+    s->has_metadata_tags = s->tags_ours = false;
 }
 
 enum request_scan_result request_scan_feed(struct request_scan *s, const char *p, size_t n)

@@ -18,6 +18,9 @@ enum field {
     /* below the top level */
     FIELD_INCLUDE_USAGE,
     FIELD_METADATA_USER_ID,
+    FIELD_METADATA_TAGS,
+    FIELD_LITELLM_METADATA_USER,
+    FIELD_LITELLM_METADATA_TAGS,
     FIELDS,
 };
 
@@ -43,10 +46,14 @@ struct request_scan {
     bool repeated;     /* a member of the table, or one that is read below it, came twice */
     bool too_many;     /* more than MEMBERS_MAX, or no memory */
     struct str model;  /* decoded; in the arena; empty: absent, or not a string */
-    struct str user;   /* end user: user, else safety_identifier, else metadata.user_id */
+    struct str user;   /* end user: user, else litellm_metadata.user, metadata.user_id,
+                          safety_identifier */
     uint8_t user_from; /* private */
     bool has_metadata_user; /* private */
     uint64_t include_usage_at, include_usage_end;
+    uint64_t tags_at, tags_end; /* tags of litellm_metadata, else of metadata; equal: none */
+    bool has_metadata_tags;     /* those of metadata were sent */
+    bool tags_ours;             /* private: tags_at is that of litellm_metadata */
 };
 
 enum request_scan_result {

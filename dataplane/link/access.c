@@ -170,6 +170,9 @@ size_t access_format(char *out, const struct record *r)
         struct str key;
     } texts[] = {
         {RS_CLIENT_IP, STR_INIT(",\"client_ip\":")},
+        {RS_KEY_ALIAS, STR_INIT(",\"key_alias\":")},
+        {RS_TEAM, STR_INIT(",\"team\":")},
+        {RS_USER, STR_INIT(",\"user\":")},
         {RS_MODEL, STR_INIT(",\"model\":")},
         {RS_GROUP, STR_INIT(",\"group\":")},
         {RS_DEPLOYMENT, STR_INIT(",\"deployment\":")},

@@ -74,18 +74,19 @@ static void read_prices(struct config *c)
         conf_note(&c->file.log, CONF_ERROR, n, "model_price_map: %s", e.msg);
 }
 
-enum errc config_read(struct config **ret_c, const char *path, config_env_fn env, void *ctx,
-                      struct err *e)
+enum errc config_read_with(struct config **ret_c, const char *path, const struct config_row *rows,
+                           size_t n_rows, config_env_fn env, void *ctx, struct err *e)
 {
     AUTO_FREE(config) struct config *c = calloc(1, sizeof *c);
 
     if (!c)
         return err_set(e, ERRC_NOMEM, 0, "%s", path);
-    enum errc rc = config_file_read(&c->file, path, env, ctx, e);
+    enum errc rc = config_file_read_with(&c->file, path, rows, n_rows, env, ctx, e);
     if (rc)
         return rc;
     check_master_key(c);
     read_prices(c);
+    config_read_plane(c);
     config_read_trust(c);
     config_read_models(c);
     config_read_admin(c);
@@ -94,6 +95,12 @@ enum errc config_read(struct config **ret_c, const char *path, config_env_fn env
         return err_set(e, ERRC_NOMEM, 0, "%s", path);
     *ret_c = TAKE(c);
     return ERRC_OK;
+}
+
+enum errc config_read(struct config **ret_c, const char *path, config_env_fn env, void *ctx,
+                      struct err *e)
+{
+    return config_read_with(ret_c, path, NULL, 0, env, ctx, e);
 }
 
 enum errc config_load(struct config **ret_c, const char *path, config_env_fn env, void *ctx,

@@ -7,11 +7,13 @@
  *   config.c           master key, prices, what a process needs at start
  *   config_models.c    model_list to deployments, aliases
  *   config_net.c       proxies, trusted authorities, origins
+ *   config_plane.c     the control plane that is asked
  *   config_info.c      what /model/info and /model_group/info say
  *   config_check.c     --check
  */
 
 #include "common/gateway/config_file.h"
+#include "common/gateway/join.h"
 #include "common/gateway/price_map.h"
 
 #include "provider/target.h"
@@ -73,16 +75,21 @@ struct config {
     /* the control plane's REST address, where weir.forward_admin is on */
     struct str admin_host, admin_path;
     uint32_t admin_origin; /* else SNAP_NONE */
+    struct join plane;     /* no addresses: this file is all there is */
 };
 
 /*
- * Reads the file at `path` and everything it includes. `env` looks up the process environment
+ * Reads the file at `path` and everything it includes, and merges `rows` of the database into it.
+ * `env` looks up the process environment
  * (config_environ for the real one), `ctx` is its own. Gives a configuration even when c->file.log
  * holds errors: it then must not be served. Fails without one only with ERRC_NOMEM, or when a file
  * cannot be read as YAML (ERRC_INVALID, ERRC_LIMIT, ERRC_SYS with file and line).
  */
+MUST_CHECK enum errc config_read_with(struct config **ret_c, const char *path,
+                                      const struct config_row *rows, size_t n_rows,
+                                      config_env_fn env, void *ctx, struct err *e);
 MUST_CHECK enum errc config_read(struct config **ret_c, const char *path, config_env_fn env,
-                                 void *ctx, struct err *e);
+                                 void *ctx, struct err *e); /* no rows */
 
 /* The same for use: the first error of c->file.log fails it (ERRC_INVALID), warnings go to the log.
  */
@@ -95,6 +102,9 @@ DEFINE_AUTO_FREE(config)
 /* ---- what the process needs before there is a generation ---- */
 uint16_t config_port(const struct config *c);
 uint32_t config_workers(const struct config *c); /* 0: not configured */
+
+/* What seals the last good state: LITELLM_SALT_KEY, else the master key; empty: nothing does. */
+struct str config_secret(const struct config *c);
 
 /* The least memory that cannot be exceeded, in bytes, of one worker serving this configuration. */
 uint64_t config_worker_memory(const struct config *c);

@@ -49,6 +49,13 @@ static void print_apis(const struct config_deployment *d, FILE *out)
     (void)fprintf(out, "\n");
 }
 
+static void print_plane(const struct config *c, FILE *out)
+{
+    for (unsigned i = 0; i < c->plane.n_addresses; i++)
+        (void)fprintf(out, "control plane: %s%s\n", c->plane.addresses[i],
+                      join_wants_tls(&c->plane) ? " (certificates of WEIR_JOIN)" : "");
+}
+
 static void print_memory(const struct config *c, FILE *out)
 {
     uint32_t workers = config_workers(c) ? config_workers(c) : proc_cpus();
@@ -77,6 +84,7 @@ int config_check(const char *path, FILE *out)
     for (uint32_t i = 0; i < c->n_aliases; i++)
         (void)fprintf(out, "  " STR_FMT "  ->  " STR_FMT "\n", STR_ARG(c->aliases[i].name),
                       STR_ARG(c->aliases[i].target));
+    print_plane(c, out);
     print_memory(c, out);
     (void)fprintf(out, "%s: %s\n", path, c->file.log.n_errors ? "refused" : "accepted");
     return c->file.log.n_errors ? 1 : 0;

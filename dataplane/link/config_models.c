@@ -20,8 +20,8 @@ enum { MAX_STARS = ARRAY_LEN(((struct snap_found *)NULL)->captured) };
 struct models { /* state of the build */
     struct config *c;
     uint32_t cap;
-    const struct conf_node *list, *defaults, *credentials;
-    bool strict; /* a broken entry stops the start */
+    const struct conf_node *list;
+    bool strict; /* a broken entry of the file stops the start */
 };
 
 static struct str text_of(const struct conf_node *map, const char *key)
@@ -172,7 +172,8 @@ static bool serves_messages(const struct conf_node *info)
     return false;
 }
 
-static void make_target(struct config *c, struct config_deployment *d, struct conf_log *log)
+static void make_target(struct config *c, struct config_deployment *d, struct config_entry *en,
+                        struct conf_log *log)
 {
     const struct conf_node *p = d->params;
     struct err e = {0};
@@ -186,8 +187,8 @@ static void make_target(struct config *c, struct config_deployment *d, struct co
         .azure_ad_token = text_of(p, "azure_ad_token"),
         .aws_region_name = text_of(p, "aws_region_name"),
         .base_model = text_or(text_of(d->info, "base_model"), text_of(p, "base_model")),
-        .env = config_env,
-        .env_ctx = &c->file,
+        .env = config_entry_env,
+        .env_ctx = en,
     };
 
     tc.extra_headers = headers_of(c, p, &tc.n_extra_headers, log);
@@ -407,13 +408,14 @@ static int64_t param_scaled(const struct config_deployment *d, const char *key, 
 
 /* ---- one deployment ---- */
 
-static bool is_id_free(const struct config *c, const struct config_deployment *d,
-                       struct conf_log *log)
+static bool is_id_free(struct config *c, const struct config_deployment *d, struct conf_log *log)
 {
     for (uint32_t i = 0; i < c->n_deployments; i++)
         if (str_eq(c->deployments[i].id, d->id)) {
-            conf_note(log, CONF_ERROR, d->at, "the same deployment as %s:%u, by its id " STR_FMT,
-                      c->deployments[i].at->file, c->deployments[i].at->line, STR_ARG(d->id));
+            struct str place = conf_place(&c->file.arena, c->deployments[i].at);
+            conf_note(log, CONF_ERROR, d->at,
+                      "the same deployment as " STR_FMT ", by its id " STR_FMT, STR_ARG(place),
+                      STR_ARG(d->id));
             return false;
         }
     return true;
@@ -439,7 +441,8 @@ static struct config_deployment *deployments_push(struct models *m,
 }
 
 static void add_deployment(struct models *m, const struct config_deployment *entry,
-                           struct str organization, uint32_t nth, struct conf_log *log)
+                           struct config_entry *en, struct str organization, uint32_t nth,
+                           struct conf_log *log)
 {
     struct config_deployment d = *entry;
     const struct conf_node *mock = conf_get(d.params, STR("mock_response"));
@@ -465,7 +468,7 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
         d.id = config_deployment_id(&c->file, d.group, d.raw_params, d.organization);
     else
         d.id = nth ? arena_printf(&c->file.arena, STR_FMT "-%u", STR_ARG(id), nth + 1) : id;
-    make_target(c, &d, log);
+    make_target(c, &d, en, log);
     if (log->n_errors > errors || !is_id_free(c, &d, log))
         return;
     price_of(c, &d, log);
@@ -494,22 +497,6 @@ static void add_deployment(struct models *m, const struct config_deployment *ent
 
 /* ---- one entry ---- */
 
-static const struct conf_node *credential(struct models *m, const struct conf_node *params,
-                                          struct conf_log *log)
-{
-    const struct conf_node *n = conf_get(params, STR("litellm_credential_name"));
-    struct str name;
-
-    if (!conf_text(NULL, n, &name))
-        return NULL;
-    CONF_FOREACH(m->credentials, it)
-    if (str_eq(text_of(it, "credential_name"), name))
-        return conf_get(it, STR("credential_values"));
-    conf_note(log, CONF_ERROR, n, "litellm_credential_name: credential_list has no " STR_FMT,
-              STR_ARG(name));
-    return NULL;
-}
-
 /* False where model_info says the deployment is not for here. */
 static bool is_wanted(struct config *c, const struct conf_node *info)
 {
@@ -532,6 +519,7 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
     const struct conf_node *raw = conf_get(entry, STR("litellm_params"));
     const struct conf_node *organization, *name = conf_get(entry, STR("model_name"));
     struct config_deployment d = {.at = entry};
+    struct config_entry en;
     struct str one;
 
     unsigned errors = log->n_errors;
@@ -551,13 +539,11 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
         conf_note(log, CONF_ERROR, entry, "litellm_params is missing");
         return;
     }
-    d.raw_params = raw;
-    raw = config_under(&c->file, raw, credential(m, config_resolve(&c->file, raw), log));
-    raw = config_under(&c->file, raw, m->defaults);
-    d.params = config_resolve(&c->file, raw);
-    d.info = config_under(&c->file, conf_get(entry, STR("model_info")),
-                          conf_get(raw, STR("model_info")));
-    d.info = config_resolve(&c->file, d.info);
+    if (!config_entry_read(&en, &c->file, entry, log))
+        return;
+    d.raw_params = en.own;
+    d.params = en.params;
+    d.info = en.info;
     config_judge(&c->file, SECTION_PARAMS, d.params, log, false);
     config_judge(&c->file, SECTION_INFO, d.info, log, false);
     d.litellm_model = text_of(d.params, "model");
@@ -567,9 +553,9 @@ static void add_entry(struct models *m, const struct conf_node *entry, struct co
         return;
     organization = conf_get(d.params, STR("organization"));
     if (!setting_name(organization, 0, &one))
-        add_deployment(m, &d, (struct str){0}, 0, log);
+        add_deployment(m, &d, &en, (struct str){0}, 0, log);
     for (uint32_t i = 0; setting_name(organization, i, &one); i++)
-        add_deployment(m, &d, one, i, log);
+        add_deployment(m, &d, &en, one, i, log);
 }
 
 static void add_entries(struct models *m)
@@ -580,13 +566,15 @@ static void add_entries(struct models *m)
 
     CONF_FOREACH(m->list, entry)
     {
+        const bool is_row = entry->source != CONF_OF_FILE;
+        struct conf_log *to = is_row ? &c->file.rows : &log;
         uint32_t n = c->n_deployments;
-        unsigned errors = log.n_errors;
-        add_entry(m, entry, &log);
-        if (log.n_errors == errors)
+        unsigned errors = to->n_errors;
+        add_entry(m, entry, to);
+        if (to->n_errors == errors)
             continue;
         c->n_deployments = n; /* all of its organizations, or none */
-        broken++;
+        broken += !is_row;
     }
     bool stop = m->strict || (broken && c->n_deployments == 0);
     for (const struct conf_note *it = log.first; it; it = it->next)
@@ -683,7 +671,7 @@ static void make_aliases(struct config *c)
 
 static void check_credentials(struct models *m)
 {
-    CONF_FOREACH(m->credentials, it)
+    CONF_FOREACH(m->c->file.value[SETTING_TOP_credential_list], it)
     config_judge(&m->c->file, SECTION_CREDENTIAL, it, &m->c->file.log, false);
 }
 
@@ -692,8 +680,6 @@ void config_read_models(struct config *c)
     struct models m = {
         .c = c,
         .list = c->file.value[SETTING_TOP_model_list],
-        .defaults = c->file.value[SETTING_ROUTER_default_litellm_params],
-        .credentials = c->file.value[SETTING_TOP_credential_list],
         .strict = !config_bool(&c->file, SETTING_ROUTER_ignore_invalid_deployments),
     };
 

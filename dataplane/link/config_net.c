@@ -279,7 +279,7 @@ uint32_t config_origin_of(struct config *c, const struct config_deployment *d, s
         o.flags |= SNAP_ORIGIN_TLS;
     if (d->target.tls && verify_is_off(verify))
         o.flags |= SNAP_ORIGIN_NO_VERIFY;
-    if (!is_public_default(&d->target))
+    if (!is_public_default(&d->target) && d->at->source != CONF_OF_OTHERS)
         o.flags |= SNAP_ORIGIN_PRIVATE_OK;
     if (d->target.tls && verify == own && verify_file(own).n) {
         o.ca = config_read_ca(c, own, verify_file(own), log);

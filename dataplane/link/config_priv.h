@@ -19,6 +19,9 @@ uint32_t config_origin_of(struct config *c, const struct config_deployment *d,
 /* c->admin_origin and what belongs to it. */
 void config_read_admin(struct config *c);
 
+/* config_plane.c */
+void config_read_plane(struct config *c);
+
 /* config_info.c */
 struct str config_deployment_info(struct config *c, const struct config_deployment *d);
 struct str config_group_info(struct config *c, const struct config_group *g);

@@ -22,13 +22,13 @@
 #include "common/proc.h"
 
 #include "link/access.h"
-#include "link/config.h"
+#include "link/builder.h"
 #include "link/settle.h"
 #include "link/spool.h"
 #include "link/usage_pack.h"
 #include "shared/control.h"
+#include "shared/counters.h"
 #include "shared/region.h"
-#include "snapshot/build.h"
 #include "snapshot/view.h"
 
 enum {
@@ -50,13 +50,13 @@ struct region_reader {
 struct link {
     const char *config;
     struct shared shared;
+    struct counters counters;
     struct region_reader *readers; /* one per region of the mapping */
     bool has_manager, lingers, draining;
     uint64_t deadline_ns; /* without a manager: drain; draining: end */
     uint64_t orphans_ns;  /* when to look who is left */
 
-    struct slots *slots;
-    struct snapshot *in_force; /* NULL: none yet */
+    struct builder *builder; /* generations, and the session with a control plane */
 
     struct access *access;
     struct spool *spool;                      /* NULL: cannot be opened yet */
@@ -104,48 +104,6 @@ static void tell(struct link *l, enum control_type type, uint64_t n, const char 
     enum errc rc = control_send(CONTROL_FD, &msg, fd, &e);
     if (rc && rc != ERRC_CLOSED) /* its end shows in the loop */
         log_warn("message_not_sent", "type=%d error=\"%s\"", type, e.msg);
-}
-
-/* --- generations ----------------------------------------------------------------------------- */
-
-/* Keeps a mapping of what the workers serve with: for the access log and prices. */
-static void keep(struct link *l, int fd)
-{
-    struct snapshot *snap;
-    struct err e;
-
-    if (snapshot_open(&snap, fd, &e)) {
-        log_error("generation_unreadable", "error=\"%s\"", e.msg);
-        return;
-    }
-    l->in_force = snapshot_unref(l->in_force);
-    l->in_force = snap;
-    slots_adopt(l->slots, snap); /* counters stay with their deployments */
-    access_set_sink(l->access, snap_str(snap, snap->h->settings.access_log));
-}
-
-static enum errc generation_make(struct link *l, uint64_t n, int *ret_fd, struct err *e)
-{
-    AUTO_FREE(config) struct config *c = NULL;
-    enum errc rc = config_load(&c, l->config, config_environ, NULL, e);
-
-    return rc ? rc : snapshot_build(ret_fd, c, n, l->slots, e);
-}
-
-static void build(struct link *l)
-{
-    uint64_t n = atomic_fetch_add(&l->shared.header->generation, 1) + 1;
-    struct err e;
-    int fd;
-
-    if (generation_make(l, n, &fd, &e)) {
-        tell(l, CONTROL_REFUSED, n, e.msg, -1);
-    } else {
-        tell(l, CONTROL_GENERATION, n, "", fd);
-        keep(l, fd);
-        close(fd);
-    }
-    (void)malloc_trim(0); /* reading a configuration takes megabytes, running takes none */
 }
 
 /* --- records --------------------------------------------------------------------------------- */
@@ -280,7 +238,7 @@ static void bury(struct link *l, unsigned i)
 {
     struct region *r = shared_region(&l->shared, i);
     uint64_t settled = 0;
-    bool all = region_settle(r, l->in_force, &settled);
+    bool all = region_settle(r, builder_snapshot(l->builder), &l->counters, &settled);
 
     if (settled) {
         log_warn("exchanges_settled", "region=%u records=%llu", i, (unsigned long long)settled);
@@ -394,7 +352,8 @@ static void look_for_orphans(struct link *l, uint64_t now_ns)
 static void on_manager_gone(struct link *l)
 {
     uint64_t now_ns = clock_mono_ns();
-    uint32_t drain_ms = l->in_force ? l->in_force->h->settings.drain_ms : 0;
+    const struct snapshot *snap = builder_snapshot(l->builder);
+    uint32_t drain_ms = snap ? snap->h->settings.drain_ms : 0;
 
     l->has_manager = false;
     l->orphans_ns = now_ns;
@@ -405,7 +364,7 @@ static void on_message(struct link *l, const struct control_msg *m, int fd)
 {
     switch ((enum control_type)m->type) {
     case CONTROL_RELOAD:
-        build(l);
+        builder_reload(l->builder);
         break;
     case CONTROL_REOPEN:
         access_reopen(l->access);
@@ -413,10 +372,13 @@ static void on_message(struct link *l, const struct control_msg *m, int fd)
     case CONTROL_DRAIN:
         l->draining = true;
         l->deadline_ns = clock_mono_ns() + ms_ns(m->n);
+        builder_drain(l->builder);
         break;
     case CONTROL_GENERATION:
+    case CONTROL_BASE:
+    case CONTROL_OVERLAY:
         if (fd >= 0)
-            keep(l, fd);
+            builder_in_force(l->builder, (enum control_type)m->type, fd);
         break;
     case CONTROL_WORKER_DIED: /* it woke us; the region says the rest */
     case CONTROL_REFUSED:
@@ -451,11 +413,13 @@ static int loop(struct link *l)
     bool busy = true;
 
     for (;;) {
-        struct pollfd p = {.fd = l->has_manager ? CONTROL_FD : -1, .events = POLLIN};
-        (void)poll(&p, 1, busy ? BUSY_MS : IDLE_MS); /* a signal only shortens it */
-        if (p.revents)
+        struct pollfd p[] = {{.fd = l->has_manager ? CONTROL_FD : -1, .events = POLLIN},
+                             {.fd = builder_fd(l->builder), .events = POLLIN}};
+        (void)poll(p, ARRAY_LEN(p), busy ? BUSY_MS : IDLE_MS); /* a signal only shortens it */
+        if (p[0].revents)
             read_messages(l);
         uint64_t now_ns = clock_mono_ns();
+        builder_tick(l->builder, now_ns, p[1].revents != 0);
         busy = carry(l, now_ns);
         if (!l->has_manager && !l->draining)
             look_for_orphans(l, now_ns);
@@ -482,15 +446,20 @@ static enum errc start(struct link *l, struct err *e)
     rc = shared_map(&l->shared, SHARED_FD, e);
     if (rc)
         return err_wrap(e, "weir-link is started by weir-dataplane");
+    rc = counters_map(&l->counters, COUNTERS_FD, e);
+    if (rc)
+        return rc;
     l->shared.header->link_pid = (uint32_t)getpid();
     (void)sigaction(SIGTERM, &term, NULL); /* heeded without a manager only */
     l->readers = calloc(l->shared.capacity, sizeof *l->readers);
     if (!l->readers)
         return err_set(e, ERRC_NOMEM, 0, "link");
-    l->slots = slots_new();
-    if (!l->slots)
-        return err_set(e, ERRC_NOMEM, 0, "link");
-    return access_new(&l->access, e);
+    rc = access_new(&l->access, e);
+    if (rc)
+        return rc;
+    const struct builder_options o = {l->config, &l->shared, &l->counters, l->access};
+    l->builder = builder_new(&o);
+    return l->builder ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "link");
 }
 
 int link_run(const char *config)
@@ -508,13 +477,13 @@ int link_run(const char *config)
         return 1;
     }
     read_messages(&l); /* the generation in force, when another link came before */
-    build(&l);
+    builder_start(l.builder);
     int rc = loop(&l);
+    l.builder = builder_free(l.builder);
     l.access = access_free(l.access);
     l.spool = spool_free(l.spool);
-    l.in_force = snapshot_unref(l.in_force);
-    l.slots = slots_free(l.slots);
     free(l.readers);
+    counters_unmap(&l.counters);
     shared_unmap(&l.shared);
     return rc;
 }

@@ -82,7 +82,14 @@ static bool is_sane(const struct record *r)
     return r->size >= sizeof *r && r->size <= RECORD_MAX && r->version == RECORD_VERSION;
 }
 
-bool region_settle(struct region *r, const struct snapshot *snap, uint64_t *ret_settled)
+/* It has no record: it holds what runs at once, until its request ends. */
+static bool is_hold(const struct record *r)
+{
+    return r->attempt == 0 && r->flags == 0;
+}
+
+bool region_settle(struct region *r, const struct snapshot *snap, const struct counters *counters,
+                   uint64_t *ret_settled)
 {
     uint32_t high = MIN(r->inflight_high, (uint32_t)REGION_INFLIGHT);
 
@@ -94,7 +101,14 @@ bool region_settle(struct region *r, const struct snapshot *snap, uint64_t *ret_
             inflight_drop(f);
             continue;
         }
+        if (is_hold(&f->record)) { /* a link killed in between gives back twice: see counters.c */
+            charges_release(&f->charges, counters);
+            inflight_drop(f);
+            continue;
+        }
         record_settle(&f->record, snap, clock_wall_us());
+        charges_spend(&f->charges, counters, f->record.cost_nusd);
+        charges_init(&f->charges);
         if (!inflight_publish(r, f))
             return false;
         ++*ret_settled;

@@ -14,7 +14,8 @@ void record_settle(struct record *r, const struct snapshot *snap, int64_t now_us
 
 /*
  * Publishes what is lost of a dead region into its own ring, from where it goes the way of every
- * record. False: the ring is full; to be called again once it is drained. *ret_settled grows by the
- * records published.
+ * record. What it cost is charged, and what ran at once is given back. False: the ring is full; to
+ * be called again once it is drained. *ret_settled grows by the records published.
  */
-bool region_settle(struct region *r, const struct snapshot *snap, uint64_t *ret_settled);
+bool region_settle(struct region *r, const struct snapshot *snap, const struct counters *counters,
+                   uint64_t *ret_settled);

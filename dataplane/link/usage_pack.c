@@ -4,6 +4,8 @@
 
 #include "weir.pb-c.h"
 
+enum { TAGS_MAX = 32 };
+
 static ProtobufCBinaryData text(const struct record *r, enum record_string which)
 {
     struct str s = record_get(r, which);
@@ -11,10 +13,24 @@ static ProtobufCBinaryData text(const struct record *r, enum record_string which
     return (ProtobufCBinaryData){s.n, (uint8_t *)(uintptr_t)s.p};
 }
 
+/* The tags, lent; returns how many. */
+static size_t tags(ProtobufCBinaryData *out, size_t max, const struct record *r)
+{
+    struct str rest = record_get(r, RS_TAGS), one;
+    size_t n = 0;
+
+    while (rest.n && n < max) {
+        (void)str_cut(rest, '\0', &one, &rest);
+        out[n++] = (ProtobufCBinaryData){one.n, (uint8_t *)(uintptr_t)one.p};
+    }
+    return n;
+}
+
 size_t usage_pack(unsigned char *out, const struct record *r)
 {
     Weir__Usage u;
     Weir__UsageRecord m;
+    ProtobufCBinaryData tag[TAGS_MAX];
 
     weir__usage__init(&u);
     u.input = r->usage.input;
@@ -47,6 +63,13 @@ size_t usage_pack(unsigned char *out, const struct record *r)
     m.trace_id = text(r, RS_TRACE_ID);
     m.user_agent = text(r, RS_USER_AGENT);
     m.error = text(r, RS_ERROR);
+    m.key_alias = text(r, RS_KEY_ALIAS);
+    m.team = text(r, RS_TEAM);
+    m.user = text(r, RS_USER);
+    m.organization = text(r, RS_ORGANIZATION);
+    m.project = text(r, RS_PROJECT);
+    m.tags = tag;
+    m.n_tags = tags(tag, ARRAY_LEN(tag), r);
     m.status = r->status;
     m.upstream_status = r->upstream_status;
     m.api = r->api;

@@ -34,6 +34,7 @@
 #include "manager/listen.h"
 #include "manager/places.h"
 #include "shared/control.h"
+#include "shared/counters.h"
 #include "shared/region.h"
 #include "shared/response_store.h"
 #include "snapshot/view.h"
@@ -59,7 +60,7 @@ struct manager {
     struct places places;
     struct shared shared;
     int shared_fd;
-    int responses_fd;
+    int responses_fd, counters_fd;
     struct listeners listeners;
     int epoll, signals;
     struct child link;
@@ -117,8 +118,8 @@ static void child_tell(const struct child *c, enum control_type type, uint64_t n
 static enum errc child_start(struct manager *m, struct child *c, unsigned id, char *const *argv,
                              const char *path, char *const *envp, unsigned n_fds, struct err *e)
 {
-    int pair[2], fds[3 + LISTEN_MAX];
-    struct proc_spec spec = {path, argv, envp, fds, 3 + n_fds};
+    int pair[2], fds[LISTEN_FD - PROC_FIRST_FD + LISTEN_MAX];
+    struct proc_spec spec = {path, argv, envp, fds, LISTEN_FD - PROC_FIRST_FD + n_fds};
     struct epoll_event ev = {.events = EPOLLIN, .data.u64 = id};
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
@@ -126,6 +127,7 @@ static enum errc child_start(struct manager *m, struct child *c, unsigned id, ch
     fds[CONTROL_FD - PROC_FIRST_FD] = pair[1];
     fds[SHARED_FD - PROC_FIRST_FD] = m->shared_fd;
     fds[RESPONSES_FD - PROC_FIRST_FD] = m->responses_fd;
+    fds[COUNTERS_FD - PROC_FIRST_FD] = m->counters_fd;
     for (unsigned i = 0; i < n_fds; i++)
         fds[LISTEN_FD - PROC_FIRST_FD + i] = m->listeners.fd[i];
     struct control_msg generation = {.type = CONTROL_GENERATION, .n = m->generation};
@@ -724,6 +726,10 @@ static enum errc start(struct manager *m, struct err *e)
     rc = response_store_make(path, m->shared.capacity, &m->responses_fd, e);
     if (rc)
         return rc;
+    (void)snprintf(path, sizeof path, "%s/counters", m->places.run_dir);
+    rc = counters_make(path, &m->counters_fd, e);
+    if (rc)
+        return rc;
     bury_orphans(m);
     m->checked_ns = clock_mono_ns();
     return link_start(m, e);
@@ -748,6 +754,7 @@ int manager_main(const struct manager_options *o)
     m = (struct manager){.options = o,
                          .shared_fd = -1,
                          .responses_fd = -1,
+                         .counters_fd = -1,
                          .generation_fd = -1,
                          .link = {.control = -1},
                          .drain_ms = 30000};

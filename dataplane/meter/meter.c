@@ -34,6 +34,7 @@ struct inflight *meter_open(struct context *cx, uint64_t start_ns)
         goto refuse;
     struct inflight *slot = &cx->region->inflight[i];
     record_init(&slot->record);
+    charges_init(&slot->charges);
     slot->record.epoch = cx->shared.header->epoch;
     slot->record.region = cx->region_index;
     slot->record.start_us = context_wall_us(cx, start_ns);
@@ -67,6 +68,8 @@ void meter_close(struct context *cx, struct inflight *slot)
 {
     if (!slot->record.end_us)
         slot->record.end_us = context_wall_us(cx, clock_mono_ns());
+    charges_spend(&slot->charges, &cx->counters, slot->record.cost_nusd);
+    charges_init(&slot->charges);
     if (list_is_empty(&cx->unpublished) && LIKELY(slot_publish(cx, slot)))
         return;
     metric_add(cx->region, METRIC_RECORDS_WAITED, 1);

@@ -20,8 +20,8 @@ struct inflight *meter_open(struct context *cx, uint64_t start_ns);
 void meter_start(struct context *cx, struct inflight *slot);
 
 /*
- * Publishes the finished record and frees the slot. Without room in the ring the slot waits,
- * complete (end_us is set), and meter_retry() publishes it later.
+ * Charges what it cost, publishes the finished record and frees the slot. Without room in the ring
+ * the slot waits, complete (end_us is set), and meter_retry() publishes it later.
  */
 void meter_close(struct context *cx, struct inflight *slot);
 

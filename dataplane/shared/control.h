@@ -6,12 +6,16 @@
 #include "common/err.h"
 
 enum control_type {
-    CONTROL_GENERATION,  /* link -> manager -> worker: n = generation, descriptor = sealed memfd;
-                            manager -> link: the one in force, to a link that was restarted */
-    CONTROL_REFUSED,     /* link -> manager: the configuration was not accepted; text says why */
-    CONTROL_READY,       /* worker -> manager: serves generation n and accepts */
-    CONTROL_RELOAD,      /* manager -> link: read the configuration again */
-    CONTROL_REOPEN,      /* manager -> link: reopen log files */
+    CONTROL_GENERATION, /* link -> manager -> worker: n = generation, descriptor = sealed memfd;
+                           manager -> link: the one in force, to a link that was restarted */
+    CONTROL_BASE,       /* link -> manager -> worker: n of a base of identities, descriptor = sealed
+                           memfd; in force once an overlay over it follows. manager -> link: as
+                           above, before the overlay */
+    CONTROL_OVERLAY,    /* the same, of an overlay */
+    CONTROL_REFUSED,    /* link -> manager: the configuration was not accepted; text says why */
+    CONTROL_READY,      /* worker -> manager: serves generation n and accepts */
+    CONTROL_RELOAD,     /* manager -> link: read the configuration again */
+    CONTROL_REOPEN,     /* manager -> link: reopen log files */
     CONTROL_WORKER_DIED, /* manager -> link: n = region */
     CONTROL_REGION_FREE, /* link -> manager: n = region, settled */
     CONTROL_DRAIN,       /* manager -> worker: finish what runs (control_drain()); -> link:
@@ -47,7 +51,8 @@ enum {
     CONTROL_FD = 3,
     SHARED_FD = 4,
     RESPONSES_FD = 5, /* shared/response_store.h; workers use it */
-    LISTEN_FD = 6,    /* and following, one per address */
+    COUNTERS_FD = 6,  /* shared/counters.h */
+    LISTEN_FD = 7,    /* and following, one per address */
 };
 
 /* Sends with MSG_DONTWAIT. `pass_fd` -1: none; it stays the caller's. ERRC_LIMIT when the peer does

@@ -13,7 +13,7 @@
 #include "common/gateway/usage.h"
 #include "common/str.h"
 
-enum { RECORD_MAX = 1024, RECORD_VERSION = 1 };
+enum { RECORD_MAX = 1536, RECORD_VERSION = 2 };
 
 enum record_string {
     RS_REQUEST_ID,     /* ours, x-litellm-call-id */
@@ -30,6 +30,12 @@ enum record_string {
     RS_TRACE_ID,
     RS_USER_AGENT,
     RS_ERROR, /* our error code ("upstream_timeout"), empty on success; never upstream's text */
+    RS_KEY_ALIAS,
+    RS_TEAM, /* ids */
+    RS_USER,
+    RS_ORGANIZATION,
+    RS_PROJECT,
+    RS_TAGS, /* a NUL between two */
     RECORD_STRINGS,
 };
 

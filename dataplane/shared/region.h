@@ -14,11 +14,12 @@
 
 #include "common/err.h"
 
+#include "shared/charge.h"
 #include "shared/record.h"
 
 #define SHARED_MAGIC UINT64_C(0x3144455241485357) /* "WSHARED1" */
 enum {
-    SHARED_VERSION = 1,
+    SHARED_VERSION = 2,
     SHARED_ORIGINS = 1024,     /* slots of upstream origins */
     SHARED_DEPLOYMENTS = 2048, /* slots of deployments; the last one collects what has none */
     REGION_INFLIGHT = 16384,   /* exchanges in flight per worker */
@@ -86,6 +87,7 @@ struct inflight {
     _Atomic uint32_t state; /* enum inflight_state */
     uint32_t next_free;     /* private to the worker */
     uint64_t ring_at;       /* ring head when publishing began */
+    struct charges charges; /* what the link charges, and gives back, for a dead worker */
     union {
         struct record record;
         char bytes[RECORD_MAX];
@@ -100,6 +102,7 @@ struct region {
     _Atomic uint64_t generation;    /* the worker serves with */
     uint64_t next_seq;              /* of records; kept over workers */
     _Atomic uint32_t inflight_high; /* slots from here on were never used */
+    _Atomic uint64_t identity;      /* n of the overlay the worker serves with; 0: none */
 
     /* ring: single producer (worker), single consumer (link) */
     _Alignas(CACHE_LINE) _Atomic uint64_t ring_head; /* bytes ever written */
@@ -126,6 +129,8 @@ struct shared_header {
     _Atomic uint32_t n_regions;  /* handed out so far; only grows */
     _Atomic uint32_t link_pid;   /* the newest link: an older one without a manager makes way */
     _Atomic uint64_t generation; /* the last one built, over all links */
+    _Atomic uint64_t session_ns; /* monotonic: when a control plane last answered the link; 0: none
+                                    is configured */
     _Alignas(
         CACHE_LINE) uint64_t metric[POD_METRICS]; /* each row has one writer: link or manager */
 };

@@ -5,9 +5,6 @@
 
 #include "snapshot/build.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -15,6 +12,7 @@
 
 #include "link/config.h"
 #include "snapshot/layout.h"
+#include "snapshot/sealed.h"
 #include "snapshot/slots.h"
 #include "snapshot/view.h"
 
@@ -367,6 +365,65 @@ static struct snap_ref put_members(struct build *b, const struct config_group *g
     return put_array(&b->file, out, n, sizeof *out);
 }
 
+/* struct snap_ref[] of the names; without repeats. */
+static struct snap_ref put_name_list(struct build *b, const struct conf_node *const *lists,
+                                     uint32_t n_lists)
+{
+    struct snap_ref *out;
+    struct str *names, one;
+    uint32_t n = 0, cap = 0;
+
+    for (uint32_t l = 0; l < n_lists; l++)
+        for (uint32_t i = 0; setting_name(lists[l], i, &one); i++)
+            cap++;
+    names = arena_alloc(&b->scratch, (cap + 1) * sizeof *names);
+    out = arena_alloc(&b->scratch, (cap + 1) * sizeof *out);
+    if (!names || !out)
+        return (struct snap_ref){0};
+    for (uint32_t l = 0; l < n_lists; l++)
+        for (uint32_t i = 0; setting_name(lists[l], i, &one); i++) {
+            uint32_t k = 0;
+            while (k < n && !str_eq(names[k], one))
+                k++;
+            if (k == n)
+                names[n++] = one;
+        }
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = put(&b->file, names[i]);
+    return put_array(&b->file, out, n, sizeof *out);
+}
+
+static struct snap_ref put_access_groups(struct build *b, const struct config_group *g)
+{
+    const struct conf_node **lists = arena_alloc(&b->scratch, (g->n_members + 1) * sizeof *lists);
+
+    if (!lists)
+        return (struct snap_ref){0};
+    for (uint32_t i = 0; i < g->n_members; i++)
+        lists[i] = conf_get(b->c->deployments[g->members[i]].info, STR("access_groups"));
+    return put_name_list(b, lists, g->n_members);
+}
+
+/* Stated as free, not merely without a price. */
+static bool is_free(const struct config_deployment *d)
+{
+    if (!(d->flags & SNAP_PRICED) || d->price.item[PRICE_INPUT] != 0 ||
+        d->price.item[PRICE_OUTPUT] != 0)
+        return false;
+    for (unsigned i = 0; i < PRICE_UPLIFT_EU; i++)
+        if (d->price.item[i] > 0)
+            return false;
+    return true;
+}
+
+static uint32_t group_flags(const struct config *c, const struct config_group *g)
+{
+    for (uint32_t i = 0; i < g->n_members; i++)
+        if (!is_free(&c->deployments[g->members[i]]))
+            return 0;
+    return g->n_members ? SNAP_GROUP_FREE : 0;
+}
+
 static void put_groups(struct build *b, struct snap_header *h)
 {
     const struct config *c = b->c;
@@ -378,7 +435,9 @@ static void put_groups(struct build *b, struct snap_header *h)
         out[i] = (struct snap_group){.name = put(&b->file, c->groups[i].name),
                                      .members = put_members(b, &c->groups[i]),
                                      .info_json = put(&b->file, c->groups[i].info_json),
-                                     .num_retries = SNAP_NONE};
+                                     .access_groups = put_access_groups(b, &c->groups[i]),
+                                     .num_retries = SNAP_NONE,
+                                     .flags = group_flags(c, &c->groups[i])};
     h->groups = put_array(&b->file, out, c->n_groups, sizeof *out);
 }
 
@@ -581,6 +640,10 @@ static uint32_t setting_flags(const struct config *c)
         {SETTING_GENERAL_health_check_details, SNAP_HEALTH_DETAILS},
         {SETTING_ENV_DISABLE_LLM_API_ENDPOINTS, SNAP_DISABLE_LLM_ROUTES},
         {SETTING_GENERAL_always_include_stream_usage, SNAP_ALWAYS_STREAM_USAGE},
+        {SETTING_GENERAL_enforce_user_param, SNAP_ENFORCE_USER},
+        {SETTING_GENERAL_reject_clientside_metadata_tags, SNAP_REJECT_CLIENT_TAGS},
+        {SETTING_GENERAL_apply_user_budget_to_team_keys, SNAP_USER_BUDGET_OF_TEAM_KEYS},
+        {SETTING_GENERAL_use_x_forwarded_for, SNAP_FORWARDED_FOR},
     };
     uint32_t flags = config_file_master_key(&c->file).n ? SNAP_HAS_MASTER_KEY : 0;
 
@@ -590,6 +653,10 @@ static uint32_t setting_flags(const struct config *c)
     if (c->file.value[SETTING_GENERAL_always_include_stream_usage] &&
         !(flags & SNAP_ALWAYS_STREAM_USAGE))
         flags |= SNAP_NEVER_STREAM_USAGE;
+    struct str counted = config_text(&c->file, SETTING_GENERAL_token_rate_limit_type);
+    flags |= str_eq(counted, STR("input"))    ? SNAP_LIMIT_INPUT
+             : str_eq(counted, STR("output")) ? SNAP_LIMIT_OUTPUT
+                                              : 0;
     return flags;
 }
 
@@ -599,6 +666,47 @@ static uint64_t max_body_bytes(const struct config *c)
     uint64_t theirs = config_u32(&c->file, SETTING_GENERAL_max_request_size_mb);
 
     return (theirs ? MIN(ours, theirs) : ours) << 20;
+}
+
+static struct snap_ref put_setting_names(struct build *b, enum setting_id id)
+{
+    return put_name_list(b, &b->c->file.value[id], 1);
+}
+
+/* Headers that name the end user: of the mappings those for customers, else the one header. */
+static struct snap_ref put_end_user_headers(struct build *b)
+{
+    const struct config_file *f = &b->c->file;
+    const struct conf_node *mappings = f->value[SETTING_GENERAL_user_header_mappings];
+    struct snap_ref out[16];
+    uint32_t n = 0;
+    struct str role, name;
+
+    CONF_FOREACH(mappings, it)
+    if (n < ARRAY_LEN(out) && conf_text(NULL, conf_get(it, STR("litellm_user_role")), &role) &&
+        str_ieq(role, STR("customer")) &&
+        conf_text(NULL, conf_get(it, STR("header_name")), &name) && name.n)
+        out[n++] = put(&b->file, lower(&b->scratch, name));
+    name = config_text(f, SETTING_GENERAL_user_header_name);
+    if (!n && name.n)
+        out[n++] = put(&b->file, lower(&b->scratch, name));
+    return put_array(&b->file, out, n, sizeof *out);
+}
+
+static struct snap_ref put_service_params(struct build *b)
+{
+    const struct conf_node *params = conf_get(
+        b->c->file.value[SETTING_GENERAL_service_account_settings], STR("enforced_params"));
+
+    return put_name_list(b, &params, 1);
+}
+
+/* Dollars as nano-dollars; -1: not given. */
+static int64_t setting_nusd(const struct build *b, enum setting_id id)
+{
+    int64_t v;
+
+    return conf_scaled(NULL, b->c->file.value[id], 9, &v) && v >= 0 ? v : -1;
 }
 
 static void put_settings(struct build *b, struct snap_settings *s)
@@ -625,6 +733,16 @@ static void put_settings(struct build *b, struct snap_settings *s)
             put(f, config_text(&c->file, SETTING_GENERAL_embedding_model)),
         .default_model[API_MODERATIONS] =
             put(f, config_text(&c->file, SETTING_GENERAL_moderation_model)),
+        .allowed_ips = put_setting_names(b, SETTING_GENERAL_allowed_ips),
+        .allowed_routes = put_setting_names(b, SETTING_GENERAL_allowed_routes),
+        .admin_routes = put_setting_names(b, SETTING_GENERAL_admin_only_routes),
+        .enforced_params = put_setting_names(b, SETTING_GENERAL_enforced_params),
+        .service_params = put_service_params(b),
+        .end_user_headers = put_end_user_headers(b),
+        .max_budget_nusd = setting_nusd(b, SETTING_LITELLM_max_budget),
+        .max_end_user_budget_nusd = setting_nusd(b, SETTING_LITELLM_max_end_user_budget),
+        .limit_window_s = config_ms(&c->file, SETTING_ENV_LITELLM_RATE_LIMIT_WINDOW_SIZE) / 1000,
+        .global_parallel = config_u32(&c->file, SETTING_GENERAL_global_max_parallel_requests),
         .flags = setting_flags(c),
         .num_retries = config_u32(&c->file, CONFIG_FIRST(&c->file, SETTING_ROUTER_num_retries,
                                                          SETTING_LITELLM_num_retries,
@@ -658,28 +776,17 @@ static void put_settings(struct build *b, struct snap_settings *s)
 
 /* ---- the whole ---- */
 
-static enum errc write_all(int fd, const char *p, size_t n, struct err *e)
-{
-    while (n) {
-        ssize_t put_n = write(fd, p, n);
-        if (put_n < 0)
-            return err_set(e, ERRC_SYS, errno, "generation: write");
-        p += put_n;
-        n -= (size_t)put_n;
-    }
-    return ERRC_OK;
-}
-
 static enum errc seal(int *ret_fd, const struct file *f, struct err *e)
 {
-    int fd = memfd_create("weir-generation", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    static const char what[] = "generation";
+    int fd;
+    enum errc rc = sealed_open(&fd, what, e);
 
-    if (fd < 0)
-        return err_set(e, ERRC_SYS, errno, "generation: memfd_create");
-    enum errc rc = write_all(fd, f->p, f->n, e);
-    if (rc == ERRC_OK &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-        rc = err_set(e, ERRC_SYS, errno, "generation: seal");
+    if (rc)
+        return rc;
+    rc = sealed_write(fd, f->p, f->n, what, e);
+    if (!rc)
+        rc = sealed_finish(fd, what, e);
     if (rc)
         (void)close(fd); /* the failure is told already */
     else

@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 8, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 9, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -51,12 +51,17 @@ struct snap_member {
     uint32_t weight; /* for simple-shuffle: weight, else rpm, else tpm, else 1; never 0 */
 };
 
+enum snap_group_flags {
+    SNAP_GROUP_FREE = BIT(0), /* every deployment's prices are stated, and 0: no budget is asked */
+};
+
 struct snap_group {
     struct snap_ref name;
-    struct snap_ref members;   /* struct snap_member[] */
-    struct snap_ref info_json; /* entry of /model_group/info */
-    uint32_t num_retries;      /* SNAP_NONE: the router's */
-    uint32_t reserved;
+    struct snap_ref members;       /* struct snap_member[] */
+    struct snap_ref info_json;     /* entry of /model_group/info */
+    struct snap_ref access_groups; /* struct snap_ref[]: model_info.access_groups of its members */
+    uint32_t num_retries;          /* SNAP_NONE: the router's */
+    uint32_t flags;                /* enum snap_group_flags */
 };
 
 struct snap_path {
@@ -168,7 +173,13 @@ enum snap_setting_flags {
     SNAP_FORCE_IPV4 = BIT(7),
     SNAP_RAW_MODEL_NAME = BIT(9), /* return_raw_model_name */
     SNAP_HEALTH_DETAILS = BIT(11),
-    SNAP_DISABLE_LLM_ROUTES = BIT(12), /* DISABLE_LLM_API_ENDPOINTS */
+    SNAP_DISABLE_LLM_ROUTES = BIT(12),       /* DISABLE_LLM_API_ENDPOINTS */
+    SNAP_ENFORCE_USER = BIT(13),             /* enforce_user_param */
+    SNAP_REJECT_CLIENT_TAGS = BIT(14),       /* reject_clientside_metadata_tags */
+    SNAP_USER_BUDGET_OF_TEAM_KEYS = BIT(15), /* apply_user_budget_to_team_keys */
+    SNAP_FORWARDED_FOR = BIT(16),            /* use_x_forwarded_for */
+    SNAP_LIMIT_INPUT = BIT(17),              /* token_rate_limit_type: input */
+    SNAP_LIMIT_OUTPUT = BIT(18),             /* ... output; neither: total */
 };
 
 struct snap_settings {
@@ -184,11 +195,16 @@ struct snap_settings {
     struct snap_ref nameservers;      /* "1.2.3.4,..." for c-ares; empty: resolv.conf */
     struct snap_ref
         default_model[API_COUNT]; /* completion_model, embedding_model ...: forced name, or empty */
-    uint32_t flags;               /* enum snap_setting_flags */
-    uint32_t num_retries;         /* router */
-    uint32_t retry_after_ms;      /* router: minimum wait */
-    uint32_t keepalive_ping_ms;   /* SSE comments while the upstream is silent; 0: none */
-    uint32_t max_stream_ms;       /* LITELLM_MAX_STREAMING_DURATION_SECONDS; 0: none */
+    /* struct snap_ref[] each */
+    struct snap_ref allowed_ips, allowed_routes, admin_routes;
+    struct snap_ref enforced_params, service_params; /* of service accounts, beside the others */
+    struct snap_ref end_user_headers; /* lower case: user_header_mappings, user_header_name */
+    int64_t max_budget_nusd, max_end_user_budget_nusd; /* -1: none */
+    uint32_t flags;                                    /* enum snap_setting_flags */
+    uint32_t num_retries;                              /* router */
+    uint32_t retry_after_ms;                           /* router: minimum wait */
+    uint32_t keepalive_ping_ms; /* SSE comments while the upstream is silent; 0: none */
+    uint32_t max_stream_ms;     /* LITELLM_MAX_STREAMING_DURATION_SECONDS; 0: none */
     uint32_t connect_timeout_ms, tls_timeout_ms;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms,
         write_timeout_ms;      /* client side */
@@ -199,6 +215,8 @@ struct snap_settings {
         workers; /* weir.workers; 0: what the cgroup allows. --num_workers and NUM_WORKERS win */
     uint32_t health_probe_timeout_ms;
     uint32_t port;                 /* to listen on */
+    uint32_t limit_window_s;       /* of requests and tokens */
+    uint32_t global_parallel;      /* requests at once over all workers; 0: any */
     uint32_t admin_origin;         /* index of origins; SNAP_NONE: nothing is forwarded */
     uint64_t max_body_bytes;       /* of one request */
     uint64_t max_inflight_bytes;   /* bodies held per worker */

@@ -14,19 +14,6 @@
 
 #define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
-static bool array_fits(const struct snapshot *s, struct snap_ref r, size_t size)
-{
-    return r.off % 8 == 0 && (uint64_t)r.off + (uint64_t)r.n * size <= s->size;
-}
-
-/* An index is a power of two with free places, so that every probe ends. */
-static bool index_fits(const struct snapshot *s, struct snap_ref index, uint32_t n)
-{
-    if (!array_fits(s, index, sizeof(uint32_t)) || (index.n & (index.n - 1)))
-        return false;
-    return index.n > n;
-}
-
 enum errc snapshot_check(struct snapshot *s, const void *base, size_t n, struct err *e)
 {
     const struct snap_header *h = base;
@@ -40,52 +27,71 @@ enum errc snapshot_check(struct snapshot *s, const void *base, size_t n, struct 
     if (h->total_size != n || n > UINT32_MAX)
         return err_set(e, ERRC_INVALID, 0, "generation: %zu bytes, %llu expected", n,
                        (unsigned long long)h->total_size);
-    if (!array_fits(s, h->names, sizeof(struct snap_name)) ||
-        !array_fits(s, h->patterns, sizeof(struct snap_pattern)) ||
-        !array_fits(s, h->groups, sizeof(struct snap_group)) ||
-        !array_fits(s, h->deployments, sizeof(struct snap_deployment)) ||
-        !array_fits(s, h->origins, sizeof(struct snap_origin)) ||
-        !array_fits(s, h->prices, sizeof(struct snap_priced_model)) ||
-        !index_fits(s, h->name_index, h->names.n) || !index_fits(s, h->price_index, h->prices.n))
+    if (!snap_array_fits(s, h->names, sizeof(struct snap_name)) ||
+        !snap_array_fits(s, h->patterns, sizeof(struct snap_pattern)) ||
+        !snap_array_fits(s, h->groups, sizeof(struct snap_group)) ||
+        !snap_array_fits(s, h->deployments, sizeof(struct snap_deployment)) ||
+        !snap_array_fits(s, h->origins, sizeof(struct snap_origin)) ||
+        !snap_array_fits(s, h->prices, sizeof(struct snap_priced_model)) ||
+        !snap_index_fits(s, h->name_index, h->names.n) ||
+        !snap_index_fits(s, h->price_index, h->prices.n))
         return err_set(e, ERRC_INVALID, 0, "generation: an array outside the file");
+    const struct snap_ref lists[] = {h->settings.allowed_ips,    h->settings.allowed_routes,
+                                     h->settings.admin_routes,   h->settings.enforced_params,
+                                     h->settings.service_params, h->settings.end_user_headers};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (!snap_array_fits(s, lists[i], sizeof(struct snap_ref)))
+            return err_set(e, ERRC_INVALID, 0, "generation: settings outside the file");
     for (uint32_t i = 0; i < h->groups.n; i++) {
         const struct snap_group *g = SNAP_AT(s, h->groups, struct snap_group, i);
-        if (!g || !array_fits(s, g->members, sizeof(struct snap_member)))
+        if (!g || !snap_array_fits(s, g->members, sizeof(struct snap_member)) ||
+            !snap_array_fits(s, g->access_groups, sizeof(struct snap_ref)))
             return err_set(e, ERRC_INVALID, 0, "generation: members outside the file");
     }
     for (uint32_t i = 0; i < h->deployments.n; i++) {
         const struct snap_deployment *d = SNAP_AT(s, h->deployments, struct snap_deployment, i);
-        if (!d || !array_fits(s, d->edits, sizeof(struct snap_edit)))
+        if (!d || !snap_array_fits(s, d->edits, sizeof(struct snap_edit)))
             return err_set(e, ERRC_INVALID, 0, "generation: edits outside the file");
     }
+    return ERRC_OK;
+}
+
+enum errc snapshot_map(struct snapshot **ret_s, int fd, size_t least, const char *what,
+                       struct err *e)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_set(e, ERRC_SYS, errno, "%s: fstat", what);
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALS) != SEALS)
+        return err_set(e, ERRC_INVALID, 0, "%s: not sealed", what);
+    if (st.st_size < (off_t)least)
+        return err_set(e, ERRC_INVALID, 0, "%s: not one", what);
+    struct snapshot *s = malloc(sizeof *s);
+    if (!s)
+        return err_set(e, ERRC_NOMEM, 0, "%s: a mapping of it", what);
+    void *base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) {
+        free(s);
+        return err_set(e, ERRC_SYS, errno, "%s: mmap", what);
+    }
+    (void)madvise(base, (size_t)st.st_size, MADV_DONTDUMP); /* secrets; a core would have them */
+    *s = (struct snapshot){.base = base, .size = (size_t)st.st_size, .refs = 1};
+    *ret_s = s;
     return ERRC_OK;
 }
 
 enum errc snapshot_open(struct snapshot **ret_s, int fd, struct err *e)
 {
     struct snapshot *s;
-    struct stat st;
+    enum errc rc = snapshot_map(&s, fd, sizeof(struct snap_header), "generation", e);
 
-    if (fstat(fd, &st) < 0)
-        return err_set(e, ERRC_SYS, errno, "generation: fstat");
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & SEALS) != SEALS)
-        return err_set(e, ERRC_INVALID, 0, "generation: not sealed");
-    if (st.st_size < (off_t)sizeof(struct snap_header))
-        return err_set(e, ERRC_INVALID, 0, "generation: not one");
-    size_t n = (size_t)st.st_size;
-    void *base = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
-    if (base == MAP_FAILED)
-        return err_set(e, ERRC_SYS, errno, "generation: mmap");
-    (void)madvise(base, n, MADV_DONTDUMP); /* it holds credentials; without it a core would */
-    s = malloc(sizeof *s);
-    enum errc rc = s ? snapshot_check(s, base, n, e)
-                     : err_set(e, ERRC_NOMEM, 0, "generation: a mapping of it");
-    if (rc) {
-        free(s);
-        (void)munmap(base, n); /* it was mapped so */
+    if (rc)
         return rc;
-    }
+    rc = snapshot_check(s, s->base, s->size, e);
+    if (rc)
+        return (void)snapshot_unref(s), rc;
     *ret_s = s;
     return ERRC_OK;
 }

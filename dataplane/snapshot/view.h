@@ -6,12 +6,25 @@
 
 #include "snapshot/layout.h"
 
+struct identity_header; /* snapshot/identity.h */
+
 struct snapshot {
     const char *base;
     size_t size;
-    const struct snap_header *h;
+    union { /* what it is: a generation, or identities */
+        const struct snap_header *h;
+        const struct identity_header *identity;
+    };
     unsigned refs;
 };
+
+/*
+ * Maps the sealed memfd `fd` (borrowed), of either kind and at least `least` bytes long, and gives
+ * one reference; nothing in it was looked at. `what` begins the reason. ERRC_INVALID, ERRC_SYS,
+ * ERRC_NOMEM.
+ */
+MUST_CHECK enum errc snapshot_map(struct snapshot **ret_s, int fd, size_t least, const char *what,
+                                  struct err *e);
 
 /*
  * Maps the sealed memfd `fd` (borrowed; may be closed after) and checks magic, version, size, seals
@@ -39,13 +52,25 @@ static inline struct str snap_str(const struct snapshot *s, struct snap_ref r)
     return (struct str){s->base + r.off, r.n};
 }
 
-/* Element i of an array, or NULL beyond its end or the file's. */
+/* True when the whole of an array is inside the file, and aligned. */
+static inline bool snap_array_fits(const struct snapshot *s, struct snap_ref r, size_t size)
+{
+    return r.off % 8 == 0 && (uint64_t)r.off + (uint64_t)r.n * size <= s->size;
+}
+
+/* An index is a power of two with free places, so that every probe ends. */
+static inline bool snap_index_fits(const struct snapshot *s, struct snap_ref index, uint32_t n)
+{
+    return snap_array_fits(s, index, sizeof(uint32_t)) && !(index.n & (index.n - 1)) && index.n > n;
+}
+
+/* Element i of an array, or NULL beyond its end or the file's, or where none can lie. */
 static inline const void *snap_at(const struct snapshot *s, struct snap_ref r, uint32_t i,
                                   size_t size)
 {
     uint64_t off = r.off + (uint64_t)i * size;
 
-    return LIKELY(i < r.n && off + size <= s->size) ? s->base + off : NULL;
+    return LIKELY(i < r.n && off + size <= s->size && r.off % 8 == 0) ? s->base + off : NULL;
 }
 
 #define SNAP_AT(s, ref, type, i) ((const type *)snap_at((s), (ref), (i), sizeof(type)))

@@ -297,7 +297,8 @@ static bool worker_open(struct worker *w, unsigned region, unsigned n_listeners,
     if (n_listeners > LISTENERS_MAX)
         return err_set(e, ERRC_LIMIT, 0, "%u listeners", n_listeners), false;
     if (shared_map(&cx->shared, SHARED_FD, e) ||
-        response_store_map(&cx->responses, RESPONSES_FD, e))
+        response_store_map(&cx->responses, RESPONSES_FD, e) ||
+        counters_map(&cx->counters, COUNTERS_FD, e))
         return false;
     if (region >= cx->shared.capacity)
         return err_set(e, ERRC_INVALID, 0, "region %u", region), false;

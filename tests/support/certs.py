@@ -11,6 +11,7 @@ class Certs:
     other     a name nobody asks for
     expired   right name, yesterday's
     stranger  right name, signed by an authority nobody knows
+    plane     a control plane's; pod: a data plane's, for clients alone
     """
 
     def __init__(self, directory):
@@ -23,6 +24,8 @@ class Certs:
         self._server("other", "ca", "DNS:elsewhere.example")
         self._server("expired", "ca", here, start="20200101000000Z", end="20200102000000Z")
         self._server("stranger", "strange-ca", here)
+        self._server("plane", "ca", "DNS:weir-controlplane")
+        self._server("pod", "ca", "DNS:pod", usage="clientAuth")
 
     def chain(self, name):
         return self.dir / f"{name}.pem", self.dir / f"{name}.key"
@@ -38,13 +41,13 @@ class Certs:
         )  # fmt: skip
         return self.dir / f"{name}.pem"
 
-    def _server(self, name, ca, san, start=None, end=None):
+    def _server(self, name, ca, san, start=None, end=None, usage="serverAuth"):
         """Signs with `openssl ca`, which alone can set the dates."""
         (self.dir / f"{name}.cnf").write_text(
             "[ca]\ndefault_ca=d\n[d]\n"
             f"database={name}.db\nserial={name}.srl\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n"
             "[p]\ncommonName=supplied\n"
-            f"[e]\nsubjectAltName={san}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n"
+            f"[e]\nsubjectAltName={san}\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n"
             "[req]\ndistinguished_name=n\n[n]\n"
         )
         (self.dir / f"{name}.db").write_text("")

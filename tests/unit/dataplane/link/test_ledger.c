@@ -14,6 +14,8 @@ union any_record {
     char bytes[RECORD_MAX];
 };
 
+static const struct counters no_counters;
+
 static struct record *example(union any_record *u)
 {
     struct record *r = &u->r;
@@ -192,9 +194,9 @@ static void test_dead_worker_is_settled_once_with_estimates(void **state)
     inflight_open(r, &r->inflight[1]);
     int64_t end_us = ended->end_us;
 
-    assert_true(region_settle(r, NULL, &settled));
+    assert_true(region_settle(r, NULL, &no_counters, &settled));
     assert_int_equal(settled, 3);
-    assert_true(region_settle(r, NULL, &settled));
+    assert_true(region_settle(r, NULL, &no_counters, &settled));
     assert_int_equal(settled, 3);
 
     assert_int_equal(ring_peek(r, 0, &u.r, &next), RING_RECORD);
@@ -227,10 +229,10 @@ static void test_settling_waits_for_room(void **state)
         ;
     memcpy(r->inflight[0].bytes, &u, sizeof u);
     inflight_open(r, &r->inflight[0]);
-    assert_false(region_settle(r, NULL, &settled));
+    assert_false(region_settle(r, NULL, &no_counters, &settled));
     assert_int_equal(settled, 0);
     ring_release(r, r->ring_head);
-    assert_true(region_settle(r, NULL, &settled));
+    assert_true(region_settle(r, NULL, &no_counters, &settled));
     assert_int_equal(settled, 1);
     assert_int_equal(munmap(r, sizeof *r), 0);
 }

@@ -1,0 +1,342 @@
+/* What the policy needs is put together here, and what it says is kept: caller, refusal, charges.
+ */
+
+#include "client/admit.h"
+
+#include "common/clock.h"
+
+#include "client/conn.h"
+#include "client/reply.h"
+#include "meter/meter.h"
+#include "policy/access.h"
+#include "policy/auth.h"
+#include "policy/budget.h"
+#include "policy/checks.h"
+
+enum { NAME_MAX_BYTES = 128 }; /* of a name others choose, in a record */
+
+static bool is_inference(const struct request *r)
+{
+    switch ((enum route_handler)route_rows[r->route].handler) {
+    case HANDLER_INFERENCE:
+    case HANDLER_RESPONSE_ITEM:
+    case HANDLER_TOKEN_COUNTER:
+        return true;
+    case HANDLER_MODELS:
+    case HANDLER_MODEL:
+    case HANDLER_MODEL_INFO:
+    case HANDLER_MODEL_GROUP_INFO:
+    case HANDLER_LIVE:
+    case HANDLER_READY:
+    case HANDLER_HEALTH:
+    case HANDLER_METRICS:
+    case HANDLER_FORWARD:
+        break;
+    }
+    return false;
+}
+
+static struct str client_ip(const struct request *r)
+{
+    return client_address(r->snapshot, str_of(r->conn->ip),
+                          conn_header(r->conn, STR("x-forwarded-for"), NULL));
+}
+
+/* What is asked; the body's part when it was read. */
+static struct ask ask_of(struct request *r)
+{
+    bool scanned = r->scanned && r->scan_result == REQUEST_SCAN_DONE;
+
+    return (struct ask){
+        .s = r->snapshot,
+        .caller = &r->caller,
+        .counters = &r->cx->counters,
+        .arena = &r->arena,
+        .is_inference = is_inference(r),
+        .api = request_api(r),
+        .path = r->path,
+        .client_ip = client_ip(r),
+        .presented = r->presented,
+        .model = r->model,
+        .dispatched = r->dispatched,
+        .group = r->model.n ? access_group_of(r->snapshot, &r->found) : NULL,
+        .scan = scanned ? &r->scan : NULL,
+        .body = scanned ? (struct str){r->conn->body.p, r->conn->body.n} : (struct str){0},
+        .now_us = context_wall_us(r->cx, r->body_ns ? r->body_ns : r->head_ns),
+        .refusal = {.error = CLIENT_ERRORS},
+    };
+}
+
+/* ---- the head ---- */
+
+static bool refused(struct request *r, enum client_error error)
+{
+    r->refusal.error = error;
+    return false;
+}
+
+bool admit_address(struct request *r)
+{
+    struct ask k;
+
+    if (!(r->snapshot->h->settings.allowed_ips.n | r->snapshot->h->settings.allowed_routes.n))
+        return true;
+    k = ask_of(r);
+    bool ok = checks_head(&k);
+    r->refusal = k.refusal;
+    return ok;
+}
+
+bool admit_head(struct request *r, struct str credential)
+{
+    const struct context *cx = r->cx;
+    uint64_t session_ns =
+        atomic_load_explicit(&cx->shared.header->session_ns, memory_order_relaxed);
+    const unsigned char *hash;
+    struct identity_found f = auth_look_up(r->identities, &r->conn->auth, credential, &hash);
+
+    switch (
+        auth_judge(r->identities, &f, session_ns, r->head_ns, context_wall_us(cx, r->head_ns))) {
+    case AUTH_KEY_FOUND:
+        break;
+    case AUTH_KEY_NONE:
+        return refused(r, ERROR_NO_SUCH_KEY);
+    case AUTH_KEY_STALE:
+        return refused(r, ERROR_KEYS_STALE);
+    case AUTH_KEY_NOBODY:
+        return refused(r, ERROR_UNKNOWN_KEY);
+    }
+    r->presented = credential;
+    caller_resolve(&r->caller, r->identities, f);
+    r->key_slot = found_slot(&r->caller.key);
+    if (route_rows[r->route].policy == POLICY_METRICS && !r->caller.is_admin)
+        return refused(r, ERROR_ONLY_ADMIN);
+    struct ask k = ask_of(r);
+    bool ok = checks_key(&k);
+    r->refusal = k.refusal;
+    return ok;
+}
+
+/* ---- the request ---- */
+
+/* By LiteLLM's order: headers, then the body. */
+static struct str end_user(const struct request *r)
+{
+    static const struct str headers[] = {STR_INIT("x-litellm-customer-id"),
+                                         STR_INIT("x-litellm-end-user-id")};
+    const struct snapshot *s = r->snapshot;
+    struct snap_ref own = s->h->settings.end_user_headers;
+
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+        struct str value = str_trim(conn_header(r->conn, headers[i], NULL));
+        if (value.n)
+            return value;
+    }
+    for (uint32_t i = 0; i < own.n; i++) {
+        const struct snap_ref *name = SNAP_AT(s, own, struct snap_ref, i);
+        struct str value =
+            name ? str_trim(conn_header(r->conn, snap_str(s, *name), NULL)) : (struct str){0};
+        if (value.n)
+            return value;
+    }
+    return r->scanned ? str_trim(r->scan.user) : (struct str){0};
+}
+
+static void name_tags(struct request *r)
+{
+    struct caller *c = &r->caller;
+
+    if (r->scanned) {
+        const struct member *m = request_member(&r->scan, FIELD_TAGS);
+        const char *body = r->conn->body.p;
+        caller_tags_json(
+            c, (struct str){body + r->scan.tags_at, r->scan.tags_end - r->scan.tags_at}, &r->arena);
+        if (m)
+            caller_tags_json(c, (struct str){body + m->at, m->end - m->at}, &r->arena);
+    }
+    caller_tags_header(c, conn_header(r->conn, STR("x-litellm-tags"), NULL));
+    caller_tags_own(c);
+}
+
+bool admit_resolve(struct request *r)
+{
+    r->dispatched = found(&r->caller.key) ? access_dispatched(&r->caller, r->model) : r->model;
+    return snap_find(r->snapshot, r->dispatched, &r->found);
+}
+
+/* A slot of its own holds what runs at once, over all attempts and the waits between them. */
+static bool hold(struct request *r)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < r->charges.n_slots; i++)
+        any |= r->charges.slot[i].what & CHARGE_PARALLEL;
+    if (!any)
+        return true;
+    r->hold = meter_open(r->cx, r->body_ns);
+    if (!r->hold)
+        return false;
+    charges_copy(&r->hold->charges, &r->charges);
+    meter_start(r->cx, r->hold);
+    return true;
+}
+
+static bool refuse(struct request *r, const struct refusal *why)
+{
+    r->refusal = *why;
+    request_refuse(r, why->error, (struct str){0}, false);
+    return false;
+}
+
+bool admit_request(struct request *r)
+{
+    if (is_inference(r)) {
+        caller_end_user(&r->caller, end_user(r));
+        name_tags(r);
+    }
+    struct ask k = ask_of(r);
+    if (!checks_all(&k))
+        return refuse(r, &k.refusal);
+    if (route_rows[r->route].handler != HANDLER_INFERENCE || request_api(r) == API_COUNT_TOKENS)
+        return true;
+    if (!limits_take(&k, &r->charges, &r->limits))
+        return refuse(r, &k.refusal);
+    if (hold(r))
+        return true;
+    charges_undo(&r->charges, &r->cx->counters, r->charges.taken_s);
+    charges_init(&r->charges);
+    request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
+    return false;
+}
+
+bool admit_may_use(struct request *r, struct str model, const struct snap_found *f)
+{
+    return !found(&r->caller.key) ||
+           access_may_use(r->snapshot, &r->caller, model, access_group_of(r->snapshot, f));
+}
+
+bool admit_may_mock(const struct request *r)
+{
+    static const struct str name = STR_INIT("allow_client_mock_response");
+
+    return r->authorised || str_eq(metadata_member(&r->caller.key, name), STR("true")) ||
+           str_eq(metadata_member(&r->caller.team, name), STR("true"));
+}
+
+/* ---- replies ---- */
+
+static void limit_headers(struct request *r)
+{
+    char name[96];
+
+    for (unsigned i = 0; i < r->limits->n; i++) {
+        const struct limit_status *s = &r->limits->status[i];
+        struct str descriptor = limit_descriptor_name[s->descriptor];
+        struct str type = limit_type_name[s->type];
+        int n = snprintf(name, sizeof name, "x-ratelimit-" STR_FMT "-limit-" STR_FMT,
+                         STR_ARG(descriptor), STR_ARG(type));
+        reply_header_u64(r, (struct str){name, (size_t)n}, (uint64_t)s->limit);
+        n = snprintf(name, sizeof name, "x-ratelimit-" STR_FMT "-remaining-" STR_FMT,
+                     STR_ARG(descriptor), STR_ARG(type));
+        reply_header_u64(r, (struct str){name, (size_t)n}, (uint64_t)s->remaining);
+        if (s->descriptor != LIMIT_KEY_MODEL)
+            continue;
+        struct str group =
+            r->deployment ? snap_str(r->snapshot, r->deployment->group) : (struct str){0};
+        n = snprintf(name, sizeof name, "x-litellm-key-remaining-" STR_FMT "-%.*s", STR_ARG(type),
+                     (int)MIN(group.n, (size_t)40), group.p);
+        for (int at = 0; at < n; at++) /* as LiteLLM, and nothing else that is no header's name */
+            if (name[at] == '/' || name[at] == ':' || (unsigned char)name[at] <= ' ' ||
+                (unsigned char)name[at] >= 0x7f)
+                name[at] = '-';
+        reply_header_u64(r, (struct str){name, (size_t)n}, (uint64_t)s->remaining);
+    }
+}
+
+void admit_headers(struct request *r, int64_t cost_nusd)
+{
+    const struct identity_found *key = &r->caller.key;
+
+    if (r->limits)
+        limit_headers(r);
+    if (!found(key))
+        return;
+    const struct counter *n = counters_at(&r->cx->counters, key->identity->slot);
+    if (key->rules) {
+        int64_t max = budget_of(key->rules, context_wall_us(r->cx, r->body_ns));
+        if (key->rules->tpm != LIMIT_NONE)
+            reply_header_u64(r, STR("x-litellm-key-tpm-limit"), (uint64_t)key->rules->tpm);
+        if (key->rules->rpm != LIMIT_NONE)
+            reply_header_u64(r, STR("x-litellm-key-rpm-limit"), (uint64_t)key->rules->rpm);
+        if (max != LIMIT_NONE)
+            reply_header(r, STR("x-litellm-key-max-budget"), nusd_text(&r->arena, max));
+    }
+    reply_header(r, STR("x-litellm-key-spend"),
+                 nusd_text(&r->arena, (n ? counter_spend(n) : 0) + cost_nusd));
+}
+
+/* ---- books ---- */
+
+static struct str cut(struct str s)
+{
+    return (struct str){s.p, MIN(s.n, (size_t)NAME_MAX_BYTES)};
+}
+
+/* Tags behind each other, a NUL between two. */
+static void record_tags(struct record *rec, const struct caller *c)
+{
+    char text[256];
+    size_t n = 0;
+
+    for (unsigned i = 0; i < c->n_tags; i++) {
+        struct str name = cut(c->tag[i].name);
+        if (n + name.n + 1 > sizeof text)
+            break;
+        if (n)
+            text[n++] = '\0';
+        memcpy(text + n, name.p, name.n);
+        n += name.n;
+    }
+    record_set(rec, RS_TAGS, (struct str){text, n});
+}
+
+void admit_record(struct request *r, struct inflight *slot)
+{
+    static const char hex[] = "0123456789abcdef";
+    const struct caller *c = &r->caller;
+    struct record *rec = &slot->record;
+    struct str id = found_id(&c->key);
+    char text[2 * IDENTITY_HASH];
+
+    charges_copy(&slot->charges, &r->charges);
+    if (r->authorised) {
+        record_set(rec, RS_KEY, auth_master_name);
+    } else if (id.n == IDENTITY_HASH) {
+        for (size_t i = 0; i < IDENTITY_HASH; i++) {
+            text[2 * i] = hex[(unsigned char)id.p[i] >> 4];
+            text[2 * i + 1] = hex[(unsigned char)id.p[i] & 15];
+        }
+        record_set(rec, RS_KEY, (struct str){text, sizeof text});
+        record_set(rec, RS_TEAM, cut(found_id(&c->team)));
+        record_set(rec, RS_USER, cut(found_id(&c->user)));
+        record_set(rec, RS_ORGANIZATION, cut(found_id(&c->organization)));
+        record_set(rec, RS_PROJECT, cut(found_id(&c->project)));
+        record_set(rec, RS_KEY_ALIAS, cut(found_alias(&c->key)));
+    }
+    record_set(rec, RS_END_USER, cut(c->end_user_id));
+    if (c->n_tags)
+        record_tags(rec, c);
+}
+
+void admit_settle(struct request *r, const struct usage *usage)
+{
+    if (charges_any(&r->charges)) {
+        uint32_t now_s = (uint32_t)(context_wall_us(r->cx, clock_mono_ns()) / 1000000);
+        charges_tokens(&r->charges, &r->cx->counters, now_s,
+                       usage ? limits_tokens(r->snapshot, usage) : 0);
+        charges_release(&r->charges, &r->cx->counters);
+        charges_init(&r->charges);
+    }
+    if (r->hold)
+        meter_drop(r->cx, TAKE(r->hold));
+}

@@ -1,0 +1,37 @@
+#pragma once
+
+/*
+ * The way to one control plane: nng's req over ipc, or over tls+tcp with certificates on both
+ * sides. One request at a time; whatever happens to the connection meanwhile ends it. What came
+ * before the other end was lost is never asked again by itself.
+ */
+
+#include "common/err.h"
+#include "common/gateway/join.h"
+
+struct plane;
+
+struct plane *plane_new(void); /* NULL: no memory */
+struct plane *plane_free(struct plane *p);
+
+/* Connects to an address with the certificates of `j` (borrowed for the call), whatever was before.
+ * ERRC_TIMEOUT: nobody is there, or a certificate is not accepted; ERRC_CLOSED: plane_stop();
+ * ERRC_INVALID, ERRC_NOMEM. */
+MUST_CHECK enum errc plane_connect(struct plane *p, const char *address, const struct join *j,
+                                   struct err *e);
+void plane_disconnect(struct plane *p);
+
+/*
+ * Sends `request` and waits for the answer, which the plane keeps until the next call.
+ * ERRC_TIMEOUT, ERRC_CLOSED (the connection, or plane_stop()), ERRC_NOMEM. After a failure the
+ * connection is no good.
+ */
+MUST_CHECK enum errc plane_ask(struct plane *p, struct str request, unsigned timeout_ms,
+                               struct str *ret_answer, struct err *e);
+
+/* Waits; false when plane_stop() ended it. */
+bool plane_sleep(struct plane *p, unsigned ms);
+
+/* From any thread: what waits ends, and what would wait does not. */
+void plane_stop(struct plane *p);
+bool plane_is_stopped(struct plane *p);

@@ -1,0 +1,251 @@
+#include "policy/budget.h"
+
+#include "common/gateway/duration.h"
+#include "common/num.h"
+
+#define BUDGET_TEXT                                                                                \
+    "Budget has been exceeded! %s=" STR_FMT " Current cost: " STR_FMT ", Max budget: " STR_FMT
+
+struct str nusd_text(struct arena *a, int64_t nusd)
+{
+    char digits[24];
+    const char *sign = nusd < 0 ? "-" : "";
+    uint64_t v = nusd < 0 ? (uint64_t)-nusd : (uint64_t)nusd, whole = v / 1000000000;
+
+    if (v && v < 100000) { /* below 0.0001: 1e-05, 2.5e-07 */
+        int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v);
+        int exponent = 10 - n;
+        while (n > 1 && digits[n - 1] == '0')
+            n--;
+        return arena_printf(a, "%s%c%s%.*se-%02d", sign, digits[0], n > 1 ? "." : "", n - 1,
+                            digits + 1, exponent);
+    }
+    int n = snprintf(digits, sizeof digits, "%09llu", (unsigned long long)(v % 1000000000));
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    return arena_printf(a, "%s%llu.%.*s", sign, (unsigned long long)whole, n, digits);
+}
+
+int64_t budget_of(const struct identity_rules *r, int64_t now_us)
+{
+    if (r->max_budget_nusd < 0)
+        return LIMIT_NONE;
+    int64_t extra = now_us < r->extra_until_us ? MAX(r->extra_budget_nusd, (int64_t)0) : 0;
+    return r->max_budget_nusd > INT64_MAX - extra ? INT64_MAX : r->max_budget_nusd + extra;
+}
+
+/* Spend and budget of an entity that has one which is used up. */
+static bool used_up(const struct ask *k, const struct identity_found *f, int64_t *ret_spend,
+                    int64_t *ret_max)
+{
+    if (!f->rules)
+        return false;
+    *ret_max = budget_of(f->rules, k->now_us);
+    if (*ret_max == LIMIT_NONE)
+        return false;
+    const struct counter *n = counters_at(k->counters, f->identity->slot);
+    *ret_spend = n ? counter_spend(n) : 0;
+    return *ret_spend >= *ret_max;
+}
+
+static bool exceeded(struct ask *k, const char *what, struct str who, int64_t spend, int64_t max)
+{
+    return ask_refuse(k, ERROR_BUDGET,
+                      arena_printf(k->arena, BUDGET_TEXT, what, STR_ARG(who),
+                                   STR_ARG(nusd_text(k->arena, spend)),
+                                   STR_ARG(nusd_text(k->arena, max))));
+}
+
+static bool check(struct ask *k, const struct identity_found *f, const char *what)
+{
+    int64_t spend, max;
+
+    return !used_up(k, f, &spend, &max) || exceeded(k, what, found_id(f), spend, max);
+}
+
+/* Of users and end users, in other words. */
+static bool check_person(struct ask *k, const struct identity_found *f, const char *what)
+{
+    int64_t spend, max;
+
+    if (!used_up(k, f, &spend, &max))
+        return true;
+    return ask_refuse(k, ERROR_BUDGET,
+                      arena_printf(k->arena,
+                                   "ExceededBudget: %s=" STR_FMT " over budget. Spend=" STR_FMT
+                                   ", Budget=" STR_FMT,
+                                   what, STR_ARG(found_id(f)), STR_ARG(nusd_text(k->arena, spend)),
+                                   STR_ARG(nusd_text(k->arena, max))));
+}
+
+bool budget_member(struct ask *k)
+{
+    const struct caller *c = k->caller;
+    int64_t spend, max;
+
+    if (!used_up(k, &c->member, &spend, &max))
+        return true;
+    struct str user = found_id(&c->user), team = found_id(&c->team);
+    struct str who = arena_printf(k->arena, STR_FMT ":" STR_FMT, STR_ARG(user), STR_ARG(team));
+    return exceeded(k, "TeamMember", who, spend, max);
+}
+
+bool budget_key(struct ask *k)
+{
+    const struct identity_found *f = &k->caller->key;
+    int64_t spend, max;
+
+    if (!k->is_inference || !used_up(k, f, &spend, &max))
+        return true;
+    struct str alias = identity_alias(f), name = identity_name(f);
+    alias = alias.n ? alias : STR("key");
+    struct str who =
+        str_starts(name, STR("sk-..."))
+            ? arena_printf(k->arena, STR_FMT " (" STR_FMT ")", STR_ARG(alias), STR_ARG(name))
+            : alias;
+    return exceeded(k, "Key", who, spend, max);
+}
+
+const struct identity_model_limit *model_limit_of(const struct ask *k,
+                                                  const struct identity_found *f)
+{
+    struct str group = k->group ? snap_str(k->s, k->group->name) : (struct str){0};
+
+    for (uint32_t i = 0; f->rules && i < f->rules->model_limits.n; i++) {
+        const struct identity_model_limit *l =
+            SNAP_AT(f->s, f->rules->model_limits, struct identity_model_limit, i);
+        struct str model = l ? snap_str(f->s, l->model) : (struct str){0};
+        if (model.n &&
+            (str_eq(model, k->model) || str_eq(model, k->dispatched) || str_eq(model, group)))
+            return l;
+    }
+    return NULL;
+}
+
+struct pair_counter *model_budget_pair(const struct ask *k, const struct identity_found *f,
+                                       const struct identity_model_limit *l)
+{
+    struct duration d;
+    int64_t length_s = duration_parse(snap_str(f->s, l->budget_duration), &d)
+                           ? duration_seconds(d, k->now_us)
+                           : INT32_MAX;
+    uint32_t now_s = ask_now_s(k), keep_s = (uint32_t)MIN(MAX(length_s, 1), (int64_t)INT32_MAX);
+    struct pair_counter *p = counters_pair(k->counters, f->identity->slot, PAIR_MODEL,
+                                           snap_str(f->s, l->model), now_s, keep_s);
+
+    if (!p)
+        return NULL;
+    uint32_t since_s = atomic_load_explicit(&p->since_s, memory_order_relaxed);
+    if ((!since_s || now_s - since_s >= keep_s) &&
+        atomic_compare_exchange_strong_explicit(&p->since_s, &since_s, now_s, memory_order_relaxed,
+                                                memory_order_relaxed))
+        atomic_store_explicit(&p->added_nusd, 0, memory_order_relaxed);
+    return p;
+}
+
+bool budget_key_model(struct ask *k)
+{
+    static const char hex[] = "0123456789abcdef";
+    const struct identity_found *f = &k->caller->key;
+    const struct identity_model_limit *l = model_limit_of(k, f);
+    char hash[2 * IDENTITY_HASH];
+    struct str id = found_id(f);
+
+    if (!l || l->max_budget_nusd < 0)
+        return true;
+    struct pair_counter *p = model_budget_pair(k, f, l);
+    if (!p || atomic_load_explicit(&p->added_nusd, memory_order_relaxed) < l->max_budget_nusd)
+        return true;
+    for (size_t i = 0; i < MIN(id.n, (size_t)IDENTITY_HASH); i++) {
+        hash[2 * i] = hex[(unsigned char)id.p[i] >> 4];
+        hash[2 * i + 1] = hex[(unsigned char)id.p[i] & 15];
+    }
+    struct str alias = identity_alias(f);
+    return ask_refuse(
+        k, ERROR_BUDGET,
+        arena_printf(k->arena,
+                     "LiteLLM Virtual Key: %.*s, key_alias: " STR_FMT
+                     ", exceeded budget for model=" STR_FMT,
+                     (int)(2 * MIN(id.n, (size_t)IDENTITY_HASH)), hash,
+                     STR_ARG(alias.n ? alias : STR("None")),
+                     STR_ARG(((struct str){k->model.p, MIN(k->model.n, (size_t)128)}))));
+}
+
+bool budget_project(struct ask *k)
+{
+    return check(k, &k->caller->project, "Project");
+}
+
+bool budget_team(struct ask *k)
+{
+    return check(k, &k->caller->team, "Team");
+}
+
+bool budget_organization(struct ask *k)
+{
+    return check(k, &k->caller->organization, "Organization");
+}
+
+bool budget_tags(struct ask *k)
+{
+    for (unsigned i = 0; i < k->caller->n_tags; i++)
+        if (!check(k, &k->caller->tag[i].found, "Tag"))
+            return false;
+    return true;
+}
+
+bool budget_user(struct ask *k)
+{
+    if (found(&k->caller->team) && !(k->s->h->settings.flags & SNAP_USER_BUDGET_OF_TEAM_KEYS))
+        return true;
+    return check_person(k, &k->caller->user, "User");
+}
+
+struct pair_counter *end_user_pair(const struct ask *k)
+{
+    const struct caller *c = k->caller;
+    const struct snap_settings *s = &k->s->h->settings;
+
+    if (!c->end_user_id.n || s->max_end_user_budget_nusd < 0 ||
+        (c->end_user.rules && c->end_user.rules->max_budget_nusd >= 0))
+        return NULL;
+    return counters_pair(k->counters, SNAP_NONE, PAIR_END_USER, c->end_user_id, ask_now_s(k),
+                         INT32_MAX / 2);
+}
+
+bool budget_end_user(struct ask *k)
+{
+    const struct pair_counter *p = end_user_pair(k);
+
+    if (!check_person(k, &k->caller->end_user, "End User"))
+        return false;
+    if (!p)
+        return true;
+    int64_t max = k->s->h->settings.max_end_user_budget_nusd;
+    int64_t spend = atomic_load_explicit(&p->added_nusd, memory_order_relaxed);
+    if (spend < max)
+        return true;
+    return ask_refuse(k, ERROR_BUDGET,
+                      arena_printf(k->arena,
+                                   "ExceededBudget: End User=" STR_FMT
+                                   " over budget. Spend=" STR_FMT ", Budget=" STR_FMT,
+                                   STR_ARG(k->caller->end_user_id),
+                                   STR_ARG(nusd_text(k->arena, spend)),
+                                   STR_ARG(nusd_text(k->arena, max))));
+}
+
+bool budget_pod(struct ask *k)
+{
+    int64_t max = k->s->h->settings.max_budget_nusd;
+
+    if (max <= 0 || !k->is_inference || !k->counters->header)
+        return true;
+    int64_t spend = counter_spend(&k->counters->header->pod);
+    if (spend < max)
+        return true;
+    return ask_refuse(
+        k, ERROR_BUDGET,
+        arena_printf(k->arena,
+                     "Budget has been exceeded! Current cost: " STR_FMT ", Max budget: " STR_FMT,
+                     STR_ARG(nusd_text(k->arena, spend)), STR_ARG(nusd_text(k->arena, max))));
+}

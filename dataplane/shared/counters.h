@@ -1,0 +1,147 @@
+#pragma once
+
+/*
+ * run_dir/counters: what changes with every request, by slot of the entity it is about
+ * (snapshot/identity.h). One MAP_SHARED file: link and workers write it with atomics and without
+ * locks, it outlives any of them, and limits hold over all workers of the pod.
+ *
+ *   header     version and sizes; which pages have memory; the pod's own counter
+ *   slots      struct counter[COUNTERS_SLOTS]
+ *   pairs      struct pair_counter[COUNTERS_PAIRS]: an entity and a model, or an entity and a tag;
+ *              open addressing by hash, given up when every window in it is over
+ *
+ *   manager    makes the file
+ *   directory  spend as the control plane knows it (counter_know), slots given to another entity
+ *              (counters_clear), or to all others (counters_forget); in weir-link
+ *   worker     takes and gives back, adds what an exchange cost
+ *   link       the same for workers that died
+ *
+ * A page gets its memory before it is first used (the file is sparse, and a full file system is an
+ * answer and no signal), so an entity that never calls costs nothing.
+ */
+
+#include "common/err.h"
+#include "common/str.h"
+
+#define COUNTERS_MAGIC UINT64_C(0x3154434e54435357) /* "WSCTNCT1" */
+enum {
+    COUNTERS_VERSION = 1,
+    COUNTERS_SLOTS = 4 << 20,
+    COUNTERS_PAIRS = 1 << 20,
+    COUNTERS_PAGE = 4096,
+    COUNTERS_HEADER = 16384, /* bytes before the first slot */
+};
+
+/*
+ * A count and the second it began: start modulo 2^24 above, count below, so that one compare and
+ * swap restarts or moves it. Fixed windows opened by the first request, as LiteLLM has them; 0:
+ * none was ever opened.
+ */
+typedef _Atomic uint64_t window_word;
+
+struct counter {                /* a cache line */
+    _Atomic int64_t known_nusd; /* spend, as the control plane last told */
+    _Atomic int64_t added_nusd; /* by this pod since */
+    window_word requests, tokens;
+    _Atomic uint32_t parallel;
+    uint32_t reserved[7];
+};
+
+struct pair_counter {         /* a cache line */
+    _Atomic uint64_t id;      /* counters_pair()'s hash; 0: free, 1: being given to another */
+    _Atomic uint32_t used_s;  /* wall second of the last use */
+    _Atomic uint32_t until_s; /* not given up before */
+    window_word requests, tokens;
+    _Atomic int64_t added_nusd; /* by this pod, in the period that began at ... */
+    _Atomic uint32_t since_s;
+    uint32_t reserved[5];
+};
+
+struct counters_header {
+    uint64_t magic;
+    uint32_t version, slots, pairs, reserved;
+    uint64_t total_size;
+    _Atomic uint64_t numbering; /* which numbering of slots this is about; the directory's */
+    _Alignas(64) struct counter pod;
+    _Alignas(64) _Atomic uint64_t backed[(COUNTERS_SLOTS + COUNTERS_PAIRS) / 64 / 64]; /* bits */
+};
+
+static_assert(sizeof(struct counter) == 64 && sizeof(struct pair_counter) == 64, "layout");
+static_assert(sizeof(struct counters_header) <= COUNTERS_HEADER, "layout");
+
+struct counters {                   /* a mapping of it */
+    struct counters_header *header; /* NULL: none mapped */
+    int fd;                         /* borrowed; to back pages with */
+};
+
+/* Makes or opens `path` (0600); one of another layout is replaced. *ret_fd is the caller's.
+ * Manager. */
+MUST_CHECK enum errc counters_make(const char *path, int *ret_fd, struct err *e);
+
+/* Maps the inherited descriptor, which it goes on using. Link, worker. */
+MUST_CHECK enum errc counters_map(struct counters *c, int fd, struct err *e);
+void counters_unmap(struct counters *c);
+
+/* The counter of a slot; NULL: no such slot, or no memory for it. */
+struct counter *counters_at(const struct counters *c, uint32_t slot);
+
+/* ---- for the directory ---- */
+
+/*
+ * The control plane knows of this spend. What the pod added stays on top of it but for what the new
+ * sum may already hold, so that a total never falls by being told late; a sum below the last one is
+ * a reset and takes everything with it. Costs no memory where nothing was ever spent.
+ */
+void counter_know(const struct counters *c, uint32_t slot, int64_t spend_nusd);
+
+/* The slot is another entity's from now on, or all of them are. */
+void counters_clear(const struct counters *c, uint32_t slot);
+void counters_forget(const struct counters *c, uint64_t numbering);
+
+/* ---- for those who count ---- */
+
+static inline int64_t counter_spend(const struct counter *n)
+{
+    return atomic_load_explicit(&n->known_nusd, memory_order_relaxed) +
+           atomic_load_explicit(&n->added_nusd, memory_order_relaxed);
+}
+
+static inline void counter_spent(struct counter *n, int64_t nusd)
+{
+    atomic_fetch_add_explicit(&n->added_nusd, nusd, memory_order_relaxed);
+}
+
+struct window {
+    uint64_t count;
+    uint32_t left_s; /* until it is over; the whole length when none is open */
+};
+
+/* What was counted in the window that is open. */
+struct window window_read(const window_word *w, uint32_t now_s, uint32_t length_s);
+
+/* Counts `n` unless the sum would be above `limit`: then *ret says how it stands, and nothing was
+ * counted. */
+MUST_CHECK bool window_take(window_word *w, uint32_t now_s, uint32_t length_s, uint64_t n,
+                            uint64_t limit, struct window *ret);
+
+/* Counts without asking. */
+void window_add(window_word *w, uint32_t now_s, uint32_t length_s, uint64_t n);
+
+/* Gives back what was taken at `taken_s`, unless that window is over. */
+void window_give(window_word *w, uint32_t taken_s, uint32_t now_s, uint32_t length_s, uint64_t n);
+
+/* One more at once, unless there are `limit` (then false). *ret_now: how many with it. */
+MUST_CHECK bool parallel_take(struct counter *n, uint32_t limit, uint32_t *ret_now);
+void parallel_give(struct counter *n);
+
+/*
+ * The counter of an entity with a name (a model, a tag); made when there is none. `keep_s`: not to
+ * be given up for so long. Of a full neighbourhood the one not used for longest makes way. NULL
+ * only without memory.
+ */
+struct pair_counter *counters_pair(const struct counters *c, uint32_t slot, unsigned what,
+                                   struct str name, uint32_t now_s, uint32_t keep_s);
+
+/* What an in-flight entry keeps of it, and it again by that; NULL: it is another's by now. */
+uint32_t counters_pair_index(const struct counters *c, const struct pair_counter *p);
+struct pair_counter *counters_pair_at(const struct counters *c, uint32_t index, uint64_t id);

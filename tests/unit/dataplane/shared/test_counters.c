@@ -1,0 +1,308 @@
+/* What is counted with every request: windows, spend, what runs at once; by several processes. */
+
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/counters.h"
+#include "tests/unit/test.h"
+
+enum { NOW = 1790000000, MINUTE = 60, THREADS = 4, ROUNDS = 20000 };
+
+static char path[64];
+static struct counters counters;
+
+static int setup(void **state)
+{
+    struct err e;
+    int fd;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "/tmp/weir-counters-%d", (int)getpid());
+    if (counters_make(path, &fd, &e) || counters_map(&counters, fd, &e))
+        fail_msg("%s", e.msg);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    int fd = counters.fd;
+
+    (void)state;
+    counters_unmap(&counters);
+    (void)close(fd);
+    return unlink(path);
+}
+
+static void test_window_holds_its_limit_and_begins_again(void **state)
+{
+    struct counter *n = counters_at(&counters, 7);
+    struct window w;
+
+    (void)state;
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_true(window_take(&n->requests, NOW + i, MINUTE, 1, 3, &w));
+        assert_int_equal(w.count, i);
+        assert_int_equal(w.left_s, MINUTE - i + 1);
+    }
+    assert_false(window_take(&n->requests, NOW + 60, MINUTE, 1, 3, &w));
+    assert_int_equal(w.count, 3);
+    assert_int_equal(w.left_s, 1);
+    assert_true(window_take(&n->requests, NOW + 61, MINUTE, 1, 3, &w));
+    assert_int_equal(w.count, 1);
+    assert_int_equal(w.left_s, MINUTE);
+}
+
+static void test_limit_of_nothing_lets_nothing_through(void **state)
+{
+    struct counter *n = counters_at(&counters, 7);
+    struct window w;
+
+    (void)state;
+    assert_false(window_take(&n->requests, NOW, MINUTE, 1, 0, &w));
+    assert_true(window_take(&n->requests, NOW, MINUTE, 0, 0, &w));
+    assert_int_equal(window_read(&n->requests, NOW, MINUTE).count, 0);
+}
+
+static void test_window_of_a_clock_set_back_is_over(void **state)
+{
+    struct counter *n = counters_at(&counters, 7);
+    struct window w;
+
+    (void)state;
+    assert_true(window_take(&n->requests, NOW, MINUTE, 5, 5, &w));
+    assert_true(window_take(&n->requests, NOW - 1, MINUTE, 1, 5, &w));
+    assert_int_equal(w.count, 1);
+}
+
+static void test_giving_back_touches_only_the_window_it_was_taken_from(void **state)
+{
+    static const struct {
+        uint32_t taken_s, given_s;
+        uint64_t left;
+    } rows[] = {
+        {NOW + 5, NOW + 10, 90}, {NOW + 5, NOW + 59, 90}, {NOW - 20, NOW + 10, 100},
+        {NOW, NOW, 90},          {NOW + 5, NOW + 60, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct counter *n = counters_at(&counters, 7);
+        counters_clear(&counters, 7);
+        window_add(&n->tokens, NOW, MINUTE, 100);
+        window_give(&n->tokens, rows[i].taken_s, rows[i].given_s, MINUTE, 10);
+        assert_int_equal(window_read(&n->tokens, rows[i].given_s, MINUTE).count, rows[i].left);
+    }
+    struct counter *n = counters_at(&counters, 8);
+    window_add(&n->tokens, NOW, MINUTE, 5);
+    window_give(&n->tokens, NOW, NOW, MINUTE, 10);
+    assert_int_equal(window_read(&n->tokens, NOW, MINUTE).count, 0);
+}
+
+static void test_count_stops_at_its_ceiling(void **state)
+{
+    struct counter *n = counters_at(&counters, 7);
+
+    (void)state;
+    window_add(&n->tokens, NOW, MINUTE, UINT64_MAX);
+    window_add(&n->tokens, NOW, MINUTE, UINT64_MAX);
+    assert_int_equal(window_read(&n->tokens, NOW, MINUTE).count, (UINT64_C(1) << 40) - 1);
+    assert_int_equal(window_read(&n->tokens, NOW, MINUTE).left_s, MINUTE);
+}
+
+static void test_parallel_is_bounded_and_never_negative(void **state)
+{
+    struct counter *n = counters_at(&counters, 9);
+    uint32_t now;
+
+    (void)state;
+    assert_true(parallel_take(n, 2, &now));
+    assert_true(parallel_take(n, 2, &now));
+    assert_int_equal(now, 2);
+    assert_false(parallel_take(n, 2, &now));
+    parallel_give(n);
+    parallel_give(n);
+    parallel_give(n);
+    assert_int_equal(n->parallel, 0);
+    assert_false(parallel_take(n, 0, &now));
+}
+
+static void test_spend_told_late_is_not_counted_twice(void **state)
+{
+    static const struct {
+        int64_t known, added, told, spend;
+    } rows[] = {
+        {0, 0, 500, 500},    /* the first time */
+        {500, 40, 500, 540}, /* nothing new: a change of its limits */
+        {500, 40, 520, 540}, /* some of ours is in it */
+        {500, 40, 540, 540}, /* all of it */
+        {500, 40, 900, 900}, /* and that of others */
+        {500, 40, 0, 0},     /* a reset */
+        {500, 40, 100, 100}, /* set by hand */
+        {500, 40, -10, -10},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        counters_clear(&counters, 3);
+        counter_know(&counters, 3, rows[i].known);
+        counter_spent(counters_at(&counters, 3), rows[i].added);
+        counter_know(&counters, 3, rows[i].told);
+        assert_int_equal(counter_spend(counters_at(&counters, 3)), rows[i].spend);
+    }
+}
+
+static void test_idle_entities_cost_no_memory(void **state)
+{
+    struct stat st, after;
+
+    (void)state;
+    assert_int_equal(fstat(counters.fd, &st), 0);
+    for (uint32_t slot = 0; slot < COUNTERS_SLOTS; slot += 64) {
+        counter_know(&counters, slot, 0);
+        counters_clear(&counters, slot);
+    }
+    assert_int_equal(fstat(counters.fd, &after), 0);
+    assert_int_equal(after.st_blocks, st.st_blocks);
+    assert_non_null(counters_at(&counters, COUNTERS_SLOTS - 1));
+    assert_null(counters_at(&counters, COUNTERS_SLOTS));
+    assert_null(counters_at(&counters, UINT32_MAX));
+}
+
+static void test_pair_is_found_again_and_makes_way_when_it_is_over(void **state)
+{
+    struct pair_counter *a = counters_pair(&counters, 1, 0, STR("gpt"), NOW, MINUTE);
+    struct window w;
+
+    (void)state;
+    assert_true(window_take(&a->requests, NOW, MINUTE, 1, 1, &w));
+    assert_ptr_equal(counters_pair(&counters, 1, 0, STR("gpt"), NOW, MINUTE), a);
+    assert_ptr_not_equal(counters_pair(&counters, 2, 0, STR("gpt"), NOW, MINUTE), a);
+    assert_ptr_not_equal(counters_pair(&counters, 1, 1, STR("gpt"), NOW, MINUTE), a);
+    assert_ptr_not_equal(counters_pair(&counters, 1, 0, STR("gpu"), NOW, MINUTE), a);
+    uint32_t index = counters_pair_index(&counters, a);
+    assert_ptr_equal(counters_pair_at(&counters, index, a->id), a);
+    assert_null(counters_pair_at(&counters, index, a->id + 1));
+    assert_null(counters_pair_at(&counters, COUNTERS_PAIRS, a->id));
+}
+
+/* Far more names than there is room for: whoever asks gets one, and nobody another's count. */
+static void test_table_takes_more_names_than_it_holds(void **state)
+{
+    char name[16];
+
+    (void)state;
+    for (unsigned i = 0; i < COUNTERS_PAIRS + COUNTERS_PAIRS / 4; i++) {
+        size_t n = (size_t)snprintf(name, sizeof name, "m%u", i);
+        struct pair_counter *p =
+            counters_pair(&counters, 5, 0, (struct str){name, n}, NOW + i / 1000, 0);
+        assert_non_null(p);
+        assert_int_equal(window_read(&p->requests, NOW + i / 1000, 100000).count, 0);
+        window_add(&p->requests, NOW + i / 1000, 100000, 1);
+    }
+}
+
+static void test_forgetting_leaves_nothing(void **state)
+{
+    (void)state;
+    counter_know(&counters, 3, 7);
+    struct pair_counter *p = counters_pair(&counters, 3, 0, STR("m"), NOW, MINUTE);
+    window_add(&p->tokens, NOW, MINUTE, 9);
+    counters_forget(&counters, 42);
+    assert_int_equal(counter_spend(counters_at(&counters, 3)), 0);
+    p = counters_pair(&counters, 3, 0, STR("m"), NOW, MINUTE);
+    assert_int_equal(window_read(&p->tokens, NOW, MINUTE).count, 0);
+    assert_int_equal(counters.header->numbering, 42);
+}
+
+static void *take_many(void *ctx)
+{
+    struct counters mine;
+    struct err e;
+    uint64_t *taken = ctx;
+
+    if (counters_map(&mine, counters.fd, &e))
+        return NULL;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct window w;
+        uint32_t now;
+        struct pair_counter *p = counters_pair(&mine, i % 50, 0, STR("model"), NOW, MINUTE);
+        struct counter *n = counters_at(&mine, 11);
+        taken[0] += window_take(&p->requests, NOW, MINUTE, 1, 100, &w);
+        taken[1] += window_take(&n->requests, NOW, MINUTE, 1, 1000, &w);
+        if (parallel_take(n, 2, &now)) {
+            taken[2] += now > 2;
+            parallel_give(n);
+        }
+        counter_spent(n, 3);
+    }
+    counters_unmap(&mine);
+    return ctx;
+}
+
+static void test_limits_hold_over_many_at_once(void **state)
+{
+    pthread_t threads[THREADS];
+    uint64_t taken[THREADS][3] = {{0}}, sum[3] = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_many, taken[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        void *ret;
+        assert_int_equal(pthread_join(threads[i], &ret), 0);
+        assert_non_null(ret);
+        for (unsigned j = 0; j < 3; j++)
+            sum[j] += taken[i][j];
+    }
+    assert_int_equal(sum[0], 50 * 100);
+    assert_int_equal(sum[1], 1000);
+    assert_int_equal(sum[2], 0);
+    assert_int_equal(counters_at(&counters, 11)->parallel, 0);
+    assert_int_equal(counter_spend(counters_at(&counters, 11)), (int64_t)THREADS * ROUNDS * 3);
+}
+
+static void test_file_is_kept_and_another_layout_replaced(void **state)
+{
+    struct counters again;
+    struct err e;
+    int fd;
+
+    (void)state;
+    counter_know(&counters, 3, 7);
+    assert_int_equal(counters_make(path, &fd, &e), ERRC_OK);
+    assert_int_equal(counters_map(&again, fd, &e), ERRC_OK);
+    assert_int_equal(counter_spend(counters_at(&again, 3)), 7);
+    again.header->version++;
+    counters_unmap(&again);
+    assert_int_equal(counters_map(&again, fd, &e), ERRC_INVALID);
+    (void)close(fd);
+    assert_int_equal(counters_make(path, &fd, &e), ERRC_OK);
+    assert_int_equal(counters_map(&again, fd, &e), ERRC_OK);
+    assert_int_equal(counter_spend(counters_at(&again, 3)), 0);
+    counters_unmap(&again);
+    (void)close(fd);
+}
+
+#define EACH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EACH(test_window_holds_its_limit_and_begins_again),
+        EACH(test_limit_of_nothing_lets_nothing_through),
+        EACH(test_window_of_a_clock_set_back_is_over),
+        EACH(test_giving_back_touches_only_the_window_it_was_taken_from),
+        EACH(test_count_stops_at_its_ceiling),
+        EACH(test_parallel_is_bounded_and_never_negative),
+        EACH(test_spend_told_late_is_not_counted_twice),
+        EACH(test_idle_entities_cost_no_memory),
+        EACH(test_pair_is_found_again_and_makes_way_when_it_is_over),
+        EACH(test_table_takes_more_names_than_it_holds),
+        EACH(test_forgetting_leaves_nothing),
+        EACH(test_limits_hold_over_many_at_once),
+        EACH(test_file_is_kept_and_another_layout_replaced),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
