@@ -3,7 +3,8 @@
 /*
  * Byte buffers of one worker in size classes, kept for the next use: bodies, held events, unsent
  * output. The steady state allocates nothing; what lies idle is given back to the system by
- * bufpool_trim(). The sum of all buffers lent is bounded, which bounds memory.
+ * bufpool_trim(). The sum of all buffers lent is bounded, which bounds memory. Large ones (2 MiB)
+ * grow without being copied.
  */
 
 #include "common/num.h"
