@@ -49,47 +49,17 @@ static struct json_val *tape_add(struct json_tape *t, enum json_type type, size_
     return v;
 }
 
-static bool is_hex(char c)
-{
-    unsigned digit = (unsigned char)c - (unsigned)'0', letter = (c | 0x20) - (unsigned)'a';
-
-    return digit < 10 || letter < 6;
-}
-
-static bool is_unit(const char *p, const char *end)
-{
-    return end - p >= 6 && p[0] == '\\' && p[1] == 'u' && is_hex(p[2]) && is_hex(p[3]) &&
-           is_hex(p[4]) && is_hex(p[5]);
-}
-
-/* Bytes of the \u escape at p, of a pair of surrogates both; 0: it is none. */
-static size_t unit_length(struct json_tape *t, const char *p, const char *end)
-{
-    if (!is_unit(p, end))
-        return 0;
-    if (char_lower(p[2]) != 'd' || p[3] < '8')
-        return 6;
-    if ((p[3] <= '9' || char_lower(p[3]) <= 'b') && is_unit(p + 6, end) &&
-        char_lower(p[8]) == 'd' && char_lower(p[9]) >= 'c')
-        return 12;
-    t->has_lone = true;
-    return 6;
-}
-
 /* The string whose opening quote is at t->pos. */
 static enum json_tape_state read_string(struct json_tape *t, size_t n)
 {
     const char *from = t->text + t->pos + 1, *end = t->text + n, *p = from;
     bool escaped = false;
-    size_t length;
 
     while ((p = json_string_pass(p, end, &escaped)) < end && *p == '\\') {
+        const char *units = p;
+        if ((p = json_units_pass(units, end, &t->has_lone)) == units)
+            return JSON_TAPE_BAD;
         escaped = true;
-        do { /* they come in rows */
-            if (!(length = unit_length(t, p, end)))
-                return JSON_TAPE_BAD;
-            p += length;
-        } while (end - p >= 2 && p[0] == '\\' && p[1] == 'u');
     }
     if (p == end || *p != '"')
         return JSON_TAPE_BAD;
