@@ -1,6 +1,6 @@
 /*
  * Power-of-two classes, one LIFO list each, of the smallest a pool of pages; larger than the
- * largest class is refused. Those from 2 MiB up share a list: each is the address space of the
+ * largest class is refused. Those from 4 MiB up share a list: each is the address space of the
  * largest, of which only what was written takes memory, in huge pages where the system has them. So
  * they grow where they are, and the first use of one costs little.
  */
@@ -11,9 +11,8 @@
 #include "common/poison.h"
 
 enum {
-    LARGE = 9, /* the first class of those */
+    LARGE = 10, /* the first class of those */
     LARGE_ALIGN = BUF_MIN << LARGE,
-    LARGE_BYTES = BUF_MIN << (BUF_CLASSES - 1),
 };
 
 struct buf_spare {
@@ -62,10 +61,10 @@ size_t bufpool_trim(struct bufpool *pool, size_t keep)
 
 static void *large_new(void)
 {
-    void *p = aligned_alloc(LARGE_ALIGN, LARGE_BYTES);
+    void *p = aligned_alloc(LARGE_ALIGN, BUF_MAX);
 
     if (p)
-        pages_huge(p, LARGE_BYTES);
+        pages_huge(p, BUF_MAX);
     return p;
 }
 
@@ -86,7 +85,7 @@ static void *pool_take(struct bufpool *pool, unsigned c)
     if (!s)
         return NULL;
     if (c >= LARGE)
-        ASAN_POISON_MEMORY_REGION(s, LARGE_BYTES);
+        ASAN_POISON_MEMORY_REGION(s, BUF_MAX);
     ASAN_UNPOISON_MEMORY_REGION(s, (size_t)BUF_MIN << c);
     return s;
 }

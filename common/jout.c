@@ -40,9 +40,9 @@ void jout_escaped(struct jout *o, struct str s)
 
     if (!s.n)
         return;
-    if (!size_add(s.n, growth, &want) || !size_add(o->buf->n, want, &want) ||
+    if (!size_add(s.n, growth, &growth) || !size_add(o->buf->n, growth, &want) ||
         !buf_reserve(o->pool, o->buf, want)) {
-        o->failed = true;
+        jout_fail(o, growth);
         return;
     }
     o->buf->n += json_escape(o->buf->p + o->buf->n, o->buf->cap - o->buf->n, s);
@@ -64,7 +64,7 @@ void jout_unescaped(struct jout *o, struct jstr j)
         return;
     }
     if (!size_add(o->buf->n, j.n, &want) || !buf_reserve(o->pool, o->buf, want)) {
-        o->failed = true;
+        jout_fail(o, j.n);
         return;
     }
     size_t n = json_unescape(o->buf->p + o->buf->n, (struct str){j.p, j.n});

@@ -141,12 +141,13 @@ static struct row row_read(const char *p, const char *end, bool first)
     return row_short(p, end);
 }
 
-const char *json_units_pass(const char *p, const char *end, bool *lone)
+const char *json_units_pass(const char *p, const char *end, uint32_t *lone)
 {
     struct row r = row_read(p, end, true);
 
     for (; r.n; r = row_read(p, end, false)) {
-        *lone |= r.lone != 0;
+        if (r.lone)
+            *lone += (uint32_t)__builtin_popcountll(r.lone);
         p += r.n;
     }
     return p;
@@ -162,6 +163,59 @@ char *json_units_mend(char *p, char *end)
         p += r.n;
     }
     return p;
+}
+
+/* --- characters ---------------------------------------------------------------------------------
+ */
+
+/* Of what stands at s.p[*i], which it passes. */
+static size_t chars_step(struct str s, size_t *i)
+{
+    const char *p = s.p + *i;
+    bool unit = *p == '\\' && s.n - *i >= 6 && p[1] == 'u';
+
+    *i += unit ? 6 : *p == '\\' ? MIN(s.n - *i, (size_t)2) : 1;
+    if (unit) /* but not of the second half of a pair */
+        return !(char_lower(p[2]) == 'd' && char_lower(p[3]) >= 'c');
+    return (*p & 0xc0) != 0x80;
+}
+
+#ifdef __SSE2__
+/* Of seventeen bytes those of the first sixteen, and of an escape that ends behind them; false:
+ * some is longer than a letter. */
+static bool chars_block(const char *p, size_t *chars, size_t *i)
+{
+    __m128i v = load16(p);
+    uint64_t slash = mask16(is_byte16(v, '\\'));
+    uint64_t begins = ~mask16(_mm_cmplt_epi8(v, _mm_set1_epi8((char)0xc0))) & 0xffff;
+    unsigned at = 0;
+
+    for (; slash; slash &= ~(UINT64_C(3) << at)) {
+        at = (unsigned)__builtin_ctzll(slash);
+        if (p[at + 1] == 'u')
+            return false;
+        begins &= ~(UINT64_C(2) << at);
+    }
+    *chars += (size_t)__builtin_popcountll(begins);
+    *i += 16 + (at == 15);
+    return true;
+}
+#endif
+
+size_t json_string_chars(struct str s)
+{
+    size_t chars = 0, i = 0;
+
+    while (i < s.n) {
+#ifdef __SSE2__
+        if (s.n - i >= 17 && chars_block(s.p + i, &chars, &i))
+            continue;
+#endif
+        size_t end = i + 16;
+        while (i < s.n && i < end)
+            chars += chars_step(s, &i);
+    }
+    return chars;
 }
 
 /* --- escaping -----------------------------------------------------------------------------------

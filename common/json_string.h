@@ -48,12 +48,15 @@ const char *json_string_pass(const char *p, const char *end, bool *escaped);
 /* Behind the closing quote of the string literal whose inside begins at p, or NULL. */
 const char *json_string_end(const char *p, const char *end);
 
-/* Behind the \u escapes that follow each other from p on; p itself where none begins. *lone says
- * that one of them is half a pair of surrogates. */
-const char *json_units_pass(const char *p, const char *end, bool *lone);
+/* Behind the \u escapes that follow each other from p on; p itself where none begins. To *lone is
+ * added how many of them are half a pair of surrogates. */
+const char *json_units_pass(const char *p, const char *end, uint32_t *lone);
 
 /* The same, and those halves become \ufffd. */
 char *json_units_mend(char *p, char *end);
+
+/* Characters (code points) of a literal's inside. */
+size_t json_string_chars(struct str s);
 
 /* Bytes that `s` takes more when it is escaped. */
 size_t json_escape_growth(struct str s);

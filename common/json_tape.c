@@ -45,7 +45,7 @@ static struct json_val *tape_add(struct json_tape *t, enum json_type type, size_
         return NULL;
     struct json_val *v = &t->v[t->n++];
     *v = (struct json_val){
-        .at = (uint32_t)at, .n = (uint32_t)n, .next = t->n, .type = (uint8_t)type};
+        .at = (uint32_t)at, .n = n & JSON_TAPE_BYTES, .next = t->n, .type = type & 7};
     return v;
 }
 
@@ -57,8 +57,10 @@ static enum json_tape_state read_string(struct json_tape *t, size_t n)
 
     while ((p = json_string_pass(p, end, &escaped)) < end && *p == '\\') {
         const char *units = p;
-        if ((p = json_units_pass(units, end, &t->has_lone)) == units)
+        if ((p = json_units_pass(units, end, &t->n_lone)) == units)
             return JSON_TAPE_BAD;
+        if (t->n_lone > JSON_TAPE_LONE)
+            return JSON_TAPE_BROKEN;
         escaped = true;
     }
     if (p == end || *p != '"')
@@ -126,7 +128,7 @@ static enum json_tape_state close_container(struct json_tape *t)
     struct json_val *v = &t->v[t->open[--t->depth]];
 
     t->pos++;
-    v->n = (uint32_t)(t->pos - v->at);
+    v->n = (t->pos - v->at) & JSON_TAPE_BYTES;
     v->next = t->n;
     value_done(t);
     return JSON_TAPE_DONE;
@@ -183,8 +185,8 @@ enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n
     t->n = t->depth = 0;
     t->pos = 0;
     t->state = T_VALUE;
-    t->has_lone = false;
-    if (n > UINT32_MAX)
+    t->n_lone = 0;
+    if (n > JSON_TAPE_BYTES)
         return JSON_TAPE_LIMIT;
     while (t->pos < n && s == JSON_TAPE_DONE) {
         char c = p[t->pos];

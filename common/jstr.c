@@ -3,7 +3,7 @@
 #include "common/json_string.h"
 #include "common/num.h"
 
-bool jstr_is(struct jstr j, struct str s)
+bool jstr_means(struct jstr j, struct str s)
 {
     char plain[64];
 
@@ -86,7 +86,8 @@ struct jstr jstr_join(struct jstr a, struct jstr b, struct arena *arena)
 static bool has_lone(struct jstr j)
 {
     const char *p = j.p, *end = p + j.n;
-    bool escaped = false, lone = false;
+    uint32_t lone = 0;
+    bool escaped = false;
 
     while (!lone && (p = json_string_pass(p, end, &escaped)) < end) {
         const char *units = p;
