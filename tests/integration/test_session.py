@@ -1,4 +1,4 @@
-"""The data plane's end of the session with a control plane, which the test plays (support/plane.py): what is published is
+"""The data plane's end of the session with a control plane, which the test plays (support/played.py): what is published is
 served, and whatever a control plane does or sends costs no more than the session with it (threats F-CP, F-CH, F-SN)."""
 
 import base64
