@@ -267,7 +267,7 @@ static void full_of(struct plane *p, uint32_t from, uint32_t to, uint64_t revisi
 static void test_slots_are_used_again_two_bases_later(void **state)
 {
     struct spends spends = {0};
-    const struct directory_options o = {.counters = {&spends, know, known, clear}, .max_slots = 6};
+    const struct directory_options o = {.counters = {&spends, know, known, clear, NULL}, .max_slots = 6};
     struct plane p;
 
     (void)state;
@@ -389,8 +389,8 @@ static void count(void *ctx, const Weir__Entity *en)
 static void test_state_comes_back_from_disk(void **state)
 {
     struct spends spends = {0}, loaded = {0};
-    const struct directory_options o = {.counters = {&spends, know, known, clear}};
-    const struct directory_options o2 = {.counters = {&loaded, know, known, clear}};
+    const struct directory_options o = {.counters = {&spends, know, known, clear, NULL}};
+    const struct directory_options o2 = {.counters = {&loaded, know, known, clear, NULL}};
     struct plane p, q;
     struct disk k;
     struct err e;
