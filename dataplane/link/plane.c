@@ -5,17 +5,21 @@
 
 #include "link/plane.h"
 
+#include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 
 #include "link/reply.h"
 
 enum {
-    CONNECT_IPC_MS = 250, /* a listening socket answers at once */
+    CONNECT_IPC_MS = 2000,
     CONNECT_TLS_MS = 3000,
     REDIAL_MIN_MS = 50, /* nng dials again itself within those */
     REDIAL_MAX_MS = 500,
@@ -228,12 +232,30 @@ static int open_socket(struct plane *p)
     return rc;
 }
 
+/* nng dials in the background and says nothing when nobody listens: of a socket it can be seen. */
+static bool is_listening(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof to.sun_path)
+        return false;
+    memcpy(to.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return true; /* not the other end's fault */
+    bool is_there = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno == EAGAIN;
+    close(fd);
+    return is_there;
+}
+
 enum errc plane_connect(struct plane *p, const char *address, const struct join *j, struct err *e)
 {
     const bool is_tls = str_starts(str_of(address), STR("tls"));
     const bool never = false;
 
     plane_disconnect(p);
+    if (!is_tls && !is_listening(address + strlen("ipc://")))
+        return err_set(e, ERRC_CLOSED, 0, "%s: nobody listens", address);
     int rc = open_socket(p);
     if (!rc)
         rc = dial(p, address, j, is_tls);
