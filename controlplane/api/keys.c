@@ -73,7 +73,7 @@ static yyjson_mut_val *team_of(struct call *c, const yyjson_mut_val *req)
 {
     struct str id = row_text(req, "team_id");
 
-    return id.n ? store_get(&c->store, TABLE_TEAM, id) : NULL;
+    return id.n ? store_hold(&c->store, TABLE_TEAM, id) : NULL;
 }
 
 void api_key_generate(struct call *c)

@@ -130,7 +130,7 @@ static bool check_team(struct call *c, const yyjson_mut_val *req, const struct k
     }
     if (!to.p || str_eq(to, row_text(t->row, "team_id")))
         return true;
-    *ret_team = store_get(&c->store, TABLE_TEAM, to);
+    *ret_team = store_hold(&c->store, TABLE_TEAM, to);
     if (*ret_team)
         return check_move(c, t, *ret_team);
     refuse_text(c, 400,
