@@ -9,13 +9,14 @@
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "common/clock.h"
 
 #include "link/reply.h"
 
 enum {
-    CONNECT_IPC_MS = 250, /* a listening socket answers at once */
+    CONNECT_IPC_MS = 1000,
     CONNECT_TLS_MS = 3000,
     REDIAL_MIN_MS = 50, /* nng dials again itself within those */
     REDIAL_MAX_MS = 500,
@@ -228,12 +229,26 @@ static int open_socket(struct plane *p)
     return rc;
 }
 
+/*
+ * nng dials in the background and does not say when nobody is there: of a socket its absence can be
+ * seen. A connection to find out would not do, for one that ends before nng's greeting ends the
+ * other's listener (nng 1.5.2).
+ */
+static bool is_there(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 enum errc plane_connect(struct plane *p, const char *address, const struct join *j, struct err *e)
 {
     const bool is_tls = str_starts(str_of(address), STR("tls"));
     const bool never = false;
 
     plane_disconnect(p);
+    if (!is_tls && !is_there(address + strlen("ipc://")))
+        return err_set(e, ERRC_CLOSED, 0, "%s: there is no such socket", address);
     int rc = open_socket(p);
     if (!rc)
         rc = dial(p, address, j, is_tls);

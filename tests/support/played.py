@@ -306,7 +306,8 @@ class Fault:
         self.address, self.target = f"ipc://{path}", str(target)
         self.cut_at = self.twice_at = None
         self.delay = 0.0
-        self.hits = self.passed = 0
+        self.hits = 0
+        self.ends = []
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(path))
         self.listener.listen(16)
@@ -316,6 +317,12 @@ class Fault:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+    def cut(self):
+        """Every connection there is, now."""
+        for c in list(self.ends):
+            with contextlib.suppress(OSError):
+                c.shutdown(socket.SHUT_RDWR)
 
     def _accept(self):
         while True:
@@ -329,6 +336,7 @@ class Fault:
             except OSError:
                 c.close()
                 continue
+            self.ends += [c, s]
             threading.Thread(target=self._carry, args=(c, s, False), daemon=True).start()
             threading.Thread(target=self._carry, args=(s, c, True), daemon=True).start()
 
@@ -349,7 +357,6 @@ class Fault:
                     self.hits += 1
                 sink.sendall(data)
                 total = end
-                self.passed = max(self.passed, total) if is_down else self.passed
         for c in (source, sink):
             with contextlib.suppress(OSError):
                 c.shutdown(socket.SHUT_RDWR)
