@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.controlplane import ControlPlane
-from support.fake_plane import Fault
+from support.played import Fault
 from support.mock_provider import Mock, free_port
 from support.weir import Weir
 
