@@ -338,6 +338,7 @@ static enum errc start_server(struct daemon *d, const struct daemon_options *o, 
     struct daemon_priv *p = d->priv;
     struct http_server_options so = {
         .loop = &p->loop,
+        .tls = p->tls,
         .max_connections = MAX_CONNECTIONS,
         .max_body = MAX_BODY,
         .max_memory = MAX_MEMORY,
@@ -353,12 +354,6 @@ static enum errc start_server(struct daemon *d, const struct daemon_options *o, 
     const char *host = o->host ? o->host : d->config->host;
     uint16_t port = o->port >= 0 ? (uint16_t)o->port : d->config->port;
 
-    if (d->config->certfile) {
-        enum errc bad = tls_identity_new(&p->tls, d->config->certfile, d->config->keyfile, e);
-        if (bad)
-            return bad;
-        so.tls = p->tls;
-    }
     enum errc err = http_server_new(&d->server, &so, e);
     if (!err)
         err = http_server_listen(d->server, host, port, &port, e);
@@ -376,6 +371,10 @@ static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
     if (rc)
         return rc;
     d->config = *ret_config;
+    if (d->config->certfile)
+        rc = tls_identity_new(&d->priv->tls, d->config->certfile, d->config->keyfile, e);
+    if (rc)
+        return rc;
     rc = db_health_new(&d->health, e);
     for (enum route_lane l = LANE_CRUD; !rc && l < LANES; l++) {
         struct db_options dbo = lane_db_options(d->config, l);
