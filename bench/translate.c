@@ -6,7 +6,8 @@
  *
  * A line a case and pairing: bytes, milliseconds of reading and of writing (the best of three; the
  * worker does one after the other), bytes of memory beside the body per byte of it (peak resident
- * size). A case is as large as its API's bounds let it be: 32 MiB, or 128K values.
+ * size). A case is as large as its bounds let it be: 32 MiB, 4 of arguments, 8 of replies, or 128K
+ * values.
  */
 
 #include "dialect/translate.h"
@@ -56,18 +57,24 @@ static void fill(struct text *t, const char *s, size_t bytes)
         put(t, s);
 }
 
-/* `one` with its number wherever it has a #. */
+/* `one` with its number wherever it has a #, and a text of 15 KiB for a @. */
 static void put_one(struct text *t, const char *one, unsigned number)
 {
     char digits[16];
-    struct str part, rest = str_of(one);
+    struct str rest = str_of(one);
 
     (void)snprintf(digits, sizeof digits, "%u", number);
-    while (str_cut(rest, '#', &part, &rest)) {
-        put_str(t, part);
-        put_str(t, str_of(digits));
+    while (rest.n) {
+        size_t n = 0;
+        while (n < rest.n && rest.p[n] != '#' && rest.p[n] != '@')
+            n++;
+        put_str(t, (struct str){rest.p, n});
+        if (n < rest.n && rest.p[n] == '@')
+            fill(t, "some words of a long text ", t->n + 15 * 1024);
+        else if (n < rest.n)
+            put(t, digits);
+        rest = str_from(rest, MIN(n + 1, rest.n));
     }
-    put_str(t, part);
 }
 
 /* What a case repeats: in the API's own words, `head`, then `one` again and again, then `tail`. */
@@ -75,8 +82,10 @@ struct shape {
     const char *name;
     enum api client;
     const char *head, *one, *tail;
-    unsigned n; /* 0: `one` is a piece of a text, as many as fit */
+    unsigned n; /* 0: `one` is a piece of a text, as many as fit, MIB(m): of them m MiB */
 };
+
+#define MIB(m) (1u << 31 | (m))
 
 #define CHAT_USER(head, tail) "{\"messages\":[{\"role\":\"user\",\"content\":\"" head, tail "\"}]}"
 #define CHAT_TOOLS            "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":["
@@ -102,6 +111,7 @@ static const struct shape shapes[] = {
     {"units", API_RESPONSES, "{\"input\":\"", "\\u0041", "\"}", 0},
     {"pairs", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"", "\\ud83d\\ude00", "\"}]}", 0},
     {"halves", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"", "\\ud83d", "\"}]}", 0},
+    {"half", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"\\ud83d", "a line of \\\"code\\\" of usual length {\\n", "\"}]}", 0},
     {"blanks", API_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"x", " ", "\"}]}", 0},
     {"blanks", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[{\"role\":\"assistant\",\"content\":\"x", "\\n", "\"}]}", 0},
     {"slashes", API_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"x", "\\\\", "n\"}]}", 0},
@@ -114,9 +124,19 @@ static const struct shape shapes[] = {
     {"arguments", API_RESPONSES, "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "some words of a long text ", "\\\"}\"},{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"y\"}]}", 0},
     {"arguments-lines", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "a line of code of usual length {\\\\n", "\\\"}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"y\"}]}", 0},
     {"arguments-lines", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "a line of code of usual length {\\n", "\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"c\",\"content\":\"y\"}]}]}", 0},
+    {"arguments-4", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "some words of a long text ", "\\\"}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"y\"}]}", MIB(4)},
+    {"arguments-4", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "some words of a long text ", "\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"c\",\"content\":\"y\"}]}]}", MIB(4)},
+    {"arguments-4", API_RESPONSES, "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "some words of a long text ", "\\\"}\"},{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"y\"}]}", MIB(4)},
+    {"arguments-4-lines", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "a line of code of usual length {\\\\n", "\\\"}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"y\"}]}", MIB(4)},
+    {"arguments-4-swarm", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "\\\\n", "\\\"}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"y\"}]}", MIB(4)},
+    {"arguments-4-lines", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "a line of code of usual length {\\n", "\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"c\",\"content\":\"y\"}]}]}", MIB(4)},
+    {"arguments-4-swarm", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "\\n", "\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"c\",\"content\":\"y\"}]}]}", MIB(4)},
     {"messages", API_CHAT, "{\"messages\":[", "{\"role\":\"user\",\"content\":\"x\"}", "]}", 26000},
     {"messages", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[", "{\"role\":\"user\",\"content\":\"x\"}", "]}", 26000},
     {"messages", API_RESPONSES, "{\"input\":[", "{\"role\":\"user\",\"content\":\"x\"}", "]}", 26000},
+    {"texts", API_CHAT, "{\"messages\":[", "{\"role\":\"user\",\"content\":\"@\"}", "]}", 2150},
+    {"texts", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[", "{\"role\":\"user\",\"content\":\"@\"}", "]}", 2150},
+    {"texts", API_RESPONSES, "{\"input\":[", "{\"role\":\"user\",\"content\":\"@\"}", "]}", 2150},
     {"parts", API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":[", "{\"type\":\"text\",\"text\":\"x\"}", "]}]}", 26000},
     {"parts", API_MESSAGES, "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[", "{\"type\":\"text\",\"text\":\"x\",\"cache_control\":{}}", "]}]}", 18000},
     {"parts", API_RESPONSES, "{\"input\":[{\"role\":\"user\",\"content\":[", "{\"type\":\"input_text\",\"text\":\"x\"}", "]}]}", 26000},
@@ -155,13 +175,20 @@ static const struct shape shapes[] = {
 #define RESPONSE_SAID "{\"id\":\"r\",\"status\":\"completed\",\"output\":["
 
 static const struct shape replies[] = { /* `client` is the upstream's API */
-    {"reply-text", API_CHAT, CHAT_SAID "\"content\":\"", "some words of a long text ", "\"}}]}", 0},
-    {"reply-text", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "some words of a long text ", "\"}]}", 0},
-    {"reply-text", API_RESPONSES, RESPONSE_SAID "{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"", "some words of a long text ", "\"}]}]}", 0},
-    {"reply-lines", API_CHAT, CHAT_SAID "\"content\":\"", "a line of \\\"code\\\" of usual length {\\n", "\"}}]}", 0},
-    {"reply-lines", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "a line of \\\"code\\\" of usual length {\\n", "\"}]}", 0},
-    {"reply-arguments", API_CHAT, CHAT_SAID "\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "a line of code of usual length {\\\\n", "\\\"}\"}}]}}]}", 0},
-    {"reply-arguments", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"tool_use\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "a line of code of usual length {\\n", "\"}}]}", 0},
+    {"reply-text", API_CHAT, CHAT_SAID "\"content\":\"", "some words of a long text ", "\"}}]}", MIB(8)},
+    {"reply-text-4", API_CHAT, CHAT_SAID "\"content\":\"", "some words of a long text ", "\"}}]}", MIB(4)},
+    {"reply-text", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "some words of a long text ", "\"}]}", MIB(8)},
+    {"reply-text-4", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "some words of a long text ", "\"}]}", MIB(4)},
+    {"reply-text", API_RESPONSES, RESPONSE_SAID "{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"", "some words of a long text ", "\"}]}]}", MIB(8)},
+    {"reply-text-4", API_RESPONSES, RESPONSE_SAID "{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"", "some words of a long text ", "\"}]}]}", MIB(4)},
+    {"reply-lines", API_CHAT, CHAT_SAID "\"content\":\"", "a line of \\\"code\\\" of usual length {\\n", "\"}}]}", MIB(8)},
+    {"reply-lines-4", API_CHAT, CHAT_SAID "\"content\":\"", "a line of \\\"code\\\" of usual length {\\n", "\"}}]}", MIB(4)},
+    {"reply-lines", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "a line of \\\"code\\\" of usual length {\\n", "\"}]}", MIB(8)},
+    {"reply-lines-4", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "a line of \\\"code\\\" of usual length {\\n", "\"}]}", MIB(4)},
+    {"reply-arguments", API_CHAT, CHAT_SAID "\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "a line of code of usual length {\\\\n", "\\\"}\"}}]}}]}", MIB(8)},
+    {"reply-arguments-4", API_CHAT, CHAT_SAID "\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\\\"", "a line of code of usual length {\\\\n", "\\\"}\"}}]}}]}", MIB(4)},
+    {"reply-arguments", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"tool_use\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "a line of code of usual length {\\n", "\"}}]}", MIB(8)},
+    {"reply-arguments-4", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"tool_use\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"f\",\"input\":{\"a\":\"", "a line of code of usual length {\\n", "\"}}]}", MIB(4)},
     {"reply-calls", API_CHAT, CHAT_SAID "\"tool_calls\":[", "{\"id\":\"c#\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}", "]}}]}", 11900},
     {"reply-calls", API_MESSAGES, "{\"id\":\"m\",\"stop_reason\":\"tool_use\",\"content\":[", "{\"type\":\"tool_use\",\"id\":\"c#\",\"name\":\"f\",\"input\":{}}", "]}", 14500},
     {"reply-calls", API_RESPONSES, RESPONSE_SAID, "{\"type\":\"function_call\",\"call_id\":\"c#\",\"name\":\"f\",\"arguments\":\"{}\"}", "]}", 14500},
@@ -176,8 +203,10 @@ static const struct shape replies[] = { /* `client` is the upstream's API */
 #define PART(type, rest) "event: " type "\ndata: {\"type\":\"" type "\"," rest "}\n\n"
 
 static const struct shape streams[] = { /* the pieces of streams; head and tail are whole events */
-    {"stream-event", API_CHAT, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", "some words of a long text ", "\"}}]}\n\n", 0},
-    {"stream-event", API_MESSAGES, PART("content_block_start", "\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}") "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"", "a line of \\\"code\\\" {\\n", "\"}}\n\n", 0},
+    {"stream-event", API_CHAT, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", "some words of a long text ", "\"}}]}\n\n", MIB(8)},
+    {"stream-event-4", API_CHAT, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", "some words of a long text ", "\"}}]}\n\n", MIB(4)},
+    {"stream-event", API_MESSAGES, PART("content_block_start", "\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}") "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"", "a line of \\\"code\\\" {\\n", "\"}}\n\n", MIB(8)},
+    {"stream-event-4", API_MESSAGES, PART("content_block_start", "\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}") "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"", "a line of \\\"code\\\" {\\n", "\"}}\n\n", MIB(4)},
     {"stream-words", API_CHAT, "", DELTA("\"content\":\"word \""), "", 100000},
     {"stream-calls", API_CHAT, "", DELTA("\"tool_calls\":[{\"index\":#,\"id\":\"c#\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]"), "", 20000},
     {"stream-calls", API_RESPONSES, "", PART("response.output_item.added", "\"output_index\":#,\"item\":{\"type\":\"function_call\",\"id\":\"f#\",\"call_id\":\"c#\",\"name\":\"f\",\"arguments\":\"\"}"), "", 20000},
@@ -191,9 +220,9 @@ static struct text shape_text(const struct shape *s, bool events)
     struct text t = {0};
 
     put(&t, s->head);
-    if (!s->n)
-        fill(&t, s->one, body_max - 256);
-    for (unsigned i = 0; i < s->n; i++) {
+    if (!s->n || s->n & MIB(0))
+        fill(&t, s->one, (s->n ? MIN((size_t)(s->n & 0xff) << 20, body_max) : body_max) - 512);
+    for (unsigned i = 0; !(s->n & MIB(0)) && i < s->n; i++) {
         if (i && !events)
             put(&t, ",");
         put_one(&t, s->one, i);
@@ -273,7 +302,7 @@ static void request_once(enum api client, enum api upstream, const struct text *
     struct arena a;
 
     size_t before = resident_bytes();
-    o.lend_min = 64 * 1024;
+    o.lend_min = TRANSLATE_LEND_MIN;
     m.can = capability_of(m.provider, m.name, &m.max_output);
     arena_init(&a, &blocks, 1 << 20);
     translate_init(&t, client, upstream, &pool, &blocks, &a);

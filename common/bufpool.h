@@ -3,13 +3,18 @@
 /*
  * Byte buffers of one worker in size classes, kept for the next use: bodies, held events, unsent
  * output. The steady state allocates nothing; what lies idle is given back to the system by
- * bufpool_trim(). The sum of all buffers lent is bounded, which bounds memory.
+ * bufpool_trim(). The sum of all buffers lent is bounded, which bounds memory. Large ones (4 MiB)
+ * grow without being copied.
  */
 
 #include "common/num.h"
 #include "common/page_pool.h"
 
-enum { BUF_CLASSES = 14, BUF_MIN = PAGE_BYTES }; /* 4 KiB, 8 KiB ... 32 MiB */
+enum {
+    BUF_CLASSES = 14, /* 4 KiB, 8 KiB ... 32 MiB */
+    BUF_MIN = PAGE_BYTES,
+    BUF_MAX = BUF_MIN << (BUF_CLASSES - 1)
+};
 
 struct buf_spare;
 

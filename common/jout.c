@@ -1,6 +1,6 @@
 #include "common/jout.h"
 
-#include "common/json_scan.h"
+#include "common/json_string.h"
 
 void jout_lend(struct jout *o, struct str text)
 {
@@ -36,30 +36,16 @@ void jout_line(struct jout *o, struct str json)
 
 void jout_escaped(struct jout *o, struct str s)
 {
-    static const char hex[] = "0123456789abcdef";
-    const char *p = s.p, *end = s.n ? s.p + s.n : s.p;
+    size_t growth = json_escape_growth(s), want;
 
-    while (p < end) {
-        const char *stop = json_string_stop(p, end);
-        jout_raw(o, (struct str){p, (size_t)(stop - p)});
-        if (stop == end)
-            break;
-        unsigned char c = (unsigned char)*stop;
-        char esc[6] = {'\\', (char)c, '0', '0', hex[c >> 4], hex[c & 15]};
-        size_t n = 2;
-        if (c == '\n')
-            esc[1] = 'n';
-        else if (c == '\r')
-            esc[1] = 'r';
-        else if (c == '\t')
-            esc[1] = 't';
-        else if (c < 0x20) {
-            esc[1] = 'u';
-            n = 6;
-        }
-        jout_raw(o, (struct str){esc, n});
-        p = stop + 1;
+    if (!s.n)
+        return;
+    if (!size_add(s.n, growth, &growth) || !size_add(o->buf->n, growth, &want) ||
+        !buf_reserve(o->pool, o->buf, want)) {
+        jout_fail(o, growth);
+        return;
     }
+    o->buf->n += json_escape(o->buf->p + o->buf->n, o->buf->cap - o->buf->n, s);
 }
 
 void jout_quote(struct jout *o, struct str s)
@@ -78,7 +64,7 @@ void jout_unescaped(struct jout *o, struct jstr j)
         return;
     }
     if (!size_add(o->buf->n, j.n, &want) || !buf_reserve(o->pool, o->buf, want)) {
-        o->failed = true;
+        jout_fail(o, j.n);
         return;
     }
     size_t n = json_unescape(o->buf->p + o->buf->n, (struct str){j.p, j.n});

@@ -15,7 +15,7 @@ struct jout_hole {
     struct str text;
 };
 
-enum { JOUT_HOLES = 512 };
+enum { JOUT_HOLES = 2048 };
 
 struct jout {
     struct bufpool *pool;
@@ -24,6 +24,7 @@ struct jout {
     struct buf holes; /* struct jout_hole[]; ours: jout_deinit() */
     size_t lent;      /* bytes in holes */
     bool failed;
+    bool too_large; /* and why: it would be larger than BUF_MAX */
 };
 
 static inline struct jout jout_init(struct bufpool *pool, struct buf *buf)
@@ -39,11 +40,18 @@ static inline void jout_deinit(struct jout *o)
 /* A hole where `text` goes; it must live until the buffer has been sent. */
 void jout_lend(struct jout *o, struct str text);
 
+/* There was no room for `n` bytes more. */
+static inline void jout_fail(struct jout *o, size_t n)
+{
+    o->failed = true;
+    o->too_large |= n > BUF_MAX - o->buf->n;
+}
+
 /* Bytes as they are. */
 static inline void jout_raw(struct jout *o, struct str s)
 {
     if (!buf_add(o->pool, o->buf, s.p, s.n))
-        o->failed = true;
+        jout_fail(o, s.n);
 }
 #define jout_lit(o, lit) jout_raw(o, STR(lit))
 

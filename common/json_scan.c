@@ -6,10 +6,6 @@
 
 #include "common/json_scan.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 enum scan_state {
     S_VALUE,        /* a value must follow */
     S_VALUE_OR_END, /* after '[' */
@@ -50,111 +46,6 @@ void json_scan_init(struct json_scan *s, const struct json_watch *root, json_mem
     s->in_key = false;
     s->text_n = 0;
     s->level[0] = (struct json_level){.member = root};
-}
-
-#ifdef __SSE2__
-static __m128i load16(const char *p)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)p);
-}
-
-static __m128i is_byte16(__m128i v, char c)
-{
-    return _mm_cmpeq_epi8(v, _mm_set1_epi8(c));
-}
-
-static __m128i is_control16(__m128i v)
-{
-    return _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-}
-
-static uint64_t mask16(__m128i v)
-{
-    return (uint64_t)(unsigned)_mm_movemask_epi8(v);
-}
-
-/* Bytes that end or escape a string or may not stand in one. */
-static __m128i is_stop16(__m128i v)
-{
-    return _mm_or_si128(_mm_or_si128(is_byte16(v, '"'), is_byte16(v, '\\')), is_control16(v));
-}
-#endif
-
-static inline const char *string_stop(const char *p, const char *end)
-{
-#ifdef __SSE2__
-    for (; end - p >= 64; p += 64) { /* most strings end in the first 16 bytes or not at all */
-        uint64_t first = mask16(is_stop16(load16(p)));
-        if (first)
-            return p + __builtin_ctzll(first);
-        __m128i b = is_stop16(load16(p + 16)), c = is_stop16(load16(p + 32)),
-                d = is_stop16(load16(p + 48));
-        if (mask16(_mm_or_si128(_mm_or_si128(b, c), d)))
-            return p + __builtin_ctzll(mask16(b) << 16 | mask16(c) << 32 | mask16(d) << 48);
-    }
-    for (; end - p >= 16; p += 16) {
-        uint64_t mask = mask16(is_stop16(load16(p)));
-        if (mask)
-            return p + __builtin_ctzll(mask);
-    }
-#endif
-    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
-        p++;
-    return p;
-}
-
-const char *json_string_stop(const char *p, const char *end)
-{
-    return string_stop(p, end);
-}
-
-static const bool is_letter[256] = {
-    ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
-    ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true,
-};
-
-/* An escape of one letter at p. */
-static bool is_short(const char *p)
-{
-    return p[0] == '\\' && is_letter[(unsigned char)p[1]];
-}
-
-/* Escapes come in swarms, and a text may be nothing else: what there are of them in 16 bytes is
- * found at once, and many in a row are not even looked for. */
-const char *json_string_pass(const char *p, const char *end, bool *escaped)
-{
-    while ((p = string_stop(p, end)) < end && end - p >= 2 && is_short(p)) {
-        *escaped = true;
-        p += 2;
-        while (end - p >= 8 && is_short(p) && is_short(p + 2) && is_short(p + 4) && is_short(p + 6))
-            p += 8;
-#ifdef __SSE2__
-        for (unsigned quiet = 0; end - p >= 17 && quiet < 4; quiet++) {
-            unsigned mask = (unsigned)mask16(is_stop16(load16(p))), at = 0;
-            for (; mask; mask &= ~(3u << at), quiet = 0) {
-                at = (unsigned)__builtin_ctz(mask);
-                if (!is_short(p + at))
-                    return p + at;
-            }
-            p += 16 + (at == 15);
-        }
-#endif
-    }
-    return p;
-}
-
-const char *json_string_end(const char *p, const char *end)
-{
-    for (;;) {
-        p = string_stop(p, end);
-        if (p == end || (unsigned char)*p < 0x20)
-            return NULL;
-        if (*p == '"')
-            return p + 1;
-        if (end - p < 2)
-            return NULL;
-        p += 2; /* an escape */
-    }
 }
 
 static const struct json_watch *watch_find(const struct json_watch *node, struct str key)
@@ -413,7 +304,7 @@ static const char *skip_string(struct json_scan *s, const char *p, const char *e
     s->state = S_SKIP_STRING;
     const char *from = p;
     for (;; p += 2) {
-        p = string_stop(p, end);
+        p = json_string_stop(p, end);
         if (p == end || *p != '\\')
             break;
         s->word_at = 0; /* it has no escape */
@@ -576,7 +467,7 @@ enum json_scan_state json_scan_feed(struct json_scan *s, const char *base, size_
             s->state = S_STRING;
             FALLTHROUGH;
         case S_STRING:
-            for (; (p = string_stop(p, end)) < end && *p == '\\'; p += 2) {
+            for (; (p = json_string_stop(p, end)) < end && *p == '\\'; p += 2) {
                 s->level[s->depth].key_escaped |= s->in_key;
                 if (end - p < 2) {
                     s->state = S_STRING_ESCAPE;
@@ -708,79 +599,4 @@ out:
            : s->state == S_DEEP ? JSON_SCAN_DEEP
            : s->state == S_DONE ? JSON_SCAN_DONE
                                 : JSON_SCAN_MORE;
-}
-
-static int hex4(const char *p)
-{
-    int v = 0;
-
-    for (int i = 0; i < 4; i++) {
-        char c = char_lower(p[i]);
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (d < 0)
-            return -1;
-        v = v << 4 | d;
-    }
-    return v;
-}
-
-static size_t utf8_put(char *out, unsigned cp)
-{
-    if (cp < 0x80) {
-        out[0] = (char)cp;
-        return 1;
-    }
-    if (cp < 0x800) {
-        out[0] = (char)(0xc0 | cp >> 6);
-        out[1] = (char)(0x80 | (cp & 0x3f));
-        return 2;
-    }
-    if (cp < 0x10000) {
-        out[0] = (char)(0xe0 | cp >> 12);
-        out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (cp & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | cp >> 18);
-    out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (cp & 0x3f));
-    return 4;
-}
-
-size_t json_unescape(char *out, struct str s)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n;) {
-        if (s.p[i] != '\\') {
-            out[n++] = s.p[i++];
-            continue;
-        }
-        if (i + 1 >= s.n)
-            return SIZE_MAX;
-        if (s.p[i + 1] != 'u') {
-            const char *at = memchr(from, s.p[i + 1], sizeof from - 1);
-            if (!at)
-                return SIZE_MAX;
-            out[n++] = to[at - from];
-            i += 2;
-            continue;
-        }
-        int hi = i + 6 <= s.n ? hex4(s.p + i + 2) : -1;
-        if (hi < 0)
-            return SIZE_MAX;
-        unsigned cp = (unsigned)hi;
-        i += 6;
-        if (cp >= 0xd800 && cp < 0xdc00 && i + 6 <= s.n && s.p[i] == '\\' && s.p[i + 1] == 'u') {
-            int lo = hex4(s.p + i + 2);
-            if (lo >= 0xdc00 && lo < 0xe000) {
-                cp = 0x10000 + ((cp - 0xd800) << 10) + (unsigned)(lo - 0xdc00);
-                i += 6;
-            }
-        }
-        n += utf8_put(out + n, cp >= 0xd800 && cp < 0xe000 ? 0xfffd : cp);
-    }
-    return n;
 }

@@ -10,7 +10,7 @@
  * bracket- and quote-matched, because it passes to somebody who reads it in full.
  */
 
-#include "common/str.h"
+#include "common/json_string.h"
 
 enum { JSON_SCAN_DEPTH = 64, JSON_WATCH_DEPTH = 8, JSON_KEY_MAX = 40, JSON_TEXT_MAX = 512 };
 
@@ -119,21 +119,5 @@ static inline struct str json_text_inner(struct str text)
     return text.n >= 2 && text.p[0] == '"' ? (struct str){text.p + 1, text.n - 2} : (struct str){0};
 }
 
-/* The first byte in [p, end) that ends or escapes a string or may not stand in one, or `end`. */
-const char *json_string_stop(const char *p, const char *end);
-
-/* The same but for escapes of one letter, which are passed over; *escaped says that there were
- * some. */
-const char *json_string_pass(const char *p, const char *end, bool *escaped);
-
 /* RFC 8259 section 6. */
 bool json_is_number(struct str s);
-
-/* Behind the closing quote of the string literal whose inside begins at p, or NULL. */
-const char *json_string_end(const char *p, const char *end);
-
-/*
- * Decodes the escapes of a string literal's inside into `out` (at least s.n bytes): lone surrogates
- * become U+FFFD. Returns the length, or SIZE_MAX on a bad escape.
- */
-size_t json_unescape(char *out, struct str s);

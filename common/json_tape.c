@@ -45,35 +45,8 @@ static struct json_val *tape_add(struct json_tape *t, enum json_type type, size_
         return NULL;
     struct json_val *v = &t->v[t->n++];
     *v = (struct json_val){
-        .at = (uint32_t)at, .n = (uint32_t)n, .next = t->n, .type = (uint8_t)type};
+        .at = (uint32_t)at, .n = n & JSON_TAPE_BYTES, .next = t->n, .type = type & 7};
     return v;
-}
-
-static bool is_hex(char c)
-{
-    unsigned digit = (unsigned char)c - (unsigned)'0', letter = (c | 0x20) - (unsigned)'a';
-
-    return digit < 10 || letter < 6;
-}
-
-static bool is_unit(const char *p, const char *end)
-{
-    return end - p >= 6 && p[0] == '\\' && p[1] == 'u' && is_hex(p[2]) && is_hex(p[3]) &&
-           is_hex(p[4]) && is_hex(p[5]);
-}
-
-/* Bytes of the \u escape at p, of a pair of surrogates both; 0: it is none. */
-static size_t unit_length(struct json_tape *t, const char *p, const char *end)
-{
-    if (!is_unit(p, end))
-        return 0;
-    if (char_lower(p[2]) != 'd' || p[3] < '8')
-        return 6;
-    if ((p[3] <= '9' || char_lower(p[3]) <= 'b') && is_unit(p + 6, end) &&
-        char_lower(p[8]) == 'd' && char_lower(p[9]) >= 'c')
-        return 12;
-    t->has_lone = true;
-    return 6;
 }
 
 /* The string whose opening quote is at t->pos. */
@@ -81,15 +54,14 @@ static enum json_tape_state read_string(struct json_tape *t, size_t n)
 {
     const char *from = t->text + t->pos + 1, *end = t->text + n, *p = from;
     bool escaped = false;
-    size_t length;
 
     while ((p = json_string_pass(p, end, &escaped)) < end && *p == '\\') {
+        const char *units = p;
+        if ((p = json_units_pass(units, end, &t->n_lone)) == units)
+            return JSON_TAPE_BAD;
+        if (t->n_lone > JSON_TAPE_LONE)
+            return JSON_TAPE_BROKEN;
         escaped = true;
-        do { /* they come in rows */
-            if (!(length = unit_length(t, p, end)))
-                return JSON_TAPE_BAD;
-            p += length;
-        } while (end - p >= 2 && p[0] == '\\' && p[1] == 'u');
     }
     if (p == end || *p != '"')
         return JSON_TAPE_BAD;
@@ -156,7 +128,7 @@ static enum json_tape_state close_container(struct json_tape *t)
     struct json_val *v = &t->v[t->open[--t->depth]];
 
     t->pos++;
-    v->n = (uint32_t)(t->pos - v->at);
+    v->n = (t->pos - v->at) & JSON_TAPE_BYTES;
     v->next = t->n;
     value_done(t);
     return JSON_TAPE_DONE;
@@ -213,8 +185,8 @@ enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n
     t->n = t->depth = 0;
     t->pos = 0;
     t->state = T_VALUE;
-    t->has_lone = false;
-    if (n > UINT32_MAX)
+    t->n_lone = 0;
+    if (n > JSON_TAPE_BYTES)
         return JSON_TAPE_LIMIT;
     while (t->pos < n && s == JSON_TAPE_DONE) {
         char c = p[t->pos];

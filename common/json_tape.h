@@ -4,30 +4,38 @@
  * A JSON document read into a flat list of its values in the order they are written: the tree
  * without pointers. Values are spans of the text, which stays the caller's and must not move while
  * they are used. Strict (RFC 8259), iterative, bounded: JSON_TAPE_DEPTH levels, JSON_TAPE_VALUES
- * values, which also bounds how long a document keeps the loop.
+ * values, which also bounds how long a document keeps the loop, and JSON_TAPE_LONE halves of
+ * surrogate pairs, of which a text that was cut has one.
  */
 
 #include "common/bufpool.h"
 #include "common/json_scan.h"
 #include "common/jstr.h"
 
-enum { JSON_TAPE_DEPTH = 128, JSON_TAPE_VALUES = 128 * 1024 };
+enum { JSON_TAPE_BYTES = (1 << 28) - 1 }; /* of a document */
+enum { JSON_TAPE_DEPTH = 128, JSON_TAPE_VALUES = 128 * 1024, JSON_TAPE_LONE = 64 * 1024 };
 
 struct json_val {
-    uint32_t at, n; /* in the text: of a string its inside, of anything else all of it */
-    uint32_t next;  /* index of the value behind this one and all that is in it */
-    uint8_t type;   /* enum json_type */
-    bool escaped;   /* a string with escapes */
-    uint16_t reserved;
+    uint32_t at;          /* in the text: of a string its inside, of anything else all of it */
+    uint32_t n : 28;      /* bytes of that */
+    uint32_t type : 3;    /* enum json_type */
+    uint32_t escaped : 1; /* a string with escapes */
+    uint32_t next;        /* index of the value behind this one and all that is in it */
 };
 
-enum json_tape_state { JSON_TAPE_DONE, JSON_TAPE_BAD, JSON_TAPE_DEEP, JSON_TAPE_LIMIT };
+enum json_tape_state {
+    JSON_TAPE_DONE,
+    JSON_TAPE_BAD,
+    JSON_TAPE_DEEP,
+    JSON_TAPE_LIMIT,
+    JSON_TAPE_BROKEN
+};
 
 struct json_tape {
     const char *text;
     struct json_val *v; /* v[0] is the document; an object's members are key, value, key, value */
     uint32_t n;
-    bool has_lone; /* some escape is half a pair of surrogates: jstr_repair() */
+    uint32_t n_lone; /* escapes that are half a pair of surrogates: jstr_mend() */
     /* private */
     size_t pos, end;
     struct bufpool *pool;
@@ -42,7 +50,8 @@ struct json_tape {
 void json_tape_init(struct json_tape *t, struct bufpool *pool);
 void json_tape_deinit(struct json_tape *t);
 
-/* Reads a document; keeps the memory of the one before. LIMIT: too many values, or no memory. */
+/* Reads a document; keeps the memory of the one before. LIMIT: too many values or bytes, or no
+ * memory. BROKEN: too many lone surrogates. */
 enum json_tape_state json_tape_read(struct json_tape *t, const char *p, size_t n);
 
 static inline const struct json_val *json_root(const struct json_tape *t)

@@ -1,9 +1,9 @@
 #include "common/jstr.h"
 
-#include "common/json_scan.h"
-#include "common/jw.h"
+#include "common/json_string.h"
+#include "common/num.h"
 
-bool jstr_is(struct jstr j, struct str s)
+bool jstr_means(struct jstr j, struct str s)
 {
     char plain[64];
 
@@ -26,12 +26,12 @@ struct str jstr_decode(struct jstr j, struct arena *a)
 
 struct jstr jstr_encode(struct str s, struct arena *a)
 {
-    if (!s.n || json_string_stop(s.p, s.p + s.n) == s.p + s.n)
+    size_t growth = json_escape_growth(s), room;
+
+    if (!growth)
         return (struct jstr){s.p, s.n};
-    struct jw w = jw_init(a);
-    jw_put_str(&w, s);
-    struct str quoted = jw_finish(&w);
-    return quoted.n < 2 ? JSTR_NONE : (struct jstr){quoted.p + 1, quoted.n - 2};
+    char *out = size_add(s.n, growth, &room) ? arena_alloc(a, room) : NULL;
+    return out ? (struct jstr){out, json_escape(out, room, s)} : JSTR_NONE;
 }
 
 /* Backslashes that end at p + n. */
@@ -83,77 +83,50 @@ struct jstr jstr_join(struct jstr a, struct jstr b, struct arena *arena)
     return (struct jstr){out, a.n + b.n};
 }
 
-/* 16 and more: no digit. */
-static unsigned hex_digit(char c)
+static bool has_lone(struct jstr j)
 {
-    unsigned digit = (unsigned char)c - (unsigned)'0', letter = (c | 0x20) - (unsigned)'a';
+    const char *p = j.p, *end = p + j.n;
+    uint32_t lone = 0;
+    bool escaped = false;
 
-    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
-}
-
-/* The code unit of the \u escape at p, -1 when there is none. */
-static int unit_at(const char *p, const char *end)
-{
-    if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
-        return -1;
-    unsigned a = hex_digit(p[2]), b = hex_digit(p[3]), c = hex_digit(p[4]), d = hex_digit(p[5]);
-    return (a | b | c | d) < 16 ? (int)(a << 12 | b << 8 | c << 4 | d) : -1;
-}
-
-static bool is_high(int unit)
-{
-    return unit >= 0xd800 && unit < 0xdc00;
-}
-
-static bool is_low(int unit)
-{
-    return unit >= 0xdc00 && unit < 0xe000;
-}
-
-/* The next lone surrogate escape in [p, end), or `end`. */
-static const char *lone_surrogate(const char *p, const char *end)
-{
-    while (p < end && (*p == '\\' || (p = memchr(p, '\\', (size_t)(end - p))))) {
-        int unit = unit_at(p, end);
-        if (unit < 0xd800 || unit >= 0xe000) {
-            p += unit < 0 ? 2 : 6;
-            continue;
-        }
-        if (!is_high(unit) || !is_low(unit_at(p + 6, end)))
-            return p;
-        p += 12;
+    while (!lone && (p = json_string_pass(p, end, &escaped)) < end) {
+        const char *units = p;
+        if ((p = json_units_pass(units, end, &lone)) == units)
+            p++; /* a quote of a whole text */
     }
-    return end;
+    return lone;
 }
 
 struct jstr jstr_repair(struct jstr j, struct arena *a)
 {
-    if (!jstr_has_escapes(j))
-        return j;
-    const char *end = j.p + j.n, *at = lone_surrogate(j.p, end);
-    if (LIKELY(at == end))
+    if (!jstr_has_escapes(j) || LIKELY(!has_lone(j)))
         return j;
     char *out = arena_alloc(a, j.n);
     if (!out)
         return JSTR_NONE;
     memcpy(out, j.p, j.n);
-    jstr_mend(out + (at - j.p), (size_t)(end - at));
+    jstr_mend(out, j.n);
     return (struct jstr){out, j.n};
 }
 
 void jstr_mend(char *p, size_t n)
 {
-    const char *end = p + n, *at = p;
+    char *end = p + n;
+    bool escaped = false;
 
-    while ((at = lone_surrogate(at, end)) != end) {
-        memcpy(p + (at - p), "\\ufffd", 6);
-        at += 6;
+    while ((p += json_string_pass(p, end, &escaped) - p) < end) {
+        char *units = p;
+        if ((p = json_units_mend(units, end)) == units)
+            p++;
     }
 }
 
 size_t jstr_half_pair(struct jstr j)
 {
-    if (j.n < 6 || !is_high(unit_at(j.p + j.n - 6, j.p + j.n)))
-        return 0;
-    return slashes_before(j.p, j.n - 6) % 2 ? 0 : 6; /* an even number leaves it one */
+    const char *p = j.p + j.n - MIN(j.n, (size_t)6);
+    bool is_high =
+        j.n >= 6 && p[0] == '\\' && p[1] == 'u' && char_lower(p[2]) == 'd' &&
+        (p[3] == '8' || p[3] == '9' || char_lower(p[3]) == 'a' || char_lower(p[3]) == 'b');
+
+    return is_high && slashes_before(j.p, j.n - 6) % 2 == 0 ? 6 : 0; /* odd: no escape begins */
 }

@@ -29,7 +29,13 @@ static inline bool jstr_has_escapes(struct jstr j)
 }
 
 /* Means `s`, whatever of it is escaped. */
-bool jstr_is(struct jstr j, struct str s);
+bool jstr_means(struct jstr j, struct str s);
+
+/* The same; most texts differ in their first byte. */
+static inline bool jstr_is(struct jstr j, struct str s)
+{
+    return j.n >= s.n && (!s.n || j.p[0] == s.p[0] || j.p[0] == '\\') && jstr_means(j, s);
+}
 
 /* Begins with `prefix`, as written. */
 static inline bool jstr_starts(struct jstr j, struct str prefix)

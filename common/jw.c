@@ -2,6 +2,7 @@
 
 #include "common/jw.h"
 
+#include "common/json_string.h"
 #include "common/num.h"
 
 struct jw jw_init(struct arena *a)
@@ -9,23 +10,32 @@ struct jw jw_init(struct arena *a)
     return (struct jw){.arena = a};
 }
 
+/* Room for `n` bytes more. */
+static bool jw_reserve(struct jw *w, size_t n)
+{
+    size_t cap = w->cap ? w->cap : 256;
+
+    if (n <= w->cap - w->n)
+        return true;
+    while (cap - w->n < n)
+        if (!size_mul(cap, 2, &cap)) {
+            w->arena->failed = true;
+            return false;
+        }
+    char *bigger = arena_alloc(w->arena, cap);
+    if (!bigger)
+        return false;
+    if (w->n)
+        memcpy(bigger, w->p, w->n);
+    w->p = bigger;
+    w->cap = cap;
+    return true;
+}
+
 static void jw_bytes(struct jw *w, const char *p, size_t n)
 {
-    if (n > w->cap - w->n) {
-        size_t cap = w->cap ? w->cap : 256;
-        while (cap - w->n < n)
-            if (!size_mul(cap, 2, &cap)) {
-                w->arena->failed = true;
-                return;
-            }
-        char *bigger = arena_alloc(w->arena, cap);
-        if (!bigger)
-            return;
-        if (w->n)
-            memcpy(bigger, w->p, w->n);
-        w->p = bigger;
-        w->cap = cap;
-    }
+    if (!jw_reserve(w, n))
+        return;
     memcpy(w->p + w->n, p, n);
     w->n += n;
 }
@@ -65,35 +75,17 @@ void jw_end(struct jw *w)
 
 static void jw_quoted(struct jw *w, struct str s)
 {
-    static const char hex[] = "0123456789abcdef";
-    size_t plain = 0;
+    size_t want;
 
-    jw_bytes(w, "\"", 1);
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (LIKELY(c >= 0x20 && c != '"' && c != '\\'))
-            continue;
-        char esc[6] = {'\\', (char)c, 0, 0, 0, 0};
-        size_t n = 2;
-        if (c == '\n')
-            esc[1] = 'n';
-        else if (c == '\r')
-            esc[1] = 'r';
-        else if (c == '\t')
-            esc[1] = 't';
-        else if (c < 0x20) {
-            memcpy(esc + 1, "u00", 3);
-            esc[4] = hex[c >> 4];
-            esc[5] = hex[c & 15];
-            n = 6;
-        }
-        jw_bytes(w, s.p + plain, i - plain);
-        jw_bytes(w, esc, n);
-        plain = i + 1;
+    if (!size_add(s.n, json_escape_growth(s), &want) || !size_add(want, 2, &want)) {
+        w->arena->failed = true;
+        return;
     }
-    if (s.n > plain)
-        jw_bytes(w, s.p + plain, s.n - plain);
-    jw_bytes(w, "\"", 1);
+    if (!jw_reserve(w, want))
+        return;
+    w->p[w->n++] = '"';
+    w->n += json_escape(w->p + w->n, w->cap - w->n, s);
+    w->p[w->n++] = '"';
 }
 
 void jw_key(struct jw *w, struct str key)

@@ -24,3 +24,8 @@ void pages_remove(void *p, size_t n)
 {
     pages_advise(p, n, MADV_REMOVE);
 }
+
+void pages_huge(void *p, size_t n)
+{
+    pages_advise(p, n, MADV_HUGEPAGE);
+}

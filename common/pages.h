@@ -1,7 +1,7 @@
 #pragma once
 
-/* Memory given back to the system while its addresses stay ours: the whole pages inside a range
- * read as zeros again. */
+/* What the system is told of whole pages inside a range. The first two give memory back while its
+ * addresses stay ours: they read as zeros again. */
 
 #include "common/base.h"
 
@@ -10,3 +10,6 @@ void pages_forget(void *p, size_t n);
 
 /* A shared mapping of a file: the pages go from the file, for every process. */
 void pages_remove(void *p, size_t n);
+
+/* Memory that is written from its beginning: hundreds of pages are better had at once. */
+void pages_huge(void *p, size_t n);

@@ -191,6 +191,11 @@ static void on_gone(void *ctx, struct http_request *r)
 
 /* ---- ends ---- */
 
+bool daemon_is_ending(const struct daemon *d)
+{
+    return d->priv->draining;
+}
+
 static void on_server_closed(void *ctx)
 {
     (void)ctx;
@@ -211,6 +216,7 @@ static void maybe_close(struct daemon *d)
         return;
     p->closed = true;
     http_server_close(d->server);
+    publish_close(d->publish);
     uv_close((uv_handle_t *)&p->async, NULL);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->interrupt, NULL);
@@ -301,7 +307,31 @@ static enum errc start_jobs(struct daemon *d, struct err *e)
     return jobs_new(&d->jobs, d, &o, e);
 }
 
-static enum errc start_loop(struct daemon *d, const struct daemon_options *o, struct err *e)
+static enum errc start_loop(struct daemon *d, struct err *e)
+{
+    struct daemon_priv *p = d->priv;
+
+    int rc = uv_loop_init(&p->loop);
+    if (!rc)
+        rc = uv_async_init(&p->loop, &p->async, on_async);
+    if (!rc)
+        rc = uv_signal_init(&p->loop, &p->term);
+    if (!rc)
+        rc = uv_signal_init(&p->loop, &p->interrupt);
+    if (!rc)
+        rc = uv_timer_init(&p->loop, &p->drain);
+    if (!rc)
+        rc = uv_signal_start(&p->term, on_signal, SIGTERM);
+    if (!rc)
+        rc = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+    if (rc)
+        return err_set(e, ERRC_SYS, -rc, "event loop");
+    d->loop = &p->loop;
+    p->async.data = p->term.data = p->interrupt.data = p->drain.data = d;
+    return ERRC_OK;
+}
+
+static enum errc start_server(struct daemon *d, const struct daemon_options *o, struct err *e)
 {
     struct daemon_priv *p = d->priv;
     struct http_server_options so = {
@@ -321,23 +351,6 @@ static enum errc start_loop(struct daemon *d, const struct daemon_options *o, st
     const char *host = o->host ? o->host : d->config->host;
     uint16_t port = o->port >= 0 ? (uint16_t)o->port : d->config->port;
 
-    int rc = uv_loop_init(&p->loop);
-    if (!rc)
-        rc = uv_async_init(&p->loop, &p->async, on_async);
-    if (!rc)
-        rc = uv_signal_init(&p->loop, &p->term);
-    if (!rc)
-        rc = uv_signal_init(&p->loop, &p->interrupt);
-    if (!rc)
-        rc = uv_timer_init(&p->loop, &p->drain);
-    if (!rc)
-        rc = uv_signal_start(&p->term, on_signal, SIGTERM);
-    if (!rc)
-        rc = uv_signal_start(&p->interrupt, on_signal, SIGINT);
-    if (rc)
-        return err_set(e, ERRC_SYS, -rc, "event loop");
-    d->loop = &p->loop;
-    p->async.data = p->term.data = p->interrupt.data = p->drain.data = d;
     enum errc err = http_server_new(&d->server, &so, e);
     if (!err)
         err = http_server_listen(d->server, host, port, &port, e);
@@ -374,11 +387,15 @@ static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
     d->openapi = openapi_json(arena).p;
     if (!d->openapi)
         return err_set(e, ERRC_NOMEM, 0, "openapi.json");
-    rc = start_loop(d, o, e);
+    rc = start_loop(d, e);
+    if (!rc)
+        rc = publish_new(&d->publish, d, e);
     if (!rc)
         rc = start_lanes(d, e);
     if (!rc)
         rc = start_jobs(d, e);
+    if (!rc)
+        rc = start_server(d, o, e);
     if (!rc)
         (void)uv_run(&d->priv->loop, UV_RUN_DEFAULT);
     return rc;
@@ -404,6 +421,7 @@ int daemon_main(const struct daemon_options *o)
         d.lane[l] = lane_free(d.lane[l]);
     if (rc && d.loop)
         return 1; /* a loop with open handles: the process ends anyway */
+    d.publish = publish_free(d.publish);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
         d.db[l] = db_free(d.db[l]);
     d.health = db_health_free(d.health);

@@ -16,6 +16,7 @@ struct db_health;
 struct http_server;
 struct jobs;
 struct lane;
+struct publish;
 struct call;
 struct arena;
 
@@ -27,6 +28,7 @@ struct daemon {
     struct lane *lane[3]; /* the same */
     struct jobs *jobs;
     struct http_server *server;
+    struct publish *publish;
     uv_loop_t *loop;
     const char *openapi; /* NUL behind it */
     /* private: daemon.c */
@@ -41,6 +43,9 @@ struct daemon_options { /* of the command line; NULL, -1: as the configuration s
 
 /* Runs until a signal ends it; the exit status. */
 int daemon_main(const struct daemon_options *o);
+
+/* On the loop: a signal has come, what runs may finish. */
+bool daemon_is_ending(const struct daemon *d);
 
 /* On the loop: sends a call's answer and frees it. */
 void daemon_answer(struct daemon *d, struct call *c);

@@ -287,6 +287,38 @@ static void put_capabilities(FILE *f)
     }
 }
 
+/* ---- limits -----------------------------------------------------------------------------------
+ */
+
+static void put_limits(FILE *f)
+{
+    static const struct {
+        const char *what;
+        size_t most;
+        const char *beyond;
+    } rows[] = {
+        {"JSON values in a request", JSON_TAPE_VALUES, "400 `too_many_fields`"},
+        {"levels of nesting", JSON_TAPE_DEPTH, "400 `deep_json`"},
+        {"tools, and names of allowed tools", TOOLS_MOST, "400"},
+        {"escapes that are half a pair of surrogates, in a request", JSON_TAPE_LONE,
+         "400 `broken_text`"},
+        {"MiB of a request as the upstream gets it", BUF_MAX >> 20,
+         "413 `large_translation`; texts of 16 KiB and more do not count"},
+        {"MiB of tool calls' arguments, where one of the two APIs is Messages",
+         TRANSLATE_ARGUMENTS_MAX >> 20, "413 `large_arguments`"},
+        {"MiB of a whole reply", TRANSLATE_REPLY_MAX >> 20, "502 `upstream_too_large`"},
+        {"MiB of one event of a stream", SSE_EVENT_MAX >> 20, "the same, or the stream's error"},
+        {"MiB of a reply to a client of Responses", RESPONSES_REPLY_MAX >> 20, "the same"},
+    };
+
+    fputs("\n## Limits of translation\n\nSo that no request makes others wait longer than a few "
+          "milliseconds. What is passed as it is has none of them.\n\n"
+          "| what | most | beyond it |\n| --- | --- | --- |\n",
+          f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        fprintf(f, "| %s | %zu | %s |\n", rows[i].what, rows[i].most, rows[i].beyond);
+}
+
 /* ---- the page ---------------------------------------------------------------------------------
  */
 
@@ -309,6 +341,7 @@ static void page_write(FILE *f)
     put_samples(f, true);
     put_params(f);
     put_capabilities(f);
+    put_limits(f);
 }
 
 int main(int argc, char **argv)

@@ -19,6 +19,11 @@ static const struct {
 #include "api/fields/fields.def"
 };
 
+const struct field *field_row(size_t i)
+{
+    return i < ARRAY_LEN(fields) ? &fields[i] : NULL;
+}
+
 const char *field_list_title(enum field_list l)
 {
     return lists[l].title;

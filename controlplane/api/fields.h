@@ -58,6 +58,10 @@ struct field_walk {
 };
 const struct field *field_next(struct field_walk *w, enum field_list l);
 
+/* The rows of all lists as they are written: an included list is one, with no name. NULL: no more.
+ */
+const struct field *field_row(size_t i);
+
 /* The member of that name, or NULL. */
 const struct field *field_find(enum field_list l, struct str name);
 

@@ -1,12 +1,28 @@
 /* Routes about the service itself, answered on the loop. */
 
+#include "common/gateway/provider.h"
+
 #include "api/reply.h"
 #include "daemon.h"
 #include "embedded.h"
 #include "store/db.h"
 
+/* Whoever sends requests here is told to stop. */
+static bool is_ending(struct call *c)
+{
+    yyjson_mut_val *v = row_new(&c->store);
+
+    if (!daemon_is_ending(c->d))
+        return false;
+    row_put_text(&c->store, v, "status", STR("shutting_down"));
+    reply_status(c, 503, v);
+    return true;
+}
+
 void api_alive(struct call *c)
 {
+    if (is_ending(c))
+        return;
     reply_text(c, STR("application/json"), STR("\"I'm alive!\""));
 }
 
@@ -16,14 +32,12 @@ void api_ready(struct call *c)
     yyjson_mut_val *v = row_new(s);
     bool up = db_health_is_up(c->d->health);
 
-    if (!up) {
-        refuse_text(c, 503, "Service Unhealthy (the database cannot be reached)");
+    if (is_ending(c))
         return;
-    }
-    row_put_text(s, v, "status", STR("connected"));
-    row_put_text(s, v, "db", STR("connected"));
+    row_put_text(s, v, "status", up ? STR("healthy") : STR("unhealthy"));
+    row_put_text(s, v, "db", up ? STR("connected") : STR("disconnected"));
     row_put_text(s, v, "weir_version", STR(WEIR_VERSION));
-    reply(c, v);
+    reply_status(c, up ? 200 : 503, v);
 }
 
 void api_openapi(struct call *c)
@@ -55,6 +69,16 @@ void api_routes(struct call *c)
     }
     row_put(s, v, "routes", list);
     reply(c, v);
+}
+
+void api_public_providers(struct call *c)
+{
+    struct store *s = &c->store;
+    yyjson_mut_val *list = row_list(s);
+
+    for (size_t i = 0; i < provider_count(); i++)
+        row_append_text(s, list, provider_at(i)->id);
+    reply(c, list);
 }
 
 void api_robots(struct call *c)

@@ -1,9 +1,313 @@
+/* The parts together, and answers that wait. */
+
 #include "publish/publish.h"
 
-/* No data plane can connect yet, so none is waited for. */
+#include "common/clock.h"
+#include "common/gateway/join.h"
+#include "common/log.h"
+#include "common/place.h"
+
+#include "config.h"
+#include "daemon.h"
+#include "publish/authority.h"
+#include "publish/pages.h"
+#include "publish/reader.h"
+#include "publish/sockets.h"
+
+enum {
+    BOUND_MS = 1000, /* an answer waits no longer */
+    TICK_MS = 20,
+    STATEMENT_MS = 1500,
+    START_MS = 10000,
+    READER_CONNS = 2,
+    PAGES_CONNS = 1,
+};
+
+struct waiter {
+    struct waiter *next;
+    struct call *call;
+    uint64_t kick;       /* seen by the reader: the change has a revision */
+    struct revision has; /* epoch 0: not yet */
+    uint64_t until_ns;
+};
+
+struct publish {
+    struct daemon *d;
+    struct db *reader_db, *pages_db;
+    struct entities *entities;
+    struct hub *hub;
+    struct pages *pages;
+    struct sockets *sockets;
+    struct reader *reader;
+
+    /* of the loop */
+    uv_async_t async;
+    uv_timer_t timer;
+    bool has_handles;
+    struct waiter *first, **last;
+};
+
+/* ---- answers that wait ---- */
+
+static void answer(struct publish *p, struct waiter *w, struct hub_applied a)
+{
+    struct call *c = w->call;
+
+    c->headers = arena_printf(&c->arena, STR_FMT "x-weir-applied: %u/%u\r\n", STR_ARG(c->headers),
+                              a.have, a.all);
+    free(w);
+    daemon_answer(p->d, c);
+}
+
+/* True: it is answered and gone. In the order they came, so revisions only grow. */
+static bool try_answer(struct publish *p, struct waiter *w, uint64_t now_ns)
+{
+    struct hub_applied a;
+
+    if (!w->has.epoch && reader_seen(p->reader) >= w->kick)
+        w->has = hub_revision(p->hub);
+    a = hub_applied(p->hub, w->has, now_ns);
+    if (!w->has.epoch)
+        a.have = 0;
+    bool is_over = now_ns >= w->until_ns;
+    if (!is_over && (!w->has.epoch || a.waited_for))
+        return false;
+    if (is_over && w->has.epoch)
+        hub_late(p->hub, w->has, now_ns);
+    p->first = w->next;
+    if (!p->first) {
+        p->last = &p->first;
+        hub_await(p->hub, false);
+        (void)uv_timer_stop(&p->timer);
+    }
+    answer(p, w, a);
+    return true;
+}
+
+static void look(struct publish *p)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    while (p->first && try_answer(p, p->first, now_ns))
+        ;
+}
+
+static void on_async(uv_async_t *async)
+{
+    look(async->data);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    look(timer->data);
+}
+
 bool publish_park(struct daemon *d, struct call *c)
 {
-    (void)d;
-    (void)c;
-    return false;
+    struct publish *p = d->publish;
+    uint64_t now_ns = clock_mono_ns(), kick = reader_kick(p->reader);
+    struct waiter *w = NULL;
+
+    if (hub_applied(p->hub, (struct revision){0}, now_ns).all)
+        w = calloc(1, sizeof *w);
+    if (!w)
+        return false;
+    *w =
+        (struct waiter){.call = c, .kick = kick, .until_ns = now_ns + BOUND_MS * UINT64_C(1000000)};
+    if (!p->first) {
+        hub_await(p->hub, true);
+        (void)uv_timer_start(&p->timer, on_timer, TICK_MS, TICK_MS);
+    }
+    *p->last = w;
+    p->last = &w->next;
+    return true;
+}
+
+/* From any thread. */
+static void on_progress(void *ctx)
+{
+    struct publish *p = ctx;
+
+    (void)uv_async_send(&p->async);
+}
+
+/* ---- between the parts ---- */
+
+static void send_reply(void *ctx, void *to, struct str bytes)
+{
+    struct publish *p = ctx;
+
+    sockets_send(p->sockets, to, bytes);
+}
+
+static bool ask_page(void *ctx, const struct hub_job *job)
+{
+    struct publish *p = ctx;
+
+    return pages_push(p->pages, job);
+}
+
+static void on_ahead(void *ctx, struct revision r)
+{
+    struct publish *p = ctx;
+
+    if (p->reader)
+        reader_ahead(p->reader, r);
+}
+
+struct hub *publish_hub(struct publish *p)
+{
+    return p->hub;
+}
+
+/* ---- start ---- */
+
+static enum errc open_db(struct publish *p, struct db **ret, const char *name, unsigned conns,
+                         struct err *e)
+{
+    struct db_options o = *db_options(p->d->db[LANE_CRUD]);
+
+    o.name = name;
+    o.max_conns = conns;
+    o.statement_timeout_ms = STATEMENT_MS;
+    return db_new(ret, &o, p->d->health, e);
+}
+
+static enum errc make_certificate(struct publish *p, struct sockets_tls *ret, struct arena *a,
+                                  struct err *e)
+{
+    const struct config *c = p->d->config;
+    struct db_wait w = {.deadline_ns = clock_mono_ns() + START_MS * UINT64_C(1000000),
+                        .wake_fd = -1};
+    struct authority authority;
+    struct identity_pem own;
+    struct tx tx;
+
+    tx_init(&tx, p->reader_db, a, &w);
+    enum errc rc = authority_get(&authority, &tx, &c->seal, c->seal_format, a, e);
+    if (!rc)
+        rc = authority_sign(&own, &authority, AUTHORITY_SERVER, JOIN_SERVER_NAME, 0, a, e);
+    if (!rc)
+        *ret = (struct sockets_tls){authority.certificate, own.certificate, own.key};
+    tx_end(&tx);
+    return rc;
+}
+
+static enum errc listen_on(struct publish *p, struct str address, struct arena *a, struct err *e)
+{
+    struct sockets_tls tls = {0};
+    enum errc rc = ERRC_OK;
+
+    if (str_starts(address, STR("tls+tcp://")))
+        rc = make_certificate(p, &tls, a, e);
+    return rc ? rc : sockets_listen(p->sockets, arena_str(a, address).p, &tls, e);
+}
+
+static enum errc listen_all(struct publish *p, struct err *e)
+{
+    const struct conf_node *list = p->d->config->file.value[SETTING_WEIR_plane_listen];
+    char run_dir[PLACE_MAX];
+    struct arena a;
+    struct str address;
+    enum errc rc = ERRC_OK;
+    uint32_t i = 0;
+
+    arena_init(&a, NULL, 1024 * 1024);
+    while (!rc && setting_name(list, i, &address)) {
+        rc = listen_on(p, address, &a, e);
+        i++;
+    }
+    if (!rc && !i)
+        rc = place_run(run_dir, e);
+    if (!rc && !i)
+        rc = listen_on(p, arena_printf(&a, "ipc://%s/plane.sock", run_dir), &a, e);
+    arena_reset(&a);
+    return rc;
+}
+
+static enum errc start(struct publish *p, struct err *e)
+{
+    struct hub_options ho = {.ctx = p,
+                             .version = WEIR_VERSION,
+                             .config_hash = p->d->config->file.hash,
+                             .send = send_reply,
+                             .job = ask_page,
+                             .ahead = on_ahead,
+                             .progress = on_progress};
+    struct reader_options ro = {.catalog = p->d->catalog, .seen = on_progress, .ctx = p};
+    struct pages_options po = {.catalog = p->d->catalog};
+    enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, e);
+
+    if (!rc)
+        rc = open_db(p, &p->pages_db, "weir pages", PAGES_CONNS, e);
+    if (!rc)
+        rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
+    if (!rc)
+        rc = hub_new(&p->hub, &ho, e);
+    po.db = p->pages_db;
+    po.entities = ro.entities = p->entities;
+    po.hub = ro.hub = p->hub;
+    ro.db = p->reader_db;
+    if (!rc)
+        rc = pages_new(&p->pages, &po, e);
+    if (!rc)
+        rc = reader_new(&p->reader, &ro, e);
+    if (!rc)
+        rc = sockets_new(&p->sockets, p->hub, e);
+    return rc ? rc : listen_all(p, e);
+}
+
+enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e)
+{
+    struct publish *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return err_set(e, ERRC_NOMEM, 0, "publishing");
+    p->d = d;
+    p->last = &p->first;
+    *ret_p = p; /* in any case: handles on the loop need their end */
+    int rc = uv_async_init(d->loop, &p->async, on_async);
+    if (!rc)
+        rc = uv_timer_init(d->loop, &p->timer);
+    if (rc)
+        return err_set(e, ERRC_SYS, -rc, "event loop");
+    p->has_handles = true;
+    p->async.data = p->timer.data = p;
+    return start(p, e);
+}
+
+void publish_close(struct publish *p)
+{
+    struct waiter *next;
+
+    if (!p)
+        return;
+    for (struct waiter *w = p->first; w; w = next) { /* cut: their clients are gone */
+        next = w->next;
+        answer(p, w, (struct hub_applied){0});
+    }
+    p->first = NULL;
+    p->last = &p->first;
+    sockets_close(p->sockets);
+    if (p->has_handles) {
+        uv_close((uv_handle_t *)&p->async, NULL);
+        uv_close((uv_handle_t *)&p->timer, NULL);
+    }
+}
+
+struct publish *publish_free(struct publish *p)
+{
+    if (!p)
+        return NULL;
+    sockets_close(p->sockets);
+    p->reader = reader_free(p->reader);
+    pages_stop(p->pages);
+    p->hub = hub_free(p->hub);
+    p->pages = pages_free(p->pages);
+    p->sockets = sockets_free(p->sockets);
+    entities_free(p->entities);
+    p->pages_db = db_free(p->pages_db);
+    p->reader_db = db_free(p->reader_db);
+    free(p);
+    return NULL;
 }

@@ -3,13 +3,33 @@
 /*
  * What was committed goes to the data planes, and the answer of a change waits for them a moment: a
  * key works once its creator holds it. The database connection is given back before.
+ *
+ *   reader     sees what was committed, gives it revisions       thread, connections of its own
+ *   pages      reads everything, page by page, for who is new    thread, a connection of its own
+ *   hub        sessions, parked requests, acknowledgements       any thread, short
+ *   sockets    ipc and tls+tcp                                   threads of nng
+ *   publish    answers that wait                                 the loop
  */
 
 #include "api/call.h"
 
+struct publish;
+struct hub;
+
+/* On the loop's thread, before it runs. */
+MUST_CHECK enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e);
+
+/* Closes its handles on the loop: the next turn is its last. No answer waits any more. */
+void publish_close(struct publish *p);
+/* After the loop ended. */
+struct publish *publish_free(struct publish *p);
+
 /*
- * On the loop, with the answer of a committed change ready. True: somebody else will answer, by
- * daemon_answer(), once the connected data planes have acknowledged it or a short bound is over.
- * False: answer now. With data planes x-weir-applied: N/M stands in the answer.
+ * On the loop, with the answer of a committed change ready. True: it will be answered, by
+ * daemon_answer(), once the connected data planes have acknowledged it or a second is over. False:
+ * answer now. With data planes x-weir-applied: N/M stands in the answer: of M that are connected, N
+ * have it.
  */
 bool publish_park(struct daemon *d, struct call *c);
+
+struct hub *publish_hub(struct publish *p);

@@ -15,7 +15,6 @@ enum {
     STATEMENT_MS = 600 * 1000, /* an index over a large table takes its time */
     LOCK_WAIT_S = 60,
     ARENA_MAX = 16 * 1024 * 1024,
-    LITELLM_VERSION = 1, /* 0001_litellm.sql: the only step outside the schema weir */
 };
 
 static const struct {
@@ -30,6 +29,7 @@ struct state {
     int64_t tables;   /* in LiteLLM's schema, ours aside */
     bool has_litellm; /* its table of keys */
     bool has_weir;    /* weir.migration */
+    bool is_adopted;  /* made by LiteLLM: steps outside the schema weir are not taken */
     uint32_t version; /* newest recorded; 0: none */
 };
 
@@ -47,9 +47,13 @@ static struct state look(struct tx *tx, const char *schema)
     s.tables = rows_int(r, 0, 0);
     s.has_litellm = rows_bool(r, 0, 1);
     s.has_weir = rows_bool(r, 0, 2);
-    if (s.has_weir)
-        s.version =
-            (uint32_t)rows_int(TX_QUERY0(tx, "SELECT max(version) FROM weir.migration"), 0, 0);
+    s.is_adopted = s.has_litellm;
+    if (s.has_weir) {
+        r = TX_QUERY0(tx, "SELECT max(version), bool_or(adopted) FROM weir.migration");
+        s.version = (uint32_t)rows_int(r, 0, 0);
+        if (s.version)
+            s.is_adopted = rows_bool(r, 0, 1);
+    }
     return s;
 }
 
@@ -58,6 +62,12 @@ static uint32_t version_of(const struct embedded *m)
     uint32_t v = 0;
 
     return num_u32((struct str){m->name, 4}, &v) ? v : 0;
+}
+
+/* Of LiteLLM's schema, not ours: "0001_litellm.sql". */
+static bool is_litellms(const struct embedded *m)
+{
+    return str_starts(str_of(m->name + 5), STR("litellm"));
 }
 
 static uint32_t newest(void)
@@ -176,8 +186,8 @@ static enum errc run(struct tx *tx, const char *schema, enum migrate_mode mode, 
     for (const struct embedded *m = migrations; m->name && tx_ok(tx); m++) {
         if (version_of(m) <= s.version)
             continue;
-        bool skip = version_of(m) == LITELLM_VERSION && s.has_litellm;
-        (void)fprintf(out, "  %s%s\n", m->name, skip ? ": there already" : "");
+        bool skip = s.is_adopted && is_litellms(m);
+        (void)fprintf(out, "  %s%s\n", m->name, skip ? ": left as LiteLLM made it" : "");
         step(tx, m, skip);
     }
     watch(tx, schema, out);

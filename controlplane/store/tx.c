@@ -333,6 +333,22 @@ void tx_end(struct tx *tx)
     tx_forget(tx);
 }
 
+int tx_socket(const struct tx *tx)
+{
+    return PQsocket(db_conn_pg(tx->conn));
+}
+
+bool tx_notified(struct tx *tx)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+    PGnotify *n;
+
+    tx->is_broken |= !PQconsumeInput(pg);
+    while (!tx->is_broken && (n = PQnotifies(pg)))
+        PQfreemem(n);
+    return !tx->is_broken;
+}
+
 /* ---- cells ---- */
 
 int64_t rows_affected(struct rows r)

@@ -50,6 +50,14 @@ void tx_forget(struct tx *tx);
 /* Undoes what is not committed, gives the connection back, frees all rows. */
 void tx_end(struct tx *tx);
 
+/*
+ * ---- LISTEN: a unit of work that keeps its connection ----
+ *
+ * The socket to poll for reading; then takes what came. False: the connection is lost.
+ */
+int tx_socket(const struct tx *tx);
+MUST_CHECK bool tx_notified(struct tx *tx);
+
 /* ---- values ---- */
 
 enum db_arg_type { ARG_NULL, ARG_TEXT, ARG_INT, ARG_NUM, ARG_BOOL, ARG_TEXTS };

@@ -22,9 +22,10 @@ static bool count(struct request *r, struct str wanted, uint64_t *ret)
     json_tape_deinit(&tape);
     if (s != JSON_TAPE_DONE)
         request_refuse(r,
-                       s == JSON_TAPE_DEEP    ? ERROR_DEEP_JSON
-                       : s == JSON_TAPE_LIMIT ? ERROR_OVERLOADED
-                                              : ERROR_BAD_JSON,
+                       s == JSON_TAPE_DEEP     ? ERROR_DEEP_JSON
+                       : s == JSON_TAPE_LIMIT  ? ERROR_OVERLOADED
+                       : s == JSON_TAPE_BROKEN ? ERROR_BROKEN_TEXT
+                                               : ERROR_BAD_JSON,
                        (struct str){0}, false);
     else if (!*ret)
         request_refuse(r, ERROR_BAD_REQUEST, wanted, false);

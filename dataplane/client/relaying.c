@@ -24,7 +24,7 @@
 
 enum {
     ERROR_BODY_MAX = 64 * 1024,   /* threats section 1 */
-    REPLY_MAX = 32 * 1024 * 1024, /* of one that has to be held whole, as an event of a stream */
+    REPLY_MAX = 32 * 1024 * 1024, /* of one that has to be held whole, as it comes */
 };
 
 static bool asks_base64(const struct request *r)
@@ -56,6 +56,7 @@ bool relaying_begin(struct request *r)
         relay_deinit(&r->relay);
     relay_init(&r->relay, &r->cx->bufs, &o);
     r->relay_open = true;
+    r->held_failed = false;
     if (asks_base64(r)) {
         r->embeddings = arena_zalloc(&r->arena, sizeof *r->embeddings);
         if (!r->embeddings)
@@ -282,6 +283,17 @@ static void relaying_on_head(struct exchange *e)
         r->reply = e->is_stream && r->is_stream ? REPLY_STREAM : REPLY_HELD;
 }
 
+/* Events for a client that asked for a whole reply: each is read when it comes, and of them a
+ * reply is made when they end. */
+static bool hold_events(struct request *r, const char *p, size_t n)
+{
+    if (!r->translation && !translating_reply_begin(r))
+        return false;
+    if (!r->held_failed)
+        r->held_failed = !translate_events(&r->translation->t, p, n, &r->reply_body);
+    return true;
+}
+
 /* Holds bytes of a reply; the first ones are only borrowed when they are all of it. */
 static bool hold(struct request *r, const char *p, size_t n)
 {
@@ -368,6 +380,11 @@ static void stream_body(struct request *r, const char *p, size_t n)
     (void)stream_flush(r); /* a client that left has cancelled the exchange */
 }
 
+static size_t reply_max(const struct request *r)
+{
+    return r->translation || reply_turns(r) ? TRANSLATE_REPLY_MAX : REPLY_MAX;
+}
+
 static void relaying_on_body(struct exchange *e, const char *p, size_t n)
 {
     struct request *r = container_of(e, struct request, exchange);
@@ -387,11 +404,11 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
     }
     switch ((enum request_reply)r->reply) {
     case REPLY_HELD:
-        if (r->reply_body.n + n > REPLY_MAX) {
+        if (r->reply_body.n + n > reply_max(r)) {
             relaying_stop(r, ERROR_UPSTREAM_TOO_LARGE);
             return;
         }
-        ok = ok && hold(r, p, n);
+        ok = ok && (e->is_stream ? hold_events(r, p, n) : hold(r, p, n));
         if (ok && r->reply_body.n > RELAY_REPLY_HOLD && !r->translation && !reply_turns(r))
             ok = pieces_begin(r) && stream_flush(r);
         break;
@@ -445,7 +462,7 @@ static bool held_pass(struct request *r, struct str body, struct buf *out)
                          relay_reply(&r->relay, body.p, body.n, out),
                      out, 0);
     else if (r->exchange.is_stream)
-        ok = translate_events(&x->t, body.p, body.n, out) && translate_events_end(&x->t, out);
+        ok = !r->held_failed && translate_events_end(&x->t, out);
     else
         ok = translate_whole(&x->t, body, out);
     if (x)
@@ -469,8 +486,10 @@ static void held_end(struct request *r)
     struct exchange *e = &r->exchange;
     struct bufpool *bufs = &r->cx->bufs;
     struct str body = held(r), start = skip_blanks(body), type = e->content_type;
-    struct buf edited = {0};
+    struct buf edited = e->is_stream ? r->reply_body : (struct buf){0};
 
+    if (e->is_stream)
+        r->reply_body = (struct buf){0};
     /* F.11: a login page, or nothing */
     if (!e->is_stream && (!start.n || (*start.p != '{' && *start.p != '['))) {
         attempt_broken(r, ERROR_UPSTREAM_PROTOCOL, true);

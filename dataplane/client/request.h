@@ -60,8 +60,9 @@ struct request {
     /* the attempt that runs */
     struct buf head; /* request head, with what of the body is small */
     bool relay_open, client_head_sent;
+    bool held_failed;      /* events of a reply that is held could not be read */
     uint8_t reply;         /* enum request_reply */
-    struct buf reply_body; /* non-streamed reply or error body so far */
+    struct buf reply_body; /* non-streamed reply or error body so far; of events what they became */
     enum client_error
         stop_error; /* why the exchange was stopped; CLIENT_ERRORS: its reply was an error event */
     struct embedding_encoder *embeddings; /* in the arena; NULL: as they come */

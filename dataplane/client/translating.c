@@ -14,8 +14,6 @@
 #include "client/upstream_request.h"
 #include "provider/edit.h"
 
-enum { LEND_MIN = 64 * 1024 }; /* texts of this size are not copied */
-
 /* The deployment has edits for requests of `api`; *ret_joins: some look into texts. */
 static bool has_edits(const struct request *r, enum api api, bool *ret_joins)
 {
@@ -145,7 +143,7 @@ bool translating_request(struct request *r, struct body_edit *b)
     take_default(r, &x->t.request);
     struct upstream_model m = upstream_request_reader(r);
     x->out = jout_init(&cx->bufs, &x->upstream_body);
-    x->out.lend_min = joins ? SIZE_MAX : LEND_MIN;
+    x->out.lend_min = joins ? SIZE_MAX : TRANSLATE_LEND_MIN;
     if (!translate_write(&x->t, &x->out, &m))
         return refuse(r, &x->t.fault);
     return edit_upstream_body(r, edits, b);

@@ -171,7 +171,7 @@ static unsigned marks_of(const struct block *b)
 
     for (; b; b = b->next) {
         n += b->cache.n != 0;
-        for (const struct block *i = b->inner; i; i = i->next)
+        for (const struct block *i = b->kind == BLOCK_TOOL_RESULT ? b->inner : NULL; i; i = i->next)
             n += i->cache.n != 0;
     }
     return n;

@@ -63,7 +63,7 @@ static void join_content(struct messages_reading *r, struct joining *j,
 
 static bool text_read(struct messages_reading *r, struct place at, const struct json_val *v)
 {
-    const struct json_val *text = GET(v, "text"), *citations = GET(v, "citations");
+    const struct json_val *text = GET(v, "text");
     struct block *b = block_add(r, at, BLOCK_TEXT);
 
     if (!json_has_type(text, JSON_STRING))
@@ -71,8 +71,6 @@ static bool text_read(struct messages_reading *r, struct place at, const struct 
     if (!b)
         return false;
     b->text = json_text(r->t, text);
-    if (json_has_type(citations, JSON_ARRAY) && citations->n > STR("[]").n)
-        b->citations = json_raw(r->t, citations);
     b->cache = cache_of(r, v);
     return true;
 }

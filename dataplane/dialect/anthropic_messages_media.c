@@ -115,7 +115,7 @@ bool messages_put_media(struct messages_writing *w, const struct block *b)
         jout_lit(w->o, ",\"title\":");
         jout_string(w->o, b->name);
     }
-    if (document && b->origin == API_MESSAGES && b->citations.n) {
+    if (b->kind == BLOCK_DOCUMENT && b->origin == API_MESSAGES && b->citations.n) {
         jout_lit(w->o, ",\"citations\":");
         jout_raw(w->o, b->citations);
     }

@@ -43,7 +43,7 @@ static void lose(struct messages_reader *r)
 
 static void keep(struct messages_reader *r, struct buf *b, struct str s)
 {
-    if (!buf_add(r->env.pool, b, s.p, s.n))
+    if (b->n + s.n > READER_KEEPS || !buf_add(r->env.pool, b, s.p, s.n))
         lose(r);
 }
 
@@ -52,7 +52,7 @@ static void collect(struct messages_reader *r, struct buf *b, struct jstr text)
     struct jout o = jout_init(r->env.pool, b);
 
     jout_unescaped(&o, text);
-    if (o.failed)
+    if (o.failed || b->n > READER_KEEPS)
         lose(r);
 }
 

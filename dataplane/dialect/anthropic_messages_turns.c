@@ -147,7 +147,7 @@ static bool put_arguments(struct turns *t, struct jstr arguments)
     }
     if (json_tape_read(&t->tape, input.p, input.n) == JSON_TAPE_DONE &&
         json_root(&t->tape)->type == JSON_OBJECT) {
-        if (t->tape.has_lone)
+        if (t->tape.n_lone)
             jstr_mend(o->buf->p + at, input.n);
         return true;
     }

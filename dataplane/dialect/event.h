@@ -64,6 +64,9 @@ struct event {
     const struct error_facts *error;
 };
 
+/* Bytes of a text that a reader keeps until it knows what it is. */
+enum { READER_KEEPS = 8 * 1024 * 1024 };
+
 typedef void (*event_fn)(void *ctx, const struct event *e);
 
 /* What a reader of replies is given; everything is borrowed for its life. */

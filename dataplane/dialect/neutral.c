@@ -120,9 +120,13 @@ void neutral_extra(struct neutral *n, struct jstr key, struct str value)
 
 static bool is_word_byte(char c)
 {
-    char lower = char_lower(c);
+    static const uint64_t words[4] = {
+        UINT64_C(0x03ff200000000000), /* digits, '-' */
+        UINT64_C(0x07fffffe87fffffe), /* letters, '_' */
+    };
+    unsigned char byte = (unsigned char)c;
 
-    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return words[byte >> 6] >> (byte & 63) & 1;
 }
 
 static bool is_word(struct jstr j, size_t max)
@@ -175,40 +179,50 @@ struct jstr neutral_id(struct neutral *n, struct jstr id, size_t max)
     return is_word(id, max) ? id : word_of(n, id, max);
 }
 
-static struct renamed **renamed_list(const struct neutral *n, struct jstr sent)
+/* Where names differ, and hashes of them stand. */
+static uint64_t end_of(struct jstr sent)
 {
-    uint64_t end = 0; /* which is where names differ, and hashes of them stand */
+    uint64_t end = 0;
 
     if (sent.n)
         memcpy(&end, sent.p + sent.n - MIN(sent.n, sizeof end), MIN(sent.n, sizeof end));
+    return end;
+}
+
+static struct renamed **renamed_list(const struct neutral *n, uint64_t end)
+{
     return &n->renamed[end * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (RENAMED_LISTS - 1)];
 }
 
 static struct renamed *renamed_find(const struct neutral *n, struct jstr sent)
 {
-    struct renamed *r = n->renamed ? *renamed_list(n, sent) : NULL;
+    uint64_t end = end_of(sent);
+    struct renamed *r = n->renamed ? *renamed_list(n, end) : NULL;
 
-    while (r && !jstr_same(r->sent, sent))
+    while (r && (r->end != end || !jstr_same(r->sent, sent)))
         r = r->next;
     return r;
 }
 
-/* Notes a pair; NULL: no memory, or too many share its list. */
+/* Notes a pair, whose texts it borrows; NULL: no memory, or too many share its list. */
 static struct renamed *renamed_add(struct neutral *n, struct arena *a, struct jstr sent,
                                    struct jstr original, bool wraps_text)
 {
-    unsigned shared = 0;
+    uint64_t end = end_of(sent);
 
     if (!n->renamed && !(n->renamed = arena_zalloc(a, RENAMED_LISTS * sizeof *n->renamed)))
         return NULL;
-    struct renamed **list = renamed_list(n, sent);
-    for (const struct renamed *r = *list; r; r = r->next)
-        if (++shared == RENAMED_IN_LIST)
-            return NULL;
-    struct renamed *r = arena_zalloc(a, sizeof *r);
+    struct renamed **list = renamed_list(n, end);
+    uint8_t before = *list ? (*list)->shared : 0;
+    struct renamed *r = before < RENAMED_IN_LIST ? arena_alloc(a, sizeof *r) : NULL;
     if (!r)
         return NULL;
-    *r = (struct renamed){*list, jstr_copy(sent, a), jstr_copy(original, a), wraps_text};
+    *r = (struct renamed){.next = *list,
+                          .end = end,
+                          .sent = sent,
+                          .original = original,
+                          .shared = before + 1,
+                          .wraps_text = wraps_text};
     *list = r;
     return r;
 }
@@ -220,7 +234,8 @@ bool neutral_renamed_keep(struct neutral *n, struct arena *a)
     n->renamed = NULL;
     for (unsigned i = 0; old && i < RENAMED_LISTS; i++)
         for (const struct renamed *r = old[i]; r; r = r->next)
-            (void)renamed_add(n, a, r->sent, r->original, r->wraps_text);
+            (void)renamed_add(n, a, jstr_copy(r->sent, a), jstr_copy(r->original, a),
+                              r->wraps_text);
     return arena_ok(a);
 }
 

@@ -45,23 +45,26 @@ struct block {
                          media (base64 without a data: prefix, alphabet checked) */
     struct jstr id;   /* of a call, and of the call a result answers; item id of reasoning */
     struct jstr name; /* of a called tool; file name or title of a document */
-    union {           /* by kind */
-        struct jstr signature;     /* reasoning: what its origin wants back unchanged */
+    struct str cache; /* cache_control, raw; chat's prompt_cache_breakpoint is one */
+    union {           /* by kind: a body may be nothing but blocks of one letter */
+        struct {      /* reasoning, tool result */
+            struct jstr signature;    /* reasoning: what its origin wants back unchanged */
+            struct block *inner;      /* further summary parts (texts); blocks of the result */
+            struct block *last_inner; /* private */
+        };
         struct {                   /* tool call: one of the two */
             struct jstr arguments; /* JSON as text, as chat and Responses write it */
             struct str input;      /* the object itself, as Messages does */
         };
         struct {                    /* image, document, audio */
             struct jstr media_type; /* "image/png"; audio: "wav" */
-            struct jstr detail;     /* of an image */
+            union {
+                struct jstr detail;   /* of an image */
+                struct str citations; /* of a document, as its origin writes them */
+            };
         };
-        struct str logprobs; /* text: raw */
-        struct str raw;      /* opaque: the whole block */
+        struct str raw; /* opaque: the whole block */
     };
-    struct str citations; /* text, document: as its origin writes them */
-    struct str cache;     /* cache_control, raw; chat's prompt_cache_breakpoint is one */
-    struct block *inner;  /* tool result: its blocks; reasoning: further summary parts (texts) */
-    struct block *last_inner; /* private */
 };
 
 struct turn {
@@ -150,8 +153,10 @@ enum { RENAMED_LISTS = 512, RENAMED_IN_LIST = 16 };
 
 struct renamed {
     struct renamed *next; /* in its list */
+    uint64_t end;         /* private: the last bytes of `sent` */
     struct jstr sent;     /* its name; the target's alphabet needs no escapes */
-    struct jstr original; /* what the client called it; in the arena */
+    struct jstr original; /* what the client called it */
+    uint8_t shared;       /* private: how many are in the list from here on */
     bool wraps_text;      /* takes free text; told as a function of one member (wrapped.h) */
 };
 

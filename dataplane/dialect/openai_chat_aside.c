@@ -123,24 +123,6 @@ void chat_reasoning_end(struct chat_writer *w, struct said *c)
 /* --- citations, logprobs -------------------------------------------------------------------------
  */
 
-/* Characters of a text that stands in a JSON string. */
-uint64_t chat_chars(struct jstr text)
-{
-    uint64_t chars = 0;
-
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] != '\\') {
-            chars += (text.p[i] & 0xc0) != 0x80;
-            continue;
-        }
-        bool unit = i + 5 < text.n && text.p[i + 1] == 'u';
-        bool low = unit && char_lower(text.p[i + 2]) == 'd' && char_lower(text.p[i + 3]) >= 'c';
-        chars += !low; /* the second half of a pair */
-        i += unit ? 5 : 1;
-    }
-    return chars;
-}
-
 /* A page found by search, whatever API said so, as chat has it. */
 static void put_url_citation(struct jout *o, const struct said *c, struct json_tape *t)
 {

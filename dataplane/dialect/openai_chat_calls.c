@@ -80,6 +80,14 @@ static struct jstr object_text(struct chat_reader *r, struct str raw)
 /* --- one call ------------------------------------------------------------------------------------
  */
 
+/* Waits until it is known what it is part of. */
+static void keep_early(struct chat_reader *r, struct chat_call *call, struct jstr piece)
+{
+    if (call->early.n + piece.n > READER_KEEPS ||
+        !buf_add(r->env.pool, &call->early, piece.p, piece.n))
+        r->env.arena->failed = true;
+}
+
 /* The text of a wrapped call that `piece` holds; none while it is not known to be wrapped. */
 static struct jstr unwrap(struct chat_reader *r, struct chat_call *call, struct jstr piece)
 {
@@ -92,7 +100,7 @@ static struct jstr unwrap(struct chat_reader *r, struct chat_call *call, struct 
         call->early.n = 0;
         return (struct jstr){r->plain.p, r->plain.n};
     }
-    r->env.arena->failed |= !buf_add(r->env.pool, &call->early, piece.p, piece.n);
+    keep_early(r, call, piece);
     return call->wrapped.state == WRAPPED_PLAIN ? (struct jstr){call->early.p, call->early.n}
                                                 : JSTR_NONE;
 }
@@ -235,7 +243,7 @@ static void read_fragment(struct chat_reader *r, struct chat_choice *c, const st
         return;
     }
     if (f->text.n)
-        r->env.arena->failed |= !buf_add(r->env.pool, &call->early, f->text.p, f->text.n);
+        keep_early(r, call, f->text);
     if (may_begin(call))
         call_begin(r, c, call);
 }

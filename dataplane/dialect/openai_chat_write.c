@@ -379,7 +379,7 @@ static void write_delta(struct chat_writer *w, struct said *c, const struct even
     if (!e->text.n)
         return;
     if (e->block_kind == BLOCK_TEXT) {
-        c->chars += chat_chars(e->text);
+        c->chars += json_string_chars((struct str){e->text.p, e->text.n});
         chat_put_delta(w, c, FOLD_CONTENT, STR("\"content\":\""), e->text);
     } else if (e->block_kind == BLOCK_REASONING) {
         chat_reasoning_delta(w, c, e->text);

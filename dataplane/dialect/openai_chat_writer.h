@@ -76,4 +76,3 @@ void chat_put_logprobs(struct chat_writer *w, struct said *c, const struct event
 /* A member of the message in chat's own words: audio, images. */
 void chat_put_opaque(struct chat_writer *w, struct said *c, const struct event *e);
 /* Characters of a text that stands in a JSON string. */
-uint64_t chat_chars(struct jstr text);

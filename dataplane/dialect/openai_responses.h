@@ -9,6 +9,9 @@
 
 #include "dialect/event.h"
 
+/* Bytes of a reply: its end writes all of its texts four times. */
+enum { RESPONSES_REPLY_MAX = 4 * 1024 * 1024 };
+
 /*
  * Reads the items of an earlier conversation (root: a list) into *n, which is zeroed but for arena
  * and from, before request_read(). Their text must live as long as that of the request.

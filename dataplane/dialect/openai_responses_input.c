@@ -80,7 +80,6 @@ static struct str cache_of(struct responses_reading *r, const struct json_val *v
 static bool part_text(struct responses_reading *r, const struct json_val *part)
 {
     const struct json_val *text = JSON_GET(r->t, part, "text");
-    const struct json_val *notes = JSON_GET(r->t, part, "annotations");
     struct block *b = part_new(r, BLOCK_TEXT);
 
     if (!json_has_type(text, JSON_STRING))
@@ -89,8 +88,6 @@ static bool part_text(struct responses_reading *r, const struct json_val *part)
         return true;
     b->text = json_text(r->t, text);
     b->cache = cache_of(r, part);
-    if (json_has_type(notes, JSON_ARRAY) && notes->next > (uint32_t)(notes - r->t->v) + 1)
-        b->citations = json_raw(r->t, notes);
     return true;
 }
 

@@ -9,19 +9,17 @@
  * the events that end it are copies.
  */
 
+#include "dialect/openai_responses.h"
 #include "dialect/openai_responses_priv.h"
 
-enum {
-    OPEN_MAX = 1024,             /* items not in `output` yet */
-    KEEP_MAX = 24 * 1024 * 1024, /* bytes of an item */
-};
+enum { OPEN_MAX = 1024 }; /* items not in `output` yet */
 
 /* --- the item's JSON ----------------------------------------------------------------------------
  */
 
 void responses_out_put(struct responses_writer *w, struct buf *b, struct str s)
 {
-    if (b->n + s.n > KEEP_MAX || !buf_add(w->pool, b, s.p, s.n))
+    if (b->n + s.n > RESPONSES_REPLY_MAX || !buf_add(w->pool, b, s.p, s.n))
         w->env.out->failed = true;
 }
 

@@ -15,6 +15,7 @@
  */
 
 #include "dialect/event.h"
+#include "dialect/id_set.h"
 
 static inline struct jstr json_text_at(const struct json_tape *t, const struct json_val *v,
                                        struct str key)
@@ -33,6 +34,8 @@ struct responses_reading {
     bool has_call;         /* ... a call ... */
     bool has_only_results; /* ... nothing but outputs */
     unsigned n_tools;
+    struct id_set named;           /* the tools there are, by name; filled when it is asked ... */
+    const struct tool *in_set;     /* ... up to this one */
     const struct json_val *choice; /* tool_choice, read behind the tools; may be NULL */
 };
 

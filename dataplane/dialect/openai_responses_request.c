@@ -35,12 +35,21 @@ struct jstr responses_flat_name(struct responses_reading *r, struct jstr space, 
     return jstr_join(jstr_join(space, JSTR("__"), r->n->arena), name, r->n->arena);
 }
 
-static const struct tool *tool_named(const struct neutral *n, struct jstr name)
+/* The first tool of that name. */
+static const struct tool *tool_named(struct responses_reading *r, struct jstr name)
 {
-    for (const struct tool *t = n->tools; t; t = t->next)
-        if (name.n && jstr_same(t->name, name))
-            return t;
-    return NULL;
+    const struct tool *t = r->in_set ? r->in_set->next : r->n->tools;
+    struct id_entry *e;
+
+    if (!name.n)
+        return NULL;
+    if (!r->named.slots)
+        id_set_begin(&r->named, r->n->arena, TOOLS_MOST);
+    for (; t; r->in_set = t, t = t->next)
+        if (t->name.n && (e = id_set_add(&r->named, t->name)) && !e->value)
+            e->value = t;
+    e = id_set_find(&r->named, name);
+    return e ? e->value : NULL;
 }
 
 /* A tool named in a namespace, by its own name; NULL when none or more than one is. */
@@ -94,7 +103,7 @@ static bool tool_read(struct responses_reading *r, const struct json_val *v,
         return bad(r, STR("tools"), "a tool needs a name");
     if (r->n_tools++ == TOOLS_MOST)
         return bad(r, STR("tools"), "too many tools");
-    const struct tool *same = is_ours && (again || space->name.n) ? tool_named(r->n, name) : NULL;
+    const struct tool *same = is_ours && (again || space->name.n) ? tool_named(r, name) : NULL;
     if (same && again)
         return true;
     if (same && !same->space.n)
@@ -163,7 +172,7 @@ static struct jstr chosen_name(struct responses_reading *r, const struct json_va
 
     if (!name.n) /* as chat writes it */
         name = json_text_at(r->t, JSON_GET(r->t, v, "function"), STR("name"));
-    if (!space.n && !tool_named(r->n, name) && (in_space = tool_in_space(r->n, name)))
+    if (!space.n && !tool_named(r, name) && (in_space = tool_in_space(r->n, name)))
         return in_space->name;
     return responses_flat_name(r, space, name);
 }

@@ -9,7 +9,7 @@
 #include "common/bufpool.h"
 #include "common/str.h"
 
-enum { SSE_EVENT_MAX = 32 * 1024 * 1024, SSE_NAME_MAX = 64 };
+enum { SSE_EVENT_MAX = 8 * 1024 * 1024, SSE_NAME_MAX = 64 };
 
 /* An event with data; both are lent for the call. False stops: sse_feed() returns at once. */
 typedef bool (*sse_fn)(void *ctx, struct str name, struct str data);

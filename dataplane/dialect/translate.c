@@ -3,6 +3,7 @@
 #include "dialect/translate.h"
 
 /* What reading a body may take: a block and its turn for the smallest message, many times over. */
+enum { WRITE_FIRST = 1024 * 1024 }; /* of the upstream's body */
 enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
 /* A row a dialect. */
@@ -74,16 +75,17 @@ static bool tape_read(struct translate *t, struct str text, enum json_type type)
 
     if (s == JSON_TAPE_DONE && json_root(&t->tape)->type == type)
         return true;
-    t->fault.error = s == JSON_TAPE_DEEP    ? ERROR_DEEP_JSON
-                     : s == JSON_TAPE_LIMIT ? ERROR_TOO_MANY_FIELDS
-                                            : ERROR_BAD_JSON;
+    t->fault.error = s == JSON_TAPE_DEEP     ? ERROR_DEEP_JSON
+                     : s == JSON_TAPE_LIMIT  ? ERROR_TOO_MANY_FIELDS
+                     : s == JSON_TAPE_BROKEN ? ERROR_BROKEN_TEXT
+                                             : ERROR_BAD_JSON;
     return false;
 }
 
 /* Mends the lone surrogates of what was read, before anybody borrows from it (F.16). */
 static bool mend(struct translate *t, struct str text)
 {
-    if (LIKELY(!t->tape.has_lone))
+    if (LIKELY(!t->tape.n_lone))
         return true;
     buf_free(t->out.pool, &t->mended);
     if (!buf_add(t->out.pool, &t->mended, text.p, text.n))
@@ -110,6 +112,7 @@ static bool references_read(struct translate *t, struct str *body)
 
 bool translate_read(struct translate *t, struct str body)
 {
+    t->body_bytes = body.n;
     t->request_arena.ceiling =
         REQUEST_ARENA_FLOOR + REQUEST_ARENA_PER_BYTE * (body.n + t->history.n);
     if (t->history.n && (!tape_read(t, t->history, JSON_ARRAY) ||
@@ -125,9 +128,33 @@ bool translate_read(struct translate *t, struct str body)
     return ok;
 }
 
+/* Arguments that are an object in one API and text in the other are rewritten; so much of them is
+ * beyond what any model reads. */
+static bool arguments_fit(struct translate *t)
+{
+    bool as_object = t->upstream->api == API_MESSAGES || t->upstream->api == API_COUNT_TOKENS;
+    size_t bytes = 0;
+
+    for (const struct turn *u = t->request.first; u; u = u->next)
+        for (const struct block *b = u->first; b; b = b->next)
+            if (b->kind == BLOCK_TOOL_CALL)
+                bytes += as_object ? b->arguments.n : b->input.n + (b->is_custom ? b->text.n : 0);
+    if (bytes > TRANSLATE_ARGUMENTS_MAX)
+        t->fault = (struct fault){.error = ERROR_LARGE_ARGUMENTS};
+    return bytes <= TRANSLATE_ARGUMENTS_MAX;
+}
+
 bool translate_write(struct translate *t, struct jout *o, const struct upstream_model *m)
 {
-    return request_ok(t, t->upstream->request_write(o, &t->request, m, &t->fault) && !o->failed);
+    /* as large as the client's, if it is a small one or has no long texts: growing step by step
+     * leaves as much behind */
+    if (!arguments_fit(t) ||
+        !request_ok(t, buf_reserve(o->pool, o->buf, MIN(t->body_bytes, WRITE_FIRST))))
+        return false;
+    bool ok = t->upstream->request_write(o, &t->request, m, &t->fault) && !o->failed;
+    if (o->too_large && t->fault.error == CLIENT_ERRORS)
+        t->fault.error = ERROR_LARGE_TRANSLATION;
+    return request_ok(t, ok);
 }
 
 /* --- the reply ----------------------------------------------------------------------------------
@@ -181,6 +208,10 @@ static void on_event(void *ctx, const struct event *e)
 
     if (t->done || t->failed || t->out.failed || !is_sound(e))
         return;
+    if (t->folds && (t->folded += e->text.n + e->raw.n) > TRANSLATE_REPLY_MAX) {
+        t->out.failed = true;
+        return;
+    }
     if (e->raw.n)
         tidy.raw = tidy_raw(t, e->raw);
     if (e->kind == EVENT_BLOCK && e->block_kind == BLOCK_TOOL_CALL && !e->id.n)
@@ -254,6 +285,8 @@ bool translate_reply_begin(struct translate *t, const struct translate_reply *r)
 
     reply_end(t);
     t->seed = r->seed[0] ^ r->seed[1];
+    t->folds = !r->stream;
+    t->folded = 0;
     t->reader = arena_zalloc(t->arena, t->upstream->reader_size);
     t->writer = arena_zalloc(t->arena, t->client->writer_size);
     if (!neutral_renamed_keep(&t->request, t->arena)) /* which replies ask for */
@@ -315,7 +348,7 @@ bool translate_events_end(struct translate *t, struct buf *out)
 bool translate_whole(struct translate *t, struct str reply, struct buf *out)
 {
     t->out.buf = out;
-    if (!reply_tape(t, reply))
+    if (reply.n > TRANSLATE_REPLY_MAX || !reply_tape(t, reply))
         return false;
     if (json_root(&t->tape)->type != JSON_OBJECT) {
         t->unreadable = true;

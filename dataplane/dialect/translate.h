@@ -12,6 +12,18 @@
 #include "dialect/openai_responses.h"
 #include "dialect/sse.h"
 
+/*
+ * What one turn of the loop has to do at most, beside what the client's body is bounded by: bytes
+ * of arguments that are an object in one API and text in the other; bytes of a whole reply, an
+ * event (SSE_EVENT_MAX) or the texts of a stream that becomes a whole reply.
+ */
+enum {
+    TRANSLATE_ARGUMENTS_MAX = 4 * 1024 * 1024,
+    TRANSLATE_REPLY_MAX = SSE_EVENT_MAX,
+    TRANSLATE_LEND_MIN = 16 * 1024, /* texts of this size are not copied: JOUT_HOLES of them are all
+                                       that a body can hold */
+};
+
 struct translate {
     const struct dialect_ops *client, *upstream;
     struct neutral request;
@@ -39,9 +51,11 @@ struct translate {
     struct jout out;
     void *reader, *writer;
     uint64_t seed;
-    size_t whole; /* bytes of `out` that are complete events */
+    size_t whole;        /* bytes of `out` that are complete events */
     struct buf resolved; /* the body with its references replaced */
-    bool replying, read_done, written;
+    size_t body_bytes;   /* of the client's */
+    size_t folded;       /* bytes of texts so far, where the reply becomes a whole one */
+    bool replying, read_done, written, folds;
 };
 
 /* `pool`, `blocks` and `arena` are borrowed until translate_deinit(); `arena` keeps what the reply
@@ -84,7 +98,7 @@ MUST_CHECK bool translate_events(struct translate *t, const char *p, size_t n, s
 MUST_CHECK bool translate_events_end(struct translate *t, struct buf *out);
 
 /* A whole reply: becomes one document, or events where the client asked for them. False when it is
- * no JSON object or memory ended. */
+ * no JSON object, larger than TRANSLATE_REPLY_MAX, or memory ended. */
 MUST_CHECK bool translate_whole(struct translate *t, struct str reply, struct buf *out);
 
 /* The reply is complete (t->done): its items end what t->keep holds, the Response object is written

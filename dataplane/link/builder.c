@@ -155,7 +155,7 @@ static void know(void *ctx, uint32_t slot, int64_t spend_nusd)
 
 static int64_t known(void *ctx, uint32_t slot)
 {
-    const struct counter *n = counters_at(ctx, slot);
+    const struct counter *n = counters_peek(ctx, slot);
 
     return n ? atomic_load_explicit(&n->known_nusd, memory_order_relaxed) : 0;
 }
@@ -167,7 +167,10 @@ static void clear(void *ctx, uint32_t slot)
 
 static void forget(void *ctx, uint64_t numbering)
 {
-    counters_forget(ctx, numbering);
+    const struct counters *c = ctx;
+
+    if (c->header && atomic_load(&c->header->numbering) != numbering)
+        counters_forget(c, numbering);
 }
 
 static struct session_config session_config(const struct config *c)

@@ -398,7 +398,7 @@ static enum errc apply(struct session *s, struct sync *y, const Weir__Changes *c
         if (!rc)
             continue;
         if (y->bad++ == 0) {
-            (void)snprintf(s->error, sizeof s->error, "%s", e->msg);
+            (void)snprintf(s->error, sizeof s->error, "%.*s", (int)sizeof s->error - 1, e->msg);
             log_warn("entity_left_out", "error=\"%s\" consequence=\"the others hold\"", e->msg);
         }
     }

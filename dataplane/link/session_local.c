@@ -89,7 +89,7 @@ void session_name_pod(struct session *s)
 
     if (has_path && pod_read(s, path))
         return;
-    (void)getrandom(s->pod, POD_NAME, 0); /* so few bytes come whole once there are any */
+    (void)!getrandom(s->pod, POD_NAME, 0); /* so few bytes come whole once there are any */
     if (!has_path || !pod_write(s, path))
         log_warn("pod_not_named", "path=\"%s\" error=\"%s\" consequence=\"a new one each start\"",
                  path, strerror(errno));

@@ -140,6 +140,11 @@ struct counter *counters_at(const struct counters *c, uint32_t slot)
 
 /* --- the directory's part -------------------------------------------------------------------- */
 
+const struct counter *counters_peek(const struct counters *c, uint32_t slot)
+{
+    return c->header && slot < COUNTERS_SLOTS && unit_is_backed(c, slot) ? unit_at(c, slot) : NULL;
+}
+
 void counter_know(const struct counters *c, uint32_t slot, int64_t spend_nusd)
 {
     if (!c->header || slot >= COUNTERS_SLOTS || (!spend_nusd && !unit_is_backed(c, slot)))

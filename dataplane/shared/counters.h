@@ -85,6 +85,9 @@ void counters_unmap(struct counters *c);
 /* The counter of a slot; NULL: no such slot, or no memory for it. */
 struct counter *counters_at(const struct counters *c, uint32_t slot);
 
+/* The same without giving it memory; NULL: nothing was ever counted there. */
+const struct counter *counters_peek(const struct counters *c, uint32_t slot);
+
 /* ---- for the directory ---- */
 
 /*

@@ -581,7 +581,9 @@ enum errc directory_install(struct directory *d, struct snapshot *take_base, int
     d->overlay = take_overlay;
     d->stamp++;
     d->n = MAX(d->n, take_overlay->identity->n);
+    d->counted = d->counted && d->numbering == take_overlay->identity->numbering;
     d->numbering = take_overlay->identity->numbering;
+    slots_begin(d);
     base_replace(d, take_base, take_base_fd, &changes);
     d->live = count_live(d);
     return slots_rebuild(d, e);

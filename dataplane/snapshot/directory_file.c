@@ -437,7 +437,9 @@ static enum errc get_spends(struct stream *s, struct directory *d, struct err *e
         enum errc rc = stream_get(s, &spend, sizeof spend, e);
         if (rc || spend.slot == SNAP_NONE)
             return rc;
-        if (c->know && spend.slot < d->slots.next)
+        /* counters that outlived us know of more, and less than they know would be a reset */
+        if (c->know && spend.slot < d->slots.next &&
+            !(c->known && c->known(c->ctx, (uint32_t)spend.slot) >= spend.nusd))
             c->know(c->ctx, (uint32_t)spend.slot, spend.nusd);
     }
 }

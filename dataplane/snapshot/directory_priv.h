@@ -89,6 +89,7 @@ struct directory {
     struct member_pair *new_members; /* since the last seal: keys may belong to them */
     uint32_t n_new_members, cap_new_members;
     uint64_t live, staged_live;
+    bool counted; /* counters are those of our numbering */
     struct documents documents, staged_documents;
     struct merge merge;
     uint64_t saved_base; /* number of the base that lies on disk; 0: none */
@@ -113,6 +114,9 @@ MUST_CHECK enum errc directory_slot(struct directory *d, enum identity_kind kind
 uint32_t directory_slot_known(struct directory *d, enum identity_kind kind, struct str id);
 
 /* ---- slots of counters ---- */
+
+/* Counters of another numbering are forgotten, before the first slot means something. */
+void slots_begin(struct directory *d);
 
 /* ERRC_LIMIT when all are in use. */
 MUST_CHECK enum errc slots_take(struct directory *d, uint32_t *ret_slot, struct err *e);

@@ -30,11 +30,19 @@ static bool used_grow(struct directory_slots *s, uint32_t n)
     return true;
 }
 
+void slots_begin(struct directory *d)
+{
+    if (!d->counted && d->o.counters.forget)
+        d->o.counters.forget(d->o.counters.ctx, d->numbering);
+    d->counted = true;
+}
+
 enum errc slots_take(struct directory *d, uint32_t *ret_slot, struct err *e)
 {
     struct directory_slots *s = &d->slots;
     uint32_t slot;
 
+    slots_begin(d);
     if (s->head < s->n_queue && s->queue[s->head].bases + KEPT <= d->bases) {
         slot = s->queue[s->head++].slot;
     } else {

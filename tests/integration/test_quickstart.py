@@ -4,12 +4,16 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
+from support import http
+from support.postgres import Postgres
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", ROOT / "build/release/dataplane"))
@@ -21,9 +25,16 @@ pytestmark = [
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One with a free one behind it, for the control plane."""
+    while True:
+        with socket.socket() as s, socket.socket() as t:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+            try:
+                t.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
 
 
 def processes_of(session):
@@ -39,6 +50,20 @@ def processes_of(session):
     return found
 
 
+def processes_below(directory):
+    """Those that were started with a path below it, or work there."""
+    found = []
+    for proc in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            state = (proc / "stat").read_text().rpartition(")")[2].split()[0]
+            said = (proc / "cmdline").read_bytes().decode(errors="replace") + os.readlink(proc / "cwd")
+        except OSError:
+            continue
+        if str(directory) in said and state not in "ZX":
+            found.append(int(proc.name))
+    return found
+
+
 def start_time(pid):
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
@@ -49,7 +74,7 @@ class Quickstart:
     def __init__(self, state):
         self.state, self.port = state, free_port()
         self.env = {k: v for k, v in os.environ.items()
-                    if not re.search(r"(_API_KEY|_API_BASE|_AUTH_TOKEN|MASTER_KEY)$", k)}
+                    if not re.search(r"(_API_KEY|_API_BASE|_AUTH_TOKEN|MASTER_KEY|SALT_KEY|DATABASE_URL)$", k)}
 
     def command(self, *options):
         return [str(ROOT / "deploy/quickstart"), "--port", str(self.port), "--state", str(self.state), *options]
@@ -64,17 +89,44 @@ class Quickstart:
 
     @property
     def pid(self):
-        return int((self.state / "weir.pid").read_text().split()[0])
+        return self.pid_of("weir")
+
+    def pid_of(self, part):
+        return int((self.state / f"{part}.pid").read_text().split()[0])
+
+    @property
+    def key(self):
+        return (self.state / "master-key").read_text().strip()
+
+    def call(self, method, path, body=None, port=None):
+        body = None if body is None else json.dumps(body).encode()
+        return http.call(port or self.port, method, path, self.key, body)
+
+    def chat(self):
+        return self.call("POST", "/v1/chat/completions", {"model": "mock", "messages": [{"role": "user", "content": "x"}]})
+
+    def foreground(self, **kw):
+        """The script in a session of its own, up to where it says how to stop it."""
+        script = subprocess.Popen(self.command(), env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, start_new_session=True, **kw)
+        for line in script.stdout:
+            if "Ctrl-C" in line:
+                return script
+        raise AssertionError(f"it ended with {script.wait()}")
 
     def curl_line(self, said):
         return next(line for line in said.splitlines() if line.strip().startswith("curl "))
 
 
 @pytest.fixture
-def quickstart(tmp_path):
-    one = Quickstart(tmp_path / "state")
+def quickstart():
+    base = pathlib.Path(tempfile.mkdtemp(prefix="weir-qs-"))
+    base.chmod(0o755)  # PostgreSQL's user goes through it
+    one = Quickstart(base / "state")
     yield one
     one("--stop")
+    assert processes_below(one.state) == []
+    shutil.rmtree(base)
 
 
 def events(text):
@@ -126,18 +178,15 @@ def test_detach_twice_says_so_and_starts_nothing(quickstart):
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_foreground_ends_all(quickstart, signum):
     # A session of its own stands for the terminal: like Ctrl-C the signal goes to the whole group.
-    script = subprocess.Popen(quickstart.command(), env=quickstart.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    for line in script.stdout:
-        if "Ctrl-C" in line:
-            break
+    script = quickstart.foreground(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     session = quickstart.pid
     assert processes_of(session)
+    assert len(processes_below(quickstart.state)) > 4  # PostgreSQL and its own, two planes
     os.killpg(script.pid, signum)
     assert script.wait(30) == 128 + signum
     assert processes_of(session) == []
-    assert not (quickstart.state / "weir.pid").exists()
+    assert processes_below(quickstart.state) == []
+    assert list(quickstart.state.glob("*.pid")) == []
     script.stdout.close()
 
 
@@ -147,7 +196,8 @@ def test_the_key_is_private(quickstart):
     assert re.fullmatch(r"sk-[A-Za-z0-9_-]{32}", key)
     assert key in quickstart.curl_line(said)
     assert (quickstart.state / "master-key").stat().st_mode & 0o777 == 0o600
-    assert quickstart.state.stat().st_mode & 0o777 == 0o700
+    assert (quickstart.state / "salt-key").stat().st_mode & 0o777 == 0o600
+    assert quickstart.state.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
     subprocess.run(["bash", "-c", quickstart.curl_line(said)], capture_output=True, timeout=20, check=True)
     for pid in processes_of(quickstart.pid):
         assert key.encode() not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -253,8 +303,138 @@ def test_what_a_killed_daemon_leaves_is_ended(quickstart):
     assert processes_of(session) == []
 
 
-@pytest.mark.parametrize("options", [["--port", "0"], ["--port", "70000"], ["--config", "/nonexistent"],
+@pytest.mark.parametrize("options", [["--port", "0"], ["--port", "65535"], ["--port", "70000"], ["--config", "/nonexistent"],
                                      ["--nonsense"]])
 def test_wrong_options_are_refused(quickstart, options):
     status, said = quickstart(*options)
     assert status == 1 and said.startswith("quickstart: ")
+
+
+# ---- the control plane and its database
+
+
+def line_after(said, start):
+    return next(line for line in said.splitlines() if line.strip().startswith(start))
+
+
+def pasted(line):
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_other_lines_work_as_pasted(quickstart):
+    _, said = quickstart("--detach")
+    made = json.loads(pasted(line_after(said, f"curl http://127.0.0.1:{quickstart.port}/key/generate")))
+    assert made["key"].startswith("sk-") and made["max_budget"] == 10
+    assert made["token"] in pasted(line_after(said, "build/release/controlplane/weirctl"))
+
+
+def test_three_programs_by_one_port(quickstart):
+    quickstart("--detach")
+    status, said = quickstart("--status")
+    assert status == 0
+    for part in ("controlplane", "postgres"):
+        assert f"pid {quickstart.pid_of(part)}" in said
+    assert quickstart.call("GET", "/team/list").json == []
+    assert quickstart.call("GET", "/team/list", port=quickstart.port + 1).json == []
+    assert quickstart.call("GET", "/openapi.json").status == 200
+
+
+def test_the_database_is_private_checked_and_kept(quickstart):
+    quickstart("--detach")
+    pids = {quickstart.pid_of("postgres"), *processes_below(quickstart.state / "pg")}
+    inodes = set()
+    for pid in pids:
+        for fd in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
+            link = os.readlink(fd)
+            inodes |= {link[8:-1]} if link.startswith("socket:[") else set()
+    for table in ("tcp", "tcp6"):
+        lines = pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        assert not {line.split()[9] for line in lines} & inodes, "no TCP"
+    assert (quickstart.state / "pg").stat().st_mode & 0o777 == 0o700
+    control = next(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_controldata"))
+    said = subprocess.run([control, quickstart.state / "pg/data"], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"Data page checksum version: +1", said)
+    token = quickstart.call("POST", "/key/generate", {"key_alias": "kept"}).json["token"]
+    quickstart("--stop")
+    quickstart("--detach")
+    assert quickstart.call("GET", f"/key/info?key={token}").json["info"]["key_alias"] == "kept"
+
+
+@pytest.mark.parametrize("part", ["controlplane", "postgres"])
+def test_models_are_served_while_another_part_is_dead_and_a_start_brings_it_back(quickstart, part):
+    quickstart("--detach")
+    os.kill(quickstart.pid_of(part), signal.SIGKILL)
+    assert quickstart.chat().status == 200
+    assert quickstart.call("POST", "/key/generate", {}).status == 503
+    assert quickstart.chat().status == 200
+    status, said = quickstart("--status")
+    assert status == 0 and re.search("(Control plane|PostgreSQL) is not running", said)
+    pid = quickstart.pid
+    status, said = quickstart("--detach")
+    assert status == 0 and "already runs" in said and quickstart.pid == pid
+    for _ in range(50):
+        if (reply := quickstart.call("POST", "/key/generate", {})).status == 200:
+            break
+        time.sleep(0.1)
+    assert reply.status == 200, reply.body
+
+
+def test_in_the_foreground_a_part_that_dies_is_told(quickstart):
+    script = quickstart.foreground()
+    os.kill(quickstart.pid_of("controlplane"), signal.SIGKILL)
+    assert any("beside Weir ended" in line for line in script.stdout)
+    assert quickstart.chat().status == 200
+    os.kill(script.pid, signal.SIGTERM)
+    assert script.wait(30) == 143
+    script.stdout.close()
+
+
+def test_a_killed_script_takes_everything_with_it(quickstart):
+    script = quickstart.foreground()
+    script.kill()
+    script.wait()
+    end = time.monotonic() + 20
+    while processes_below(quickstart.state) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert processes_below(quickstart.state) == []
+    script.stdout.close()
+
+
+@pytest.fixture
+def postgres():
+    with Postgres() as pg:
+        yield pg
+
+
+def test_a_database_of_ones_own(quickstart, postgres):
+    url = postgres.database()
+    status, said = quickstart("--detach", DATABASE_URL=url)
+    assert status == 0, said
+    assert not (quickstart.state / "pg").exists() and not (quickstart.state / "salt-key").exists()
+    quickstart.call("POST", "/team/new", {"team_id": "mine"})
+    assert postgres.sql(url, 'SELECT team_id FROM "LiteLLM_TeamTable"') == [("mine",)]
+    assert "PostgreSQL" not in quickstart("--status")[1]
+
+
+def test_one_that_litellm_made_is_adopted_when_asked(quickstart, postgres):
+    url = postgres.database()
+    postgres.sql(url, (ROOT / "controlplane/store/migrations/0001_litellm.sql").read_text())
+    status, said = quickstart("--detach", DATABASE_URL=url)
+    assert status == 1 and "--adopt" in said
+    assert postgres.sql(url, "SELECT 1 FROM pg_namespace WHERE nspname = 'weir'") == [], "nothing was changed"
+    status, said = quickstart("--detach", "--adopt", DATABASE_URL=url)
+    assert status == 0 and "no table, column or index of theirs changes" in said
+    quickstart("--stop")
+    assert quickstart("--detach", DATABASE_URL=url)[0] == 0, "and from then on by itself"
+
+
+def test_a_port_in_use_beside_it_is_named(quickstart):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", quickstart.port + 1))
+        s.listen()
+        status, said = quickstart("--detach")
+    assert status == 1
+    assert f"port {quickstart.port + 1} is already used" in said
+    assert processes_below(quickstart.state) == []

@@ -1,4 +1,4 @@
-"""The data plane's end of the session with a control plane, which the test plays (support/plane.py): what is published is
+"""The data plane's end of the session with a control plane, which the test plays (support/played.py): what is published is
 served, and whatever a control plane does or sends costs no more than the session with it (threats F-CP, F-CH, F-SN)."""
 
 import base64
@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from support import plane as p
+from support import played as p
 from support.weir import MASTER_KEY, Weir, run
 
 SALT = "sk-salt-9Qm2Lr7T"

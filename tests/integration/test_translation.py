@@ -312,11 +312,11 @@ def test_nothing_behind_the_end(both, pair):
 
 @PAIRS
 def test_a_large_text(both, pair):
-    """2 MiB in one reply, whole and as one event, and 33 MiB are refused; the next answer is as ever."""
+    """2 MiB in one reply, whole and as one event, and 9 MiB are refused; the next answer is as ever."""
     weir, mock = both
     client, upstream = pair.split("-")
     model = f"up-{upstream}"
-    large, huge = "ab🌊c" * (1 << 18), "x" * (33 << 20)
+    large, huge = "ab🌊c" * (1 << 18), "x" * (9 << 20)
     for stream in (False, True):
         mock.on(model, lambda r, stream=stream: said_at_once(r, stream, large))
         answer = call(weir, client, model, stream)
@@ -391,6 +391,43 @@ def test_a_stream_without_end(both, upstream):
     assert not is_complete("responses", answer)
     mock.on(model, lambda r: said(r, True))
     assert is_complete("responses", call(weir, "responses", model, True))
+
+
+@pytest.mark.parametrize("client", APIS)
+def test_a_long_stream_becomes_a_whole_reply(both, client):
+    """Its events are read when they come: 12 MiB of them, of which little is text."""
+    weir, mock = both
+    event = {"choices": [{"index": 0, "delta": {"content": "word "}}], "obfuscation": "x" * 60000}
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    sent = [f"data: {json.dumps(e)}\n\n".encode() for e in [event] * 200 + [last]]
+    mock.on("up-chat", sse_reply([*sent, b"data: [DONE]\n\n"]))
+    answer = call(weir, client, "up-chat")
+    assert answer.status == 200, answer.body[:300]
+    assert text_of(client, answer) == "word " * 200
+    mock.on("up-chat", sse_reply([*sent[:100], b"data: {\n\n"]))
+    assert call(weir, client, "up-chat").status == 502
+
+
+@pytest.mark.parametrize("n, status", [(4 << 20, 413), ((4 << 20) - 64, 200)], ids=["over", "under"])
+def test_large_arguments(both, n, status):
+    """Those of tool calls, where they are an object on one side and text on the other."""
+    weir, mock = both
+    for api in APIS:
+        mock.on(f"up-{api}", lambda r: said(r, False))
+    arguments = {"a": "x" * n}
+    call_ = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps(arguments)}}
+    chat = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call_]},
+                         {"role": "tool", "tool_call_id": "c", "content": "y"}]}  # fmt: skip
+    use = {"type": "tool_use", "id": "c", "name": "f", "input": arguments}
+    result = {"type": "tool_result", "tool_use_id": "c", "content": "y"}
+    messages = {"max_tokens": 9, "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": [use]},
+                                              {"role": "user", "content": [result]}]}  # fmt: skip
+    for client, upstream, ask in (("chat", "messages", chat), ("messages", "chat", messages),
+                                  ("messages", "responses", messages)):  # fmt: skip
+        answer = weir.post(PATHS[client], {"model": f"up-{upstream}", **ask})
+        assert answer.status == status, (client, upstream, answer.body[:300])
+        assert status == 200 or b"4 MiB" in answer.body
+    assert weir.post(PATHS["chat"], {"model": "up-responses", **chat}).status == 200  # text on both
 
 
 # --- deployments -------------------------------------------------------------------------------------------------------
@@ -660,7 +697,7 @@ def test_what_is_left_behind(both):
 def test_a_large_reply_leaves_no_large_scratch(start, mock):
     """Not even while the worker is busy."""
     weir = start(config(mock.url))
-    mock.on("up-chat", lambda r: said_at_once(r, True, "x" * (10 << 20)))
+    mock.on("up-chat", lambda r: said_at_once(r, True, "x" * (7 << 20)))
     assert call(weir, "messages", "up-chat", True).status == 200
     mock.on("up-chat", lambda r: said(r, True))
 

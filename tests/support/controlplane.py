@@ -29,13 +29,14 @@ class ControlPlane:
         self.database = database
         self.port = free_port()
         self.key = MASTER_KEY
+        self.plane = f"ipc://{self.dir}/plane.sock"
         self.stderr = self.dir / "stderr"
         self.config = self.dir / "config.yaml"
         config = {"model_list": [], **(config or {})}
         config["general_settings"] = {"master_key": MASTER_KEY, **config.get("general_settings", {})}
         self.config.write_text(yaml(config))
         self.env = {
-            "PATH": os.environ["PATH"], "DATABASE_URL": database, "UBSAN_OPTIONS": "print_stacktrace=1", "WEIR_CORES": "1",
+            "PATH": os.environ["PATH"], "DATABASE_URL": database, "WEIR_RUN_DIR": str(self.dir), "UBSAN_OPTIONS": "print_stacktrace=1", "WEIR_CORES": "1",
             **{n: v for n, v in os.environ.items() if n.endswith("SAN_OPTIONS")}, **(env or {}),
         }  # fmt: skip
         argv = [str(PROGRAM), "--config", str(self.config), "--port", str(self.port), *args]

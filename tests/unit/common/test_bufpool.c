@@ -52,6 +52,37 @@ static void test_growth_keeps_the_content(void **state)
     bufpool_deinit(&pool);
 }
 
+static void test_large_ones_grow_where_they_are(void **state)
+{
+    enum { MIB = 1 << 20 };
+    struct bufpool pool = {.ceiling = 40 * MIB};
+    struct buf a = {0}, b = {0};
+
+    (void)state;
+    assert_true(buf_reserve(&pool, &a, 4 * MIB));
+    memset(a.p, 'a', 4 * MIB);
+    a.n = 4 * MIB;
+    char *p = a.p;
+    assert_true(buf_reserve(&pool, &a, 5 * MIB));
+    assert_ptr_equal(a.p, p);
+    assert_int_equal(pool.lent, 8 * MIB);
+    assert_true(buf_reserve(&pool, &b, 5 * MIB));
+    assert_false(buf_reserve(&pool, &a, 32 * MIB + 1));
+    assert_true(buf_reserve(&pool, &a, 32 * MIB)); /* the ceiling counts what it grows by */
+    assert_ptr_equal(a.p, p);
+    memset(a.p + 4 * MIB, 'b', 28 * MIB);
+    assert_int_equal(a.p[4 * MIB - 1], 'a');
+    assert_int_equal(pool.lent, 40 * MIB);
+    assert_false(buf_reserve(&pool, &b, 9 * MIB));
+    buf_free(&pool, &b);
+    buf_free(&pool, &a);
+    assert_int_equal(pool.lent, 0);
+    assert_true(buf_reserve(&pool, &b, 8 * MIB)); /* of whatever size it was before */
+    assert_ptr_equal(b.p, p);
+    buf_free(&pool, &b);
+    bufpool_deinit(&pool);
+}
+
 static void test_the_ceiling_holds_over_all_buffers(void **state)
 {
     struct bufpool pool = {.ceiling = 4 * BUF_MIN};
@@ -151,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capacities_are_powers_of_two),
         cmocka_unit_test(test_growth_keeps_the_content),
+        cmocka_unit_test(test_large_ones_grow_where_they_are),
         cmocka_unit_test(test_the_ceiling_holds_over_all_buffers),
         cmocka_unit_test(test_a_freed_buffer_is_lent_again),
         cmocka_unit_test(test_trim_frees_what_was_not_needed_since_the_last),

@@ -469,76 +469,6 @@ static void test_any_bytes_come_out_the_same_in_pieces(void **state)
     }
 }
 
-static void test_unescape(void **state)
-{
-    static const struct {
-        const char *in, *out; /* out NULL: refused */
-    } rows[] = {
-        {"", ""},
-        {"plain", "plain"},
-        {"\\\"\\\\\\/\\b\\f\\n\\r\\t", "\"\\/\b\f\n\r\t"},
-        {"\\u0041\\u00e9\\u20AC", "A\xc3\xa9\xe2\x82\xac"},
-        {"\\ud83d\\ude00", "\xf0\x9f\x98\x80"},
-        {"\\ud83d", "\xef\xbf\xbd"},
-        {"\\ud83dx", "\xef\xbf\xbdx"},
-        {"\\ude00", "\xef\xbf\xbd"},
-        {"\\ud83d\\ud83d\\ude00", "\xef\xbf\xbd\xf0\x9f\x98\x80"},
-        {"\\ud83d\\u0041", "\xef\xbf\xbd"
-                           "A"},
-        {"\xc3\xa9", "\xc3\xa9"},
-        {"\\", NULL},
-        {"\\x", NULL},
-        {"\\u", NULL},
-        {"\\u12", NULL},
-        {"\\u12g4", NULL},
-        {"\\u+123", NULL},
-        {"x\\", NULL},
-        {"\\ud83d\\u12", NULL},
-        {"\\ud83d\\u12x4", NULL},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct str in = str_of(rows[i].in);
-        char *out = malloc(in.n + 1); /* what the contract asks for, so that more is seen */
-        assert_non_null(out);
-        size_t n = json_unescape(out, in);
-        if (rows[i].out)
-            assert_str(((struct str){out, n == SIZE_MAX ? 0 : n}), rows[i].out);
-        else
-            assert_true(n == SIZE_MAX);
-        free(out);
-    }
-    char nul[8];
-    assert_int_equal(json_unescape(nul, STR("a\\u0000b")), 3);
-    assert_memory_equal(nul, "a\0b", 3);
-}
-
-static void test_string_end(void **state)
-{
-    static const struct {
-        const char *text; /* behind the first quote */
-        int end;          /* -1: none */
-    } rows[] = {
-        {"\"", 1},
-        {"abc\"x", 4},
-        {"a\\\"b\"", 5},
-        {"\\\\\"", 3},
-        {"", -1},
-        {"abc", -1},
-        {"a\\", -1},
-        {"a\\\"", -1},
-        {"a\nb\"", -1},
-        {"0123456789012345678901234567890123456789012345678901234567890123456789\"", 71},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const char *p = rows[i].text, *end = json_string_end(p, p + strlen(p));
-        assert_int_equal(end ? end - p : -1, rows[i].end);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,8 +482,6 @@ int main(void)
         cmocka_unit_test(test_long_keys_and_texts_are_spans_only),
         cmocka_unit_test(test_tags_find_every_member),
         cmocka_unit_test(test_any_bytes_come_out_the_same_in_pieces),
-        cmocka_unit_test(test_unescape),
-        cmocka_unit_test(test_string_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

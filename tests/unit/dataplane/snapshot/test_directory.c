@@ -227,8 +227,16 @@ static void test_merge_keeps_what_changed_meanwhile(void **state)
 
 struct spends {
     int64_t known[64];
-    unsigned cleared[64];
+    unsigned cleared[64], forgotten;
 };
+
+static void forget(void *ctx, uint64_t numbering)
+{
+    struct spends *s = ctx;
+
+    assert_true(numbering != 0);
+    s->forgotten++;
+}
 
 static void know(void *ctx, uint32_t slot, int64_t nusd)
 {
@@ -267,7 +275,8 @@ static void full_of(struct plane *p, uint32_t from, uint32_t to, uint64_t revisi
 static void test_slots_are_used_again_two_bases_later(void **state)
 {
     struct spends spends = {0};
-    const struct directory_options o = {.counters = {&spends, know, known, clear}, .max_slots = 6};
+    const struct directory_options o = {.counters = {&spends, know, known, clear, NULL},
+                                        .max_slots = 6};
     struct plane p;
 
     (void)state;
@@ -389,8 +398,8 @@ static void count(void *ctx, const Weir__Entity *en)
 static void test_state_comes_back_from_disk(void **state)
 {
     struct spends spends = {0}, loaded = {0};
-    const struct directory_options o = {.counters = {&spends, know, known, clear}};
-    const struct directory_options o2 = {.counters = {&loaded, know, known, clear}};
+    const struct directory_options o = {.counters = {&spends, know, known, clear, forget}};
+    const struct directory_options o2 = {.counters = {&loaded, know, known, clear, forget}};
     struct plane p, q;
     struct disk k;
     struct err e;
@@ -411,7 +420,12 @@ static void test_state_comes_back_from_disk(void **state)
     assert_int_equal(directory_save(p.d, k.path, disk_key, &e), ERRC_OK);
 
     plane_open(&q, &o2);
+    loaded.known[get_key(&p, 5).identity->slot] = 77; /* what outlived the link knows more */
+    assert_int_equal(loaded.forgotten, 0);
     assert_int_equal(directory_load(q.d, k.path, disk_key, &e), ERRC_OK);
+    assert_int_equal(loaded.forgotten, 1);
+    assert_int_equal(spends.forgotten, 1);
+    assert_int_equal(loaded.known[get_key(&p, 5).identity->slot], 77);
     assert_true(directory_revision(q.d).epoch == 7 && directory_revision(q.d).n == 9);
     plane_seal(&q, 9);
     assert_int_equal(q.bases, 1);

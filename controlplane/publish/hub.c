@@ -1,0 +1,606 @@
+#include "publish/hub.h"
+
+#include <mbedtls/sha256.h>
+#include <pthread.h>
+#include <sys/random.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+enum { POD = 16, JOBS_OF_A_SESSION = 2 };
+
+struct session {
+    unsigned char id[HUB_SESSION], pod[POD];
+    char host[128], version[32], error[256];
+    char token[40]; /* id of the one it joined with; empty: local */
+    uint32_t pipe;
+    bool is_connected;
+    uint64_t seen_ns;
+    struct revision have;
+    bool is_late;
+    uint64_t late_n; /* until it has this one */
+    void *parked;    /* NULL: nothing waits */
+    uint64_t parked_until_ns;
+    unsigned n_jobs;
+    bool config_matches, is_draining;
+    uint32_t workers;
+    uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
+};
+
+struct hub {
+    struct hub_options o;
+    pthread_mutex_t lock; /* of all below */
+    struct feed feed;
+    struct wire wire;
+    struct session *sessions[HUB_SESSIONS];
+    unsigned n_sessions;
+    struct hub_token *tokens;
+    size_t n_tokens;
+    bool has_tokens; /* they were read once */
+    bool is_awaited;
+};
+
+static uint64_t ms(uint64_t n)
+{
+    return n * UINT64_C(1000000);
+}
+
+static void send_bytes(struct hub *h, void *to, struct str bytes)
+{
+    h->o.send(h->o.ctx, to, bytes);
+}
+
+static void refuse(struct hub *h, void *to, Weir__Refusal__Why why, const char *text)
+{
+    send_bytes(h, to, wire_refusal(&h->wire, why, text));
+}
+
+/* ---- sessions ---- */
+
+static bool is_live(const struct session *s, uint64_t now_ns)
+{
+    return s->is_connected && (s->parked || s->n_jobs || now_ns < s->seen_ns + ms(HUB_GONE_MS));
+}
+
+static struct session *session_find(struct hub *h, const unsigned char *id)
+{
+    for (unsigned i = 0; i < h->n_sessions; i++)
+        if (memcmp(h->sessions[i]->id, id, HUB_SESSION) == 0)
+            return h->sessions[i];
+    return NULL;
+}
+
+/* Forgets it; whoever waits is told so, or (`why` < 0) not at all. */
+static void session_drop(struct hub *h, unsigned i, int why, const char *text)
+{
+    struct session *s = h->sessions[i];
+
+    if (s->parked && why >= 0)
+        refuse(h, s->parked, (Weir__Refusal__Why)why, text);
+    else if (s->parked)
+        send_bytes(h, s->parked, (struct str){0});
+    free(s);
+    h->sessions[i] = h->sessions[--h->n_sessions];
+}
+
+/* Room for one more: who has been gone longest makes it. */
+static bool make_room(struct hub *h, uint64_t now_ns)
+{
+    unsigned oldest = h->n_sessions;
+
+    if (h->n_sessions < HUB_SESSIONS)
+        return true;
+    for (unsigned i = 0; i < h->n_sessions; i++)
+        if (!is_live(h->sessions[i], now_ns) &&
+            (oldest == h->n_sessions || h->sessions[i]->seen_ns < h->sessions[oldest]->seen_ns))
+            oldest = i;
+    if (oldest == h->n_sessions)
+        return false;
+    session_drop(h, oldest, -1, "");
+    return true;
+}
+
+/* What a peer says of itself, fit for logs and JSON. */
+static void copy_text(char *out, size_t cap, const char *text)
+{
+    size_t n = 0;
+
+    for (; text && text[n] && n + 1 < cap; n++)
+        out[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
+    out[n] = '\0';
+}
+
+/* ---- Hello ---- */
+
+static const struct hub_token *token_find(const struct hub *h, struct str token)
+{
+    unsigned char digest[32];
+    char hex[65];
+
+    if (!token.n || mbedtls_sha256((const unsigned char *)token.p, token.n, digest, 0))
+        return NULL;
+    for (size_t i = 0; i < sizeof digest; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    for (size_t i = 0; i < h->n_tokens; i++)
+        if (strcmp(h->tokens[i].hash, hex) == 0)
+            return &h->tokens[i];
+    return NULL;
+}
+
+static bool token_holds(const struct hub_token *t)
+{
+    return t && (!t->expires_us || clock_wall_us() < t->expires_us);
+}
+
+static void welcome(struct hub *h, void *to, const struct session *s, uint32_t protocol)
+{
+    Weir__Welcome w;
+    Weir__Reply r;
+
+    weir__welcome__init(&w);
+    weir__reply__init(&r);
+    w.protocol = protocol;
+    w.version = (char *)(uintptr_t)h->o.version;
+    w.session = (ProtobufCBinaryData){HUB_SESSION, (uint8_t *)(uintptr_t)s->id};
+    w.config_hash =
+        (ProtobufCBinaryData){h->o.config_hash.n, (uint8_t *)(uintptr_t)h->o.config_hash.p};
+    w.heartbeat_ms = HUB_HEARTBEAT_MS;
+    r.is_case = WEIR__REPLY__IS_WELCOME;
+    r.welcome = &w;
+    send_bytes(h, to, wire_reply(&h->wire, &r));
+}
+
+static void on_hello(struct hub *h, void *to, struct hub_peer peer, const Weir__Hello *m,
+                     uint64_t now_ns)
+{
+    const struct hub_token *token = token_find(h, str_of(m->token));
+    struct session *s;
+
+    if (m->protocol < HUB_PROTOCOL_OLDEST || m->oldest > HUB_PROTOCOL || m->oldest > m->protocol) {
+        refuse(h, to, WEIR__REFUSAL__WHY__NO_PROTOCOL, "no protocol in common");
+        return;
+    }
+    if (m->pod.len != POD) {
+        refuse(h, to, WEIR__REFUSAL__WHY__MALFORMED, "pod: 16 bytes");
+        return;
+    }
+    if (!peer.is_local && !h->has_tokens) {
+        refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "the database cannot be reached");
+        return;
+    }
+    if (!peer.is_local && !token_holds(token)) {
+        log_warn("join_refused", "pipe=%u consequence=\"not connected\"", peer.pipe);
+        refuse(h, to, WEIR__REFUSAL__WHY__FORBIDDEN, "the token is unknown, revoked or expired");
+        return;
+    }
+    for (unsigned i = h->n_sessions; i-- > 0;) /* a connection has one */
+        if (h->sessions[i]->pipe == peer.pipe && h->sessions[i]->is_connected)
+            session_drop(h, i, WEIR__REFUSAL__WHY__EXPIRED, "another session began");
+    s = make_room(h, now_ns) ? calloc(1, sizeof *s) : NULL;
+    if (!s || getrandom(s->id, sizeof s->id, 0) != sizeof s->id) {
+        free(s);
+        refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too many data planes");
+        return;
+    }
+    memcpy(s->pod, m->pod.data, POD);
+    copy_text(s->host, sizeof s->host, m->host);
+    copy_text(s->version, sizeof s->version, m->version);
+    if (!peer.is_local)
+        copy_text(s->token, sizeof s->token, token->id);
+    s->config_matches =
+        str_eq(h->o.config_hash, (struct str){(char *)m->config_hash.data, m->config_hash.len});
+    s->pipe = peer.pipe;
+    s->is_connected = true;
+    s->seen_ns = now_ns;
+    s->is_late = true;
+    s->late_n = h->feed.n;
+    h->sessions[h->n_sessions++] = s;
+    log_info("node_joined", "host=\"%s\" version=\"%s\" token=%s nodes=%u", s->host, s->version,
+             s->token[0] ? s->token : "-", h->n_sessions);
+    welcome(h, to, s, MIN(m->protocol, HUB_PROTOCOL));
+}
+
+/* ---- ChangesSince ---- */
+
+static void put_piece(void *ctx, struct str piece)
+{
+    wire_put(ctx, piece);
+}
+
+/* Nothing new: the same revision, no entity. */
+static void heartbeat(struct hub *h, void *to, struct revision have)
+{
+    wire_changes_begin(&h->wire, have, false);
+    send_bytes(h, to, wire_changes_end(&h->wire, (struct str){0}));
+}
+
+static void page(struct hub *h, void *to, struct revision have, struct feed_place at)
+{
+    char cursor[CURSOR_MAX];
+    struct revision now = {h->feed.epoch, h->feed.n};
+
+    wire_changes_begin(&h->wire, now, false);
+    if (feed_page(&h->feed, have.n, &at, ENTITIES_PAGE, put_piece, &h->wire))
+        send_bytes(h, to, wire_changes_end(&h->wire, (struct str){0}));
+    else if (at.to)
+        send_bytes(h, to, wire_changes_end(&h->wire, cursor_of_feed(cursor, at)));
+    else
+        heartbeat(h, to, have); /* the place is gone: from the beginning */
+}
+
+static void ask_job(struct hub *h, void *to, struct session *s, struct hub_job job)
+{
+    job.to = to;
+    memcpy(job.session, s->id, HUB_SESSION);
+    if (s->n_jobs < JOBS_OF_A_SESSION && h->o.job(h->o.ctx, &job))
+        s->n_jobs++;
+    else
+        refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too many pages are asked for");
+}
+
+static void unpark(struct hub *h, struct session *s)
+{
+    void *to = s->parked;
+
+    s->parked = NULL;
+    if (feed_has(&h->feed, s->have.epoch, s->have.n) && s->have.n < h->feed.n)
+        page(h, to, s->have, (struct feed_place){0});
+    else
+        heartbeat(h, to, s->have);
+}
+
+/* Was it acknowledged, that is new. */
+static void acknowledge(struct hub *h, struct session *s, struct revision have)
+{
+    s->have = have;
+    if (have.epoch != h->feed.epoch)
+        return;
+    if (s->is_late && have.n >= s->late_n)
+        s->is_late = false;
+    if (h->is_awaited)
+        h->o.progress(h->o.ctx);
+}
+
+static void on_changes(struct hub *h, void *to, struct session *s, const Weir__ChangesSince *m,
+                       uint64_t now_ns)
+{
+    struct revision now = {h->feed.epoch, h->feed.n}, have = {0};
+    struct cursor c;
+
+    if (m->have)
+        have = (struct revision){m->have->epoch, m->have->n};
+    if (s->parked)
+        unpark(h, s); /* whoever asks twice gets two answers */
+    if (!now.epoch) {
+        refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "the database cannot be reached");
+        return;
+    }
+    acknowledge(h, s, have);
+    switch (cursor_read(&c, (struct str){(char *)m->cursor.data, m->cursor.len})) {
+    case CURSOR_BAD:
+        refuse(h, to, WEIR__REFUSAL__WHY__MALFORMED, "cursor");
+        return;
+    case CURSOR_FEED:
+        if (feed_has(&h->feed, have.epoch, have.n))
+            page(h, to, have, c.feed);
+        else
+            heartbeat(h, to, have); /* from the beginning */
+        return;
+    case CURSOR_FULL:
+        if (c.revision.epoch == now.epoch)
+            ask_job(h, to, s, (struct hub_job){.revision = c.revision, .place = c.place});
+        else
+            heartbeat(h, to, have);
+        return;
+    case CURSOR_NONE:
+        break;
+    }
+    bool is_ahead = have.epoch == now.epoch && have.n > now.n;
+    if (is_ahead)
+        h->o.ahead(h->o.ctx, have);
+    if (is_ahead || (have.epoch == now.epoch && have.n == now.n)) {
+        s->parked = to;
+        s->parked_until_ns = now_ns + ms(HUB_HEARTBEAT_MS);
+        if (!m->wait)
+            unpark(h, s);
+    } else if (feed_has(&h->feed, have.epoch, have.n)) {
+        page(h, to, have, (struct feed_place){0});
+    } else {
+        ask_job(
+            h, to, s,
+            (struct hub_job){.is_delta = have.epoch == now.epoch, .have = have, .revision = now});
+    }
+}
+
+static void on_status(struct hub *h, void *to, struct session *s, const Weir__Status *m)
+{
+    Weir__StatusTaken taken;
+    Weir__Reply r;
+
+    weir__status_taken__init(&taken);
+    weir__reply__init(&r);
+    s->workers = m->workers;
+    s->requests = m->requests;
+    s->in_flight = m->in_flight;
+    s->spool_bytes = m->spool_bytes;
+    s->resident_bytes = m->resident_bytes;
+    s->entities = m->entities;
+    s->is_draining = m->draining;
+    copy_text(s->error, sizeof s->error, m->error);
+    r.is_case = WEIR__REPLY__IS_STATUS_TAKEN;
+    r.status_taken = &taken;
+    send_bytes(h, to, wire_reply(&h->wire, &r));
+}
+
+/* ---- requests ---- */
+
+static void dispatch(struct hub *h, void *to, struct hub_peer peer, const Weir__Request *r,
+                     uint64_t now_ns)
+{
+    struct session *s = NULL;
+
+    if (r->is_case == WEIR__REQUEST__IS_HELLO) {
+        on_hello(h, to, peer, r->hello, now_ns);
+        return;
+    }
+    if (r->session.len == HUB_SESSION)
+        s = session_find(h, r->session.data);
+    if (!s) {
+        refuse(h, to, WEIR__REFUSAL__WHY__EXPIRED, "no such session");
+        return;
+    }
+    if (peer.is_local != !s->token[0]) { /* a session does not change its way */
+        refuse(h, to, WEIR__REFUSAL__WHY__EXPIRED, "no such session here");
+        return;
+    }
+    s->seen_ns = now_ns;
+    s->pipe = peer.pipe;
+    s->is_connected = true;
+    if (r->is_case == WEIR__REQUEST__IS_CHANGES)
+        on_changes(h, to, s, r->changes, now_ns);
+    else if (r->is_case == WEIR__REQUEST__IS_STATUS)
+        on_status(h, to, s, r->status);
+    else
+        refuse(h, to, WEIR__REFUSAL__WHY__UNKNOWN_REQUEST, "unknown request");
+}
+
+void hub_request(struct hub *h, void *take_to, struct hub_peer peer, struct str bytes,
+                 uint64_t now_ns)
+{
+    Weir__Request *r = bytes.n && bytes.n <= REQUEST_MAX
+                           ? weir__request__unpack(NULL, bytes.n, (const uint8_t *)bytes.p)
+                           : NULL;
+
+    (void)pthread_mutex_lock(&h->lock);
+    if (r)
+        dispatch(h, take_to, peer, r, now_ns);
+    else
+        refuse(h, take_to, WEIR__REFUSAL__WHY__MALFORMED, "not a request");
+    (void)pthread_mutex_unlock(&h->lock);
+    if (r)
+        weir__request__free_unpacked(r, NULL);
+}
+
+void hub_pipe_gone(struct hub *h, uint32_t pipe)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        struct session *s = h->sessions[i];
+        if (s->pipe != pipe || !s->is_connected)
+            continue;
+        s->is_connected = false;
+        if (s->parked)
+            send_bytes(h, TAKE(s->parked), (struct str){0});
+        if (h->is_awaited)
+            h->o.progress(h->o.ctx);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+/* Whoever joined with a token that does not hold any more is cut. */
+static void cut(struct hub *h)
+{
+    for (unsigned i = h->n_sessions; i-- > 0;) {
+        struct session *s = h->sessions[i];
+        const struct hub_token *t = NULL;
+        for (size_t k = 0; s->token[0] && k < h->n_tokens; k++)
+            if (strcmp(h->tokens[k].id, s->token) == 0)
+                t = &h->tokens[k];
+        if (!s->token[0] || token_holds(t))
+            continue;
+        log_warn("node_cut", "host=\"%s\" token=%s why=\"revoked or expired\"", s->host, s->token);
+        session_drop(h, i, WEIR__REFUSAL__WHY__FORBIDDEN,
+                     "the token is unknown, revoked or expired");
+    }
+}
+
+void hub_tick(struct hub *h, uint64_t now_ns)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    cut(h);
+    for (unsigned i = h->n_sessions; i-- > 0;) {
+        struct session *s = h->sessions[i];
+        if (s->parked && now_ns >= s->parked_until_ns)
+            unpark(h, s);
+        if (!is_live(s, now_ns) && now_ns >= s->seen_ns + ms(HUB_FORGET_MS))
+            session_drop(h, i, -1, "");
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                  struct str bytes)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    struct session *s = session_find(h, session);
+    if (s) {
+        s->n_jobs -= s->n_jobs > 0;
+        s->seen_ns = clock_mono_ns();
+    }
+    send_bytes(h, take_to, s ? bytes : (struct str){0});
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- what the reader found ---- */
+
+void hub_published(struct hub *h, struct revision r, struct packed *take_entities)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    if (r.epoch != h->feed.epoch || !take_entities)
+        feed_reset(&h->feed, r.epoch, r.n);
+    else
+        feed_push(&h->feed, r.n, take_entities);
+    if (take_entities)
+        packed_deinit(take_entities);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        struct session *s = h->sessions[i];
+        bool is_up_to_date = s->have.epoch == r.epoch && s->have.n >= r.n;
+        if (s->parked && !is_up_to_date)
+            unpark(h, s);
+    }
+    if (h->is_awaited)
+        h->o.progress(h->o.ctx);
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+struct revision hub_revision(struct hub *h)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    struct revision r = {h->feed.epoch, h->feed.n};
+    (void)pthread_mutex_unlock(&h->lock);
+    return r;
+}
+
+void hub_tokens(struct hub *h, struct hub_token *take_tokens, size_t n)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    free(h->tokens);
+    h->tokens = take_tokens;
+    h->n_tokens = n;
+    h->has_tokens = true;
+    cut(h);
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- who has what ---- */
+
+void hub_await(struct hub *h, bool on)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    h->is_awaited = on;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+static bool has(const struct session *s, struct revision r)
+{
+    return s->have.epoch == r.epoch && s->have.n >= r.n;
+}
+
+struct hub_applied hub_applied(struct hub *h, struct revision r, uint64_t now_ns)
+{
+    struct hub_applied a = {0};
+
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        const struct session *s = h->sessions[i];
+        if (!is_live(s, now_ns))
+            continue;
+        a.all++;
+        a.have += has(s, r);
+        a.waited_for += !has(s, r) && !s->is_late;
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return a;
+}
+
+void hub_late(struct hub *h, struct revision r, uint64_t now_ns)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        struct session *s = h->sessions[i];
+        if (has(s, r) || s->is_late)
+            continue;
+        if (is_live(s, now_ns))
+            log_warn(
+                "node_lagging",
+                "host=\"%s\" has=%llu wants=%llu consequence=\"not waited for until it caught up\"",
+                s->host, (unsigned long long)s->have.n, (unsigned long long)r.n);
+        s->is_late = true;
+        s->late_n = h->feed.n;
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+/* A newer session of the same pod is there. */
+static bool is_replaced(const struct hub *h, const struct session *s, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        const struct session *o = h->sessions[i];
+        if (o != s && memcmp(o->pod, s->pod, POD) == 0 &&
+            (is_live(o, now_ns) || o->seen_ns > s->seen_ns))
+            return true;
+    }
+    return false;
+}
+
+void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct hub_node *n),
+              void *ctx)
+{
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        const struct session *s = h->sessions[i];
+        bool live = is_live(s, now_ns), same_epoch = s->have.epoch == h->feed.epoch;
+        struct hub_node n = {
+            .host = s->host,
+            .version = s->version,
+            .error = s->error,
+            .token = s->token,
+            .revision = s->have,
+            .lag = same_epoch && s->have.n <= h->feed.n ? h->feed.n - s->have.n : h->feed.n,
+            .age_seconds = (double)(now_ns - MIN(now_ns, s->seen_ns)) / 1e9,
+            .workers = s->workers,
+            .requests = s->requests,
+            .in_flight = s->in_flight,
+            .spool_bytes = s->spool_bytes,
+            .resident_bytes = s->resident_bytes,
+            .entities = s->entities,
+            .config_matches = s->config_matches,
+            .is_draining = s->is_draining,
+        };
+        if (!live && is_replaced(h, s, now_ns))
+            continue;
+        n.state = !live ? "gone" : !same_epoch || n.lag ? "lagging" : "current";
+        for (size_t k = 0; k < POD; k++)
+            (void)snprintf(n.id + 2 * k, 3, "%02x", s->pod[k]);
+        fn(ctx, &n);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+enum errc hub_new(struct hub **ret_h, const struct hub_options *o, struct err *e)
+{
+    struct hub *h = calloc(1, sizeof *h);
+
+    if (!h || !feed_init(&h->feed)) {
+        free(h);
+        return err_set(e, ERRC_NOMEM, 0, "data planes");
+    }
+    h->o = *o;
+    (void)pthread_mutex_init(&h->lock, NULL); /* of default attributes: cannot fail on Linux */
+    *ret_h = h;
+    return ERRC_OK;
+}
+
+struct hub *hub_free(struct hub *h)
+{
+    if (!h)
+        return NULL;
+    while (h->n_sessions)
+        session_drop(h, h->n_sessions - 1, -1, "");
+    free(h->tokens);
+    feed_deinit(&h->feed);
+    wire_deinit(&h->wire);
+    (void)pthread_mutex_destroy(&h->lock);
+    free(h);
+    return NULL;
+}

@@ -1,0 +1,405 @@
+/* Sessions: who is answered with what, and when; a clock and a wire of the test's own. */
+
+#include "publish/hub.h"
+#include "tests/unit/test.h"
+
+enum { ANSWERS = 64 };
+
+#define MS UINT64_C(1000000)
+
+struct answer {
+    int to;
+    Weir__Reply *reply; /* NULL: dropped */
+};
+
+struct fixture {
+    struct hub *hub;
+    uint64_t now;
+    struct answer answers[ANSWERS];
+    size_t n_answers;
+    struct hub_job job; /* the last one */
+    unsigned n_jobs, n_progress;
+    bool refuses_jobs;
+    struct revision ahead;
+    int tos[4096]; /* what `to` points to: its index is the request's number */
+    unsigned n_tos;
+};
+
+static void on_send(void *ctx, void *to, struct str bytes)
+{
+    struct fixture *f = ctx;
+
+    assert_true(f->n_answers < ANSWERS);
+    f->answers[f->n_answers++] = (struct answer){
+        (int)((int *)to - f->tos),
+        bytes.n ? weir__reply__unpack(NULL, bytes.n, (const uint8_t *)bytes.p) : NULL};
+    if (bytes.n)
+        assert_non_null(f->answers[f->n_answers - 1].reply);
+}
+
+static bool on_job(void *ctx, const struct hub_job *job)
+{
+    struct fixture *f = ctx;
+
+    if (f->refuses_jobs)
+        return false;
+    f->job = *job;
+    f->n_jobs++;
+    return true;
+}
+
+static void on_ahead(void *ctx, struct revision r)
+{
+    ((struct fixture *)ctx)->ahead = r;
+}
+
+static void on_progress(void *ctx)
+{
+    ((struct fixture *)ctx)->n_progress++;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct hub_options o = {.ctx = f,
+                            .version = "1",
+                            .config_hash = STR("hash"),
+                            .send = on_send,
+                            .job = on_job,
+                            .ahead = on_ahead,
+                            .progress = on_progress};
+    struct err e;
+
+    f->now = 1000 * MS;
+    assert_int_equal(hub_new(&f->hub, &o, &e), ERRC_OK);
+    *state = f;
+    return 0;
+}
+
+static void forget_answers(struct fixture *f)
+{
+    for (size_t i = 0; i < f->n_answers; i++)
+        if (f->answers[i].reply)
+            weir__reply__free_unpacked(f->answers[i].reply, NULL);
+    f->n_answers = 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    forget_answers(f);
+    hub_free(f->hub);
+    forget_answers(f);
+    free(f);
+    return 0;
+}
+
+/* The request's number, as its answer will name it. */
+static int ask(struct fixture *f, struct hub_peer peer, const Weir__Request *r)
+{
+    uint8_t out[4096];
+    size_t n = weir__request__pack(r, out);
+    int *to = &f->tos[f->n_tos++ % ARRAY_LEN(f->tos)];
+
+    hub_request(f->hub, to, peer, (struct str){(char *)out, n}, f->now);
+    return (int)(to - f->tos);
+}
+
+struct plane {
+    struct hub_peer peer;
+    unsigned char session[HUB_SESSION];
+};
+
+static const struct answer *last(const struct fixture *f)
+{
+    assert_true(f->n_answers > 0);
+    return &f->answers[f->n_answers - 1];
+}
+
+static Weir__Reply *hello(struct fixture *f, struct plane *p, const char *token)
+{
+    static uint8_t pod[16];
+    Weir__Request r;
+    Weir__Hello h;
+
+    weir__request__init(&r);
+    weir__hello__init(&h);
+    pod[0] = (uint8_t)p->peer.pipe;
+    h.protocol = h.oldest = 1;
+    h.pod = (ProtobufCBinaryData){sizeof pod, pod};
+    h.token = (char *)(uintptr_t)token;
+    r.is_case = WEIR__REQUEST__IS_HELLO;
+    r.hello = &h;
+    (void)ask(f, p->peer, &r);
+    Weir__Reply *reply = last(f)->reply;
+    if (reply->is_case == WEIR__REPLY__IS_WELCOME)
+        memcpy(p->session, reply->welcome->session.data, HUB_SESSION);
+    return reply;
+}
+
+static int changes(struct fixture *f, const struct plane *p, uint64_t epoch, uint64_t n,
+                   struct str cursor)
+{
+    Weir__Request r;
+    Weir__ChangesSince c;
+    Weir__Revision have;
+
+    weir__request__init(&r);
+    weir__changes_since__init(&c);
+    weir__revision__init(&have);
+    have.epoch = epoch;
+    have.n = n;
+    c.have = &have;
+    c.wait = true;
+    c.cursor = (ProtobufCBinaryData){cursor.n, (uint8_t *)(uintptr_t)cursor.p};
+    r.is_case = WEIR__REQUEST__IS_CHANGES;
+    r.changes = &c;
+    r.session = (ProtobufCBinaryData){HUB_SESSION, (uint8_t *)(uintptr_t)p->session};
+    return ask(f, p->peer, &r);
+}
+
+static void publish(struct fixture *f, uint64_t n, const char *tag)
+{
+    struct packed p = {0};
+    struct arena a;
+
+    arena_init(&a, NULL, 65536);
+    if (tag)
+        packed_entity(&p, entity_gone(ENTITY_TAG, str_of(tag), STR(""), &a));
+    hub_published(f->hub, (struct revision){5, n}, &p);
+    arena_reset(&a);
+}
+
+static struct plane joined(struct fixture *f, uint32_t pipe)
+{
+    struct plane p = {.peer = {pipe, true}};
+
+    assert_int_equal(hello(f, &p, "")->is_case, WEIR__REPLY__IS_WELCOME);
+    return p;
+}
+
+static void assert_refused(const struct answer *a, Weir__Refusal__Why why)
+{
+    assert_non_null(a->reply);
+    assert_int_equal(a->reply->is_case, WEIR__REPLY__IS_REFUSAL);
+    assert_int_equal(a->reply->refusal->why, why);
+}
+
+static void assert_changes(const struct answer *a, int to, uint64_t n, size_t n_entities)
+{
+    assert_int_equal(a->to, to);
+    assert_non_null(a->reply);
+    assert_int_equal(a->reply->is_case, WEIR__REPLY__IS_CHANGES);
+    assert_int_equal(a->reply->changes->now->n, n);
+    assert_int_equal(a->reply->changes->n_entities, n_entities);
+}
+
+static void test_parked_until_something_changes(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    size_t before = f->n_answers;
+    int to = changes(f, &p, 5, 3, STR(""));
+    assert_int_equal(f->n_answers, before);
+    publish(f, 4, "a");
+    assert_changes(last(f), to, 4, 1);
+    to = changes(f, &p, 5, 4, STR(""));
+    f->now += (HUB_HEARTBEAT_MS - 1) * MS;
+    hub_tick(f->hub, f->now);
+    assert_int_equal(f->n_answers, before + 1);
+    f->now += 2 * MS;
+    hub_tick(f->hub, f->now);
+    assert_changes(last(f), to, 4, 0);
+}
+
+static void test_who_asks_twice_gets_two_answers(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    int first = changes(f, &p, 5, 3, STR(""));
+    int second = changes(f, &p, 5, 3, STR(""));
+    assert_changes(last(f), first, 3, 0);
+    publish(f, 4, "a");
+    assert_changes(last(f), second, 4, 1);
+}
+
+static void test_nothing_is_known_yet(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1);
+
+    (void)changes(f, &p, 0, 0, STR(""));
+    assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
+}
+
+static void test_who_is_new_or_of_another_epoch_gets_everything(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    (void)changes(f, &p, 0, 0, STR(""));
+    assert_true(f->n_jobs == 1 && !f->job.is_delta && f->job.revision.n == 3);
+    hub_job_done(f->hub, f->job.to, p.session, STR(""));
+    (void)changes(f, &p, 4, 3, STR(""));
+    assert_true(f->n_jobs == 2 && !f->job.is_delta);
+    hub_job_done(f->hub, f->job.to, p.session, STR(""));
+    (void)changes(f, &p, 5, 1, STR("")); /* older than what is known here */
+    assert_true(f->n_jobs == 3 && f->job.is_delta && f->job.have.n == 1);
+    f->refuses_jobs = true;
+    (void)changes(f, &p, 5, 1, STR(""));
+    assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
+}
+
+static void test_who_is_ahead_is_reported_and_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    size_t before = f->n_answers;
+    int to = changes(f, &p, 5, 9, STR(""));
+    assert_true(f->ahead.epoch == 5 && f->ahead.n == 9 && f->n_answers == before);
+    hub_published(f->hub, (struct revision){6, 1}, NULL);
+    assert_changes(last(f), to, 9, 0); /* asks again, and gets everything */
+}
+
+static void test_who_does_not_take_it_is_lagging(void **state)
+{
+    struct fixture *f = *state;
+    struct revision r = {5, 4};
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1), q = joined(f, 2);
+    struct hub_applied a = hub_applied(f->hub, (struct revision){5, 3}, f->now);
+    assert_true(a.all == 2 && a.have == 0 && a.waited_for == 0); /* new: nobody waits for them */
+    (void)changes(f, &p, 5, 3, STR(""));
+    (void)changes(f, &q, 5, 3, STR(""));
+    publish(f, 4, "a");
+    a = hub_applied(f->hub, r, f->now);
+    assert_true(a.all == 2 && a.have == 0 && a.waited_for == 2);
+    hub_await(f->hub, true);
+    (void)changes(f, &p, 5, 4, STR(""));
+    assert_true(f->n_progress > 0);
+    a = hub_applied(f->hub, r, f->now);
+    assert_true(a.all == 2 && a.have == 1 && a.waited_for == 1);
+    hub_late(f->hub, r, f->now);
+    a = hub_applied(f->hub, r, f->now);
+    assert_true(a.all == 2 && a.have == 1 && a.waited_for == 0);
+    (void)changes(f, &q, 5, 4, STR("")); /* it caught up */
+    publish(f, 5, "b");
+    a = hub_applied(f->hub, (struct revision){5, 5}, f->now);
+    assert_true(a.waited_for == 2);
+    hub_pipe_gone(f->hub, 2);
+    a = hub_applied(f->hub, (struct revision){5, 5}, f->now);
+    assert_true(a.all == 1 && a.waited_for == 1);
+    f->now += (HUB_GONE_MS + 1) * MS;
+    a = hub_applied(f->hub, (struct revision){5, 5}, f->now);
+    assert_true(a.all == 0);
+}
+
+static void test_gone_connection_answers_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    int to = changes(f, &p, 5, 3, STR(""));
+    hub_pipe_gone(f->hub, 1);
+    assert_true(last(f)->to == to && !last(f)->reply);
+    p.peer.pipe = 7; /* the session lives on over another connection */
+    to = changes(f, &p, 5, 3, STR(""));
+    publish(f, 4, "a");
+    assert_changes(last(f), to, 4, 1);
+}
+
+static void test_tokens(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = {.peer = {1, false}};
+    struct hub_token *t = calloc(1, sizeof *t);
+
+    assert_int_equal(hello(f, &p, "secret")->refusal->why, WEIR__REFUSAL__WHY__AWAY);
+    /* printf secret | sha256sum */
+    *t = (struct hub_token){
+        .id = "t", .hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"};
+    hub_tokens(f->hub, t, 1);
+    assert_int_equal(hello(f, &p, "wrong")->refusal->why, WEIR__REFUSAL__WHY__FORBIDDEN);
+    assert_int_equal(hello(f, &p, "")->refusal->why, WEIR__REFUSAL__WHY__FORBIDDEN);
+    assert_int_equal(hello(f, &p, "secret")->is_case, WEIR__REPLY__IS_WELCOME);
+    publish(f, 3, NULL);
+    struct plane other_way = p;
+    other_way.peer.is_local = true;
+    (void)changes(f, &other_way, 5, 3, STR(""));
+    assert_refused(last(f), WEIR__REFUSAL__WHY__EXPIRED);
+    int to = changes(f, &p, 5, 3, STR(""));
+    hub_tokens(f->hub, NULL, 0); /* revoked */
+    assert_int_equal(last(f)->to, to);
+    assert_refused(last(f), WEIR__REFUSAL__WHY__FORBIDDEN);
+    (void)changes(f, &p, 5, 3, STR(""));
+    assert_refused(last(f), WEIR__REFUSAL__WHY__EXPIRED);
+}
+
+static void test_sessions_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p;
+
+    for (uint32_t i = 0; i < HUB_SESSIONS; i++) {
+        p = joined(f, i + 1);
+        forget_answers(f);
+    }
+    p.peer = (struct hub_peer){HUB_SESSIONS + 1, true};
+    assert_int_equal(hello(f, &p, "")->refusal->why, WEIR__REFUSAL__WHY__AWAY);
+    f->now += (HUB_GONE_MS + 1) * MS; /* those who are gone make room */
+    assert_int_equal(hello(f, &p, "")->is_case, WEIR__REPLY__IS_WELCOME);
+    f->now += HUB_FORGET_MS * MS;
+    hub_tick(f->hub, f->now);
+    assert_int_equal(hub_applied(f->hub, (struct revision){0}, f->now).all, 0);
+}
+
+static void test_cursors(void **state)
+{
+    char out[CURSOR_MAX];
+    struct cursor c;
+    struct entities_place at = {ENTITY_MEMBER, STR("user"), STR("team")};
+
+    (void)state;
+    struct str full = cursor_of_place(out, (struct revision){5, 6}, &at);
+    assert_int_equal(cursor_read(&c, full), CURSOR_FULL);
+    assert_true(c.revision.epoch == 5 && c.revision.n == 6 && c.place.kind == ENTITY_MEMBER);
+    assert_str(c.place.key1, "user");
+    assert_str(c.place.key2, "team");
+    for (size_t n = 1; n < full.n - 8; n++)
+        assert_true(cursor_read(&c, (struct str){full.p, n}) != CURSOR_FEED);
+    struct str feed = cursor_of_feed(out, (struct feed_place){9, 10});
+    assert_int_equal(cursor_read(&c, feed), CURSOR_FEED);
+    assert_true(c.feed.to == 9 && c.feed.offset == 10);
+    assert_int_equal(cursor_read(&c, STR("")), CURSOR_NONE);
+    at.key1.n = CURSOR_MAX;
+    assert_int_equal(cursor_of_place(out, (struct revision){5, 6}, &at).n, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_parked_until_something_changes),
+        TEST(test_who_asks_twice_gets_two_answers),
+        TEST(test_nothing_is_known_yet),
+        TEST(test_who_is_new_or_of_another_epoch_gets_everything),
+        TEST(test_who_is_ahead_is_reported_and_waits),
+        TEST(test_who_does_not_take_it_is_lagging),
+        TEST(test_gone_connection_answers_nothing),
+        TEST(test_tokens),
+        TEST(test_sessions_are_bounded),
+        TEST(test_cursors),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
