@@ -536,3 +536,19 @@ void request_abandon(struct request *r)
     metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
     attempt_abandon(r);
 }
+
+void request_recheck(struct request *r, const struct identities *i)
+{
+    struct identity_found key;
+
+    if (!r->active || r->key_slot == SNAP_NONE || r->accounted)
+        return;
+    key = identities_get(i, r->key_slot);
+    struct identity_found team = key.identity ? identities_get(i, key.identity->team) : key;
+    bool may = key.identity && key.identity->kind == IDENTITY_KEY &&
+               !(key.identity->flags & IDENTITY_BLOCKED) &&
+               str_eq(identity_id(&key), found_id(&r->caller.key)) &&
+               !(team.identity && team.identity->flags & IDENTITY_BLOCKED);
+    if (!may)
+        conn_abort(r->conn);
+}

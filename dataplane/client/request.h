@@ -128,6 +128,9 @@ void request_refuse(struct request *r, enum client_error error, struct str detai
 /* The client is gone. */
 void request_abandon(struct request *r);
 
+/* The identities are others now: a request whose key or team may not call any more is cut. */
+void request_recheck(struct request *r, const struct identities *i);
+
 /* The client took what was queued: an upstream that was paused may go on. */
 void request_on_drained(struct request *r);
 

@@ -20,13 +20,14 @@ enum child_state {
 
 struct child {
     enum child_state state;
-    pid_t pid;           /* 0: does not run */
-    int control;         /* our end of the socket pair; -1: closed */
-    unsigned region;     /* of a worker */
-    unsigned failures;   /* in a row */
-    uint64_t started_ns; /* monotonic, as all times here */
-    uint64_t due_ns;     /* CHILD_DOWN: start; CHILD_ABORTED: kill */
-    uint64_t alive_ns;   /* workers: hung when no heartbeat came since this time and its bound */
+    pid_t pid;                  /* 0: does not run */
+    int control;                /* our end of the socket pair; -1: closed */
+    unsigned region;            /* of a worker */
+    unsigned failures;          /* in a row */
+    uint64_t started_ns;        /* monotonic, as all times here */
+    uint64_t due_ns;            /* CHILD_DOWN: start; CHILD_ABORTED: kill */
+    uint64_t base_n, overlay_n; /* of the identities it was last given; 0: none */
+    uint64_t alive_ns; /* workers: hung when no heartbeat came since this time and its bound */
 };
 
 const char *child_state_name(enum child_state s);

@@ -68,6 +68,8 @@ struct manager {
     unsigned n_workers;
     int generation_fd; /* -1: none yet */
     uint64_t generation;
+    int base_fd, overlay_fd; /* identities; -1: none yet */
+    uint64_t base_n, overlay_n;
     unsigned drain_ms;
     uint64_t deadline_ns; /* of draining and flushing */
     uint64_t checked_ns;  /* heartbeats */
@@ -112,6 +114,27 @@ static void child_tell(const struct child *c, enum control_type type, uint64_t n
         log_warn("message_not_sent", "pid=%d type=%d error=\"%s\"", (int)c->pid, type, e.msg);
 }
 
+/*
+ * The identities in force, base first. What a child does not take now, because it does not read, it
+ * is given later: check_identities().
+ */
+static void child_identify(const struct manager *m, struct child *c)
+{
+    struct control_msg base = {.type = CONTROL_BASE, .n = m->base_n};
+    struct control_msg overlay = {.type = CONTROL_OVERLAY, .n = m->overlay_n};
+    struct err e;
+
+    if (c->control < 0 || m->overlay_fd < 0 || c->overlay_n == m->overlay_n)
+        return;
+    if (c->base_n != m->base_n) {
+        if (control_send(c->control, &base, m->base_fd, &e))
+            return;
+        c->base_n = m->base_n;
+    }
+    if (!control_send(c->control, &overlay, m->overlay_fd, &e))
+        c->overlay_n = m->overlay_n;
+}
+
 /* Starts `argv` with a socket pair at CONTROL_FD that already holds the generation in force, the
  * shared files, and `n_fds` listeners. `id` names the child in epoll: 0 the link, 1 + i worker i.
  */
@@ -144,6 +167,8 @@ static enum errc child_start(struct manager *m, struct child *c, unsigned id, ch
         return rc;
     }
     c->control = pair[0];
+    c->base_n = c->overlay_n = 0;
+    child_identify(m, c);
     c->started_ns = clock_mono_ns();
     c->alive_ns = c->started_ns;
     child_enter(c, CHILD_STARTING);
@@ -399,6 +424,28 @@ static void on_generation(struct manager *m, uint64_t n, int fd)
         child_tell(&m->workers[i], CONTROL_GENERATION, n, fd);
 }
 
+/* Takes `fd`. A base is in force once an overlay over it follows. */
+static void on_identities(struct manager *m, const struct control_msg *msg, int fd)
+{
+    bool is_base = msg->type == CONTROL_BASE;
+    int *to = is_base ? &m->base_fd : &m->overlay_fd;
+
+    if (fd < 0) {
+        log_error("identities_lost", "n=%llu", (unsigned long long)msg->n);
+        return;
+    }
+    if (*to >= 0)
+        close(*to);
+    *to = fd;
+    *(is_base ? &m->base_n : &m->overlay_n) = msg->n;
+    if (is_base)
+        return;
+    m->link.base_n = m->base_n; /* they are its own */
+    m->link.overlay_n = m->overlay_n;
+    for (unsigned i = 0; i < m->n_workers; i++)
+        child_identify(m, &m->workers[i]);
+}
+
 static void on_refused(struct manager *m, const char *text)
 {
     log_error("configuration_refused", "error=\"%s\" consequence=\"%s\"", text,
@@ -446,6 +493,10 @@ static bool on_message(struct manager *m, struct child *c)
         if (c->state == CHILD_STARTING)
             child_enter(c, CHILD_UP);
         on_generation(m, msg.n, fd);
+        return true;
+    }
+    if (from_link && (msg.type == CONTROL_BASE || msg.type == CONTROL_OVERLAY)) {
+        on_identities(m, &msg, fd);
         return true;
     }
     if (from_link && msg.type == CONTROL_REFUSED)
@@ -625,11 +676,19 @@ static void bury_orphans(struct manager *m)
     }
 }
 
+/* Whoever did not read when the last identities came. */
+static void check_identities(struct manager *m)
+{
+    for (unsigned i = 0; i < m->n_workers; i++)
+        child_identify(m, &m->workers[i]);
+}
+
 static void check_heartbeats(struct manager *m, uint64_t now_ns)
 {
     bool late = now_ns - m->checked_ns > ms_ns(LATE_MS);
 
     m->checked_ns = now_ns;
+    check_identities(m);
     if (m->orphans)
         bury_orphans(m);
     for (unsigned i = 0; i < m->n_workers; i++) {
@@ -756,6 +815,8 @@ int manager_main(const struct manager_options *o)
                          .responses_fd = -1,
                          .counters_fd = -1,
                          .generation_fd = -1,
+                         .base_fd = -1,
+                         .overlay_fd = -1,
                          .link = {.control = -1},
                          .drain_ms = 30000};
     log_init("manager", LOG_INFO);

@@ -130,7 +130,7 @@ struct pair_counter *model_budget_pair(const struct ask *k, const struct identit
                            ? duration_seconds(d, k->now_us)
                            : INT32_MAX;
     uint32_t now_s = ask_now_s(k), keep_s = (uint32_t)MIN(MAX(length_s, 1), (int64_t)INT32_MAX);
-    struct pair_counter *p = counters_pair(k->counters, f->identity->slot, PAIR_MODEL,
+    struct pair_counter *p = counters_pair(k->counters, found_owner(f), PAIR_MODEL,
                                            snap_str(f->s, l->model), now_s, keep_s);
 
     if (!p)
@@ -209,7 +209,7 @@ struct pair_counter *end_user_pair(const struct ask *k)
     if (!c->end_user_id.n || s->max_end_user_budget_nusd < 0 ||
         (c->end_user.rules && c->end_user.rules->max_budget_nusd >= 0))
         return NULL;
-    return counters_pair(k->counters, SNAP_NONE, PAIR_END_USER, c->end_user_id, ask_now_s(k),
+    return counters_pair(k->counters, 0, PAIR_END_USER, c->end_user_id, ask_now_s(k),
                          INT32_MAX / 2);
 }
 

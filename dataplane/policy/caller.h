@@ -48,6 +48,17 @@ static inline struct str found_id(const struct identity_found *f)
     return f->identity ? identity_id(f) : (struct str){0};
 }
 
+/* What stands for it in counters with a name (counters_pair). */
+static inline uint64_t found_owner(const struct identity_found *f)
+{
+    struct str id = found_id(f);
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ (f->identity ? f->identity->kind : 0u);
+
+    for (size_t i = 0; i < id.n; i++)
+        h = (h ^ (unsigned char)id.p[i]) * UINT64_C(0x100000001b3);
+    return h ^ h >> 32;
+}
+
 static inline struct str found_alias(const struct identity_found *f)
 {
     return f->identity ? identity_alias(f) : (struct str){0};

@@ -97,7 +97,7 @@ static void with_model(struct rows *r, enum limit_descriptor d, const struct ide
                             .of = f,
                             .model = model,
                             .limit = {rpm, tpm, LIMIT_NONE},
-                            .pair = counters_pair(k->counters, f->identity->slot,
+                            .pair = counters_pair(k->counters, found_owner(f),
                                                   (unsigned)d << 8 | PAIR_MODEL, model,
                                                   ask_now_s(k), k->s->h->settings.limit_window_s)});
 }
@@ -157,7 +157,7 @@ static void on_tag_limit(void *ctx, const struct json_member *m)
                                     .of = &c->key,
                                     .model = c->tag[i].name,
                                     .limit = {(int64_t)limit, LIMIT_NONE, LIMIT_NONE},
-                                    .pair = counters_pair(r->k->counters, c->key.identity->slot,
+                                    .pair = counters_pair(r->k->counters, found_owner(&c->key),
                                                           PAIR_TAG, c->tag[i].name, ask_now_s(r->k),
                                                           r->k->s->h->settings.limit_window_s)});
 }

@@ -291,9 +291,9 @@ void parallel_give(struct counter *n)
 
 /* --- pairs ----------------------------------------------------------------------------------- */
 
-static uint64_t pair_id(uint32_t slot, unsigned what, struct str name)
+static uint64_t pair_id(uint64_t owner, unsigned what, struct str name)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)slot << 8 | what);
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ owner ^ (uint64_t)what << 32;
 
     h *= UINT64_C(0x9e3779b97f4a7c15);
     for (size_t i = 0; i < name.n; i++)
@@ -393,12 +393,12 @@ static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uin
     return NULL;
 }
 
-struct pair_counter *counters_pair(const struct counters *c, uint32_t slot, unsigned what,
+struct pair_counter *counters_pair(const struct counters *c, uint64_t owner, unsigned what,
                                    struct str name, uint32_t now_s, uint32_t keep_s)
 {
     if (!c->header)
         return NULL;
-    uint64_t id = pair_id(slot, what, name);
+    uint64_t id = pair_id(owner, what, name);
     struct pair_counter *p = pair_find(c, id, PAIR_PROBES);
 
     if (!p)

@@ -138,11 +138,11 @@ MUST_CHECK bool parallel_take(struct counter *n, uint32_t limit, uint32_t *ret_n
 void parallel_give(struct counter *n);
 
 /*
- * The counter of an entity with a name (a model, a tag); made when there is none. `keep_s`: not to
- * be given up for so long. Of a full neighbourhood the one not used for longest makes way. NULL
- * only without memory.
+ * The counter of an entity with a name (a model, a tag); made when there is none. `owner` stands
+ * for the entity's id, not its slot, which becomes another's. `keep_s`: not to be given up for so
+ * long. Of a full neighbourhood the one not used for longest makes way. NULL only without memory.
  */
-struct pair_counter *counters_pair(const struct counters *c, uint32_t slot, unsigned what,
+struct pair_counter *counters_pair(const struct counters *c, uint64_t owner, unsigned what,
                                    struct str name, uint32_t now_s, uint32_t keep_s);
 
 /* What an in-flight entry keeps of it, and it again by that; NULL: it is another's by now. */

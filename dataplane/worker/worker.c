@@ -49,6 +49,7 @@ struct worker {
     uint64_t drain_until_ns, accept_until_ns, orphan_since_ns;
     time_t date_of;
     bool accepting, control_open, finished;
+    int base_fd;              /* of identities, until an overlay over it comes; -1: none */
     uint64_t records_trimmed; /* when memory was last given back */
     unsigned quiet_s;         /* seconds without a request */
 };
@@ -186,6 +187,37 @@ static void worker_adopt(struct worker *w, int fd, uint64_t n)
         log_warn("manager_not_told", "reason=\"%s\"", e.msg);
 }
 
+/* A base waits for the overlay over it. Takes `fd`. */
+static void worker_base(struct worker *w, int fd)
+{
+    if (w->base_fd >= 0)
+        (void)close(w->base_fd);
+    w->base_fd = fd;
+}
+
+/* Identities: adopted whole or not at all; requests that run finish with theirs, but for those
+ * whose key may not call any more. */
+static void worker_identify(struct worker *w, int fd)
+{
+    struct context *cx = &w->cx;
+    struct identities *i = NULL;
+    struct err e = {0};
+    enum errc rc = w->base_fd >= 0  ? identities_open(&i, w->base_fd, fd, &e)
+                   : cx->identities ? identities_over(&i, cx->identities, fd, &e)
+                                    : err_set(&e, ERRC_INVALID, 0, "an overlay without a base");
+
+    if (rc) {
+        log_error("identities_refused", "reason=\"%s\" consequence=\"the old ones stay\"", e.msg);
+        return;
+    }
+    worker_base(w, -1);
+    cx->identities = identities_unref(cx->identities);
+    cx->identities = i;
+    atomic_store_explicit(&cx->region->identity, identities_overlay(i)->n, memory_order_release);
+    LIST_FOREACH (&cx->conns, struct conn, c, link)
+        request_recheck(&c->req, i);
+}
+
 static void worker_on_control(uv_poll_t *h, int status, int events)
 {
     struct worker *w = h->data;
@@ -208,6 +240,11 @@ static void worker_on_control(uv_poll_t *h, int status, int events)
         }
         if (m.type == CONTROL_GENERATION && fd >= 0)
             worker_adopt(w, fd, m.n);
+        else if (m.type == CONTROL_BASE && fd >= 0) {
+            worker_base(w, fd);
+            continue;
+        } else if (m.type == CONTROL_OVERLAY && fd >= 0)
+            worker_identify(w, fd);
         else if (m.type == CONTROL_DRAIN)
             worker_drain(w, control_drain_within(m.n), control_drain_accept(m.n));
         if (fd >= 0)
@@ -336,6 +373,8 @@ static bool worker_open(struct worker *w, unsigned region, unsigned n_listeners,
 int worker_main(unsigned region, unsigned n_listeners)
 {
     static struct worker w; /* large, and it lives as long as the process */
+
+    w.base_fd = -1;
     struct err e = {0};
     char who[24];
 
@@ -348,6 +387,7 @@ int worker_main(unsigned region, unsigned n_listeners)
     }
     (void)uv_run(&w.loop, UV_RUN_DEFAULT);
     w.cx.snapshot = snapshot_unref(w.cx.snapshot);
+    w.cx.identities = identities_unref(w.cx.identities);
     buf_free(&w.cx.bufs, &w.cx.out);
     bufpool_deinit(&w.cx.bufs);
     arena_pool_deinit(&w.cx.arenas);
