@@ -551,7 +551,7 @@ const Weir__Entity *entity_gone(enum entity_kind k, struct str key1, struct str 
 
 /* ---- packed ---- */
 
-static size_t varint_put(char *out, uint64_t v)
+size_t varint_put(char *out, uint64_t v)
 {
     size_t n = 0;
 

@@ -69,5 +69,8 @@ struct packed { /* zeroed: empty */
 void packed_entity(struct packed *p, const Weir__Entity *en);
 void packed_deinit(struct packed *p);
 
+/* A number as protobuf writes it, at most 10 bytes; how many. */
+size_t varint_put(char *out, uint64_t v);
+
 /* Bytes of the entity, with tag and length, that starts at `s`. */
 size_t packed_step(struct str s);

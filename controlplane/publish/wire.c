@@ -65,16 +65,6 @@ struct str wire_refusal(struct wire *w, Weir__Refusal__Why why, const char *text
     return wire_reply(w, &r);
 }
 
-static size_t varint(char *out, uint64_t v)
-{
-    size_t n = 0;
-
-    for (; v >= 0x80; v >>= 7)
-        out[n++] = (char)(v | 0x80);
-    out[n++] = (char)v;
-    return n;
-}
-
 void wire_changes_begin(struct wire *w, struct revision now, bool full)
 {
     char body[32], *p;
@@ -82,9 +72,9 @@ void wire_changes_begin(struct wire *w, struct revision now, bool full)
 
     begin(w);
     body[n++] = TAG_EPOCH;
-    n += varint(body + n, now.epoch);
+    n += varint_put(body + n, now.epoch);
     body[n++] = TAG_N;
-    n += varint(body + n, now.n);
+    n += varint_put(body + n, now.n);
     p = room(w, HEAD + n + 4);
     if (!p)
         return;
@@ -118,12 +108,12 @@ struct str wire_changes_end(struct wire *w, struct str cursor)
         return (struct str){0};
     if (cursor.n) {
         *p++ = TAG_CURSOR;
-        p += varint(p, cursor.n);
+        p += varint_put(p, cursor.n);
         memcpy(p, cursor.p, cursor.n);
         w->n = (size_t)(p - w->p) + cursor.n;
     }
     head[n++] = TAG_CHANGES;
-    n += varint(head + n, w->n - HEAD);
+    n += varint_put(head + n, w->n - HEAD);
     memcpy(w->p + HEAD - n, head, n);
     return (struct str){w->p + HEAD - n, w->n - HEAD + n};
 }

@@ -523,9 +523,8 @@ def test_two_control_planes_tell_the_same(cp, postgres, database, start):
     for _ in range(20):
         assert one.post("/key/generate", {}).status == 200
     done.join()
-    p.sync()
-    q.sync()
-    assert p.have == q.have and set(p.entities["key"]) == set(q.entities["key"]) and len(p.entities["key"]) == 40
+    two.wait(lambda: p.sync() is not None and q.sync() is not None and p.have == q.have, what="the same revision")
+    assert set(p.entities["key"]) == set(q.entities["key"]) and len(p.entities["key"]) == 40
     # one is killed: who was with it goes on with the other, from where it was
     one.process.kill()
     one.process.wait()
