@@ -537,18 +537,33 @@ void request_abandon(struct request *r)
     attempt_abandon(r);
 }
 
+/* Why the caller may not go on by `i`; CLIENT_ERRORS: it may. */
+static enum client_error revoked(const struct request *r, const struct identities *i)
+{
+    struct identity_found key = identities_get(i, r->key_slot);
+
+    if (!key.identity || key.identity->kind != IDENTITY_KEY ||
+        !str_eq(identity_id(&key), found_id(&r->caller.key)))
+        return ERROR_NO_SUCH_KEY;
+    if (key.identity->flags & IDENTITY_BLOCKED)
+        return ERROR_KEY_BLOCKED;
+    struct identity_found team = identities_get(i, key.identity->team);
+    return team.identity && team.identity->flags & IDENTITY_BLOCKED ? ERROR_TEAM_BLOCKED
+                                                                    : CLIENT_ERRORS;
+}
+
 void request_recheck(struct request *r, const struct identities *i)
 {
-    struct identity_found key;
-
     if (!r->active || r->key_slot == SNAP_NONE || r->accounted)
         return;
-    key = identities_get(i, r->key_slot);
-    struct identity_found team = key.identity ? identities_get(i, key.identity->team) : key;
-    bool may = key.identity && key.identity->kind == IDENTITY_KEY &&
-               !(key.identity->flags & IDENTITY_BLOCKED) &&
-               str_eq(identity_id(&key), found_id(&r->caller.key)) &&
-               !(team.identity && team.identity->flags & IDENTITY_BLOCKED);
-    if (!may)
+    enum client_error why = revoked(r, i);
+    if (why == CLIENT_ERRORS)
+        return;
+    if (r->exchange.state == EXCHANGE_IDLE) {
         conn_abort(r->conn);
+        return;
+    }
+    timer_disarm(&r->retry);
+    exchange_cancel(&r->exchange);
+    attempt_broken(r, why, false);
 }

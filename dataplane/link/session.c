@@ -661,7 +661,11 @@ static enum errc open_directory(struct session *s, int base_fd, int overlay_fd, 
     struct directory_revision r = directory_revision(s->directory);
     gauge(s, POD_REVISION, r.n);
     gauge(s, POD_ENTITIES, directory_count(s->directory));
-    return give_documents(s) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "session");
+    if (!give_documents(s))
+        return err_set(e, ERRC_NOMEM, 0, "session");
+    if (s->news.is_known) /* also when it holds no documents */
+        poke(s);
+    return ERRC_OK;
 }
 
 enum errc session_open(struct session **ret_s, const struct session_options *o,

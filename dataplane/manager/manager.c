@@ -68,8 +68,9 @@ struct manager {
     unsigned n_workers;
     int generation_fd; /* -1: none yet */
     uint64_t generation;
-    int base_fd, overlay_fd; /* identities; -1: none yet */
-    uint64_t base_n, overlay_n;
+    int base_fd, overlay_fd; /* identities, one over the other; -1: none yet */
+    int next_base_fd;        /* until an overlay over it comes; -1: none */
+    uint64_t base_n, overlay_n, next_base_n;
     unsigned drain_ms;
     uint64_t deadline_ns; /* of draining and flushing */
     uint64_t checked_ns;  /* heartbeats */
@@ -155,7 +156,10 @@ static enum errc child_start(struct manager *m, struct child *c, unsigned id, ch
         fds[LISTEN_FD - PROC_FIRST_FD + i] = m->listeners.fd[i];
     struct control_msg generation = {.type = CONTROL_GENERATION, .n = m->generation};
     enum errc rc = ERRC_OK;
-    if (m->generation_fd >= 0) /* the first thing it finds */
+    c->control = pair[0];
+    c->base_n = c->overlay_n = 0;
+    child_identify(m, c);      /* the first things it finds: */
+    if (m->generation_fd >= 0) /* with the generation it begins to serve */
         rc = control_send(pair[0], &generation, m->generation_fd, e);
     if (!rc && epoll_ctl(m->epoll, EPOLL_CTL_ADD, pair[0], &ev) != 0)
         rc = err_set(e, ERRC_SYS, errno, "watch a child");
@@ -163,12 +167,9 @@ static enum errc child_start(struct manager *m, struct child *c, unsigned id, ch
         rc = proc_spawn(&c->pid, &spec, e);
     close(pair[1]);
     if (rc) {
-        close(pair[0]);
+        child_close_control(c);
         return rc;
     }
-    c->control = pair[0];
-    c->base_n = c->overlay_n = 0;
-    child_identify(m, c);
     c->started_ns = clock_mono_ns();
     c->alive_ns = c->started_ns;
     child_enter(c, CHILD_STARTING);
@@ -424,22 +425,33 @@ static void on_generation(struct manager *m, uint64_t n, int fd)
         child_tell(&m->workers[i], CONTROL_GENERATION, n, fd);
 }
 
-/* Takes `fd`. A base is in force once an overlay over it follows. */
+/* Puts *take_fd at *to, and what was there is closed. */
+static void replace_fd(int *to, int *take_fd)
+{
+    if (*to >= 0)
+        close(*to);
+    *to = *take_fd;
+    *take_fd = -1;
+}
+
+/* Takes `fd`. A base is in force once an overlay over it follows: nobody is given half a pair. */
 static void on_identities(struct manager *m, const struct control_msg *msg, int fd)
 {
-    bool is_base = msg->type == CONTROL_BASE;
-    int *to = is_base ? &m->base_fd : &m->overlay_fd;
-
     if (fd < 0) {
         log_error("identities_lost", "n=%llu", (unsigned long long)msg->n);
         return;
     }
-    if (*to >= 0)
-        close(*to);
-    *to = fd;
-    *(is_base ? &m->base_n : &m->overlay_n) = msg->n;
-    if (is_base)
+    if (msg->type == CONTROL_BASE) {
+        replace_fd(&m->next_base_fd, &fd);
+        m->next_base_n = msg->n;
         return;
+    }
+    if (m->next_base_fd >= 0) {
+        replace_fd(&m->base_fd, &m->next_base_fd);
+        m->base_n = m->next_base_n;
+    }
+    replace_fd(&m->overlay_fd, &fd);
+    m->overlay_n = msg->n;
     m->link.base_n = m->base_n; /* they are its own */
     m->link.overlay_n = m->overlay_n;
     for (unsigned i = 0; i < m->n_workers; i++)
@@ -817,6 +829,7 @@ int manager_main(const struct manager_options *o)
                          .generation_fd = -1,
                          .base_fd = -1,
                          .overlay_fd = -1,
+                         .next_base_fd = -1,
                          .link = {.control = -1},
                          .drain_ms = 30000};
     log_init("manager", LOG_INFO);
