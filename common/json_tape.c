@@ -57,10 +57,15 @@ static enum json_tape_state read_string(struct json_tape *t, size_t n)
 
     while ((p = json_string_pass(p, end, &escaped)) < end && *p == '\\') {
         const char *units = p;
+        uint32_t before = t->n_lone;
         if ((p = json_units_pass(units, end, &t->n_lone)) == units)
             return JSON_TAPE_BAD;
-        if (t->n_lone > JSON_TAPE_LONE)
-            return JSON_TAPE_BROKEN;
+        if (UNLIKELY(t->n_lone != before)) {
+            if (t->n_lone > JSON_TAPE_LONE)
+                return JSON_TAPE_BROKEN;
+            t->lone_at = before ? t->lone_at : (uint32_t)(units - t->text);
+            t->lone_end = (uint32_t)(p - t->text);
+        }
         escaped = true;
     }
     if (p == end || *p != '"')

@@ -35,7 +35,8 @@ struct json_tape {
     const char *text;
     struct json_val *v; /* v[0] is the document; an object's members are key, value, key, value */
     uint32_t n;
-    uint32_t n_lone; /* escapes that are half a pair of surrogates: jstr_mend() */
+    uint32_t n_lone;            /* escapes that are half a pair of surrogates: jstr_mend() ... */
+    uint32_t lone_at, lone_end; /* ... of what is between, where there are some */
     /* private */
     size_t pos, end;
     struct bufpool *pool;

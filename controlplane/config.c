@@ -54,6 +54,22 @@ static enum errc read_rest(struct config *c, struct err *e)
     return ERRC_OK;
 }
 
+static enum errc read_tls(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+    struct str cert = config_text(f, SETTING_WEIR_admin_certfile);
+    struct str key = config_text(f, SETTING_WEIR_admin_keyfile);
+
+    if (!cert.n != !key.n)
+        return err_set(e, ERRC_INVALID, 0,
+                       "weir.admin_certfile, weir.admin_keyfile: both, or none");
+    if (cert.n) {
+        c->certfile = arena_str(&f->arena, cert).p;
+        c->keyfile = arena_str(&f->arena, key).p;
+    }
+    return ERRC_OK;
+}
+
 static enum errc read_values(struct config *c, struct err *e)
 {
     struct config_file *f = &c->file;
@@ -77,6 +93,9 @@ static enum errc read_values(struct config *c, struct err *e)
     while (str_ends(c->root_path, STR("/")))
         c->root_path.n--;
     c->host = arena_str(&f->arena, host).p;
+    rc = read_tls(c, e);
+    if (rc)
+        return rc;
     c->port = (uint16_t)config_u32(f, SETTING_WEIR_admin_port); /* bounded by the table */
     c->crud_threads = config_u32(f, SETTING_WEIR_admin_threads);
     c->report_threads = config_u32(f, SETTING_WEIR_report_threads);

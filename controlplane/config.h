@@ -19,6 +19,7 @@ struct config {
     bool stores_models;     /* models may be made and changed in the database */
     const char *host;
     uint16_t port;
+    const char *certfile, *keyfile; /* NULL: without TLS */
     unsigned crud_threads, crud_conns, report_threads;
 };
 

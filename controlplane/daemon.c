@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/http/server.h"
 #include "common/log.h"
+#include "common/net/tls.h"
 
 #include "api/api.h"
 #include "api/reply.h"
@@ -35,7 +36,8 @@ struct daemon_priv {
     uv_async_t async;
     uv_signal_t term, interrupt;
     uv_timer_t drain;
-    pthread_mutex_t lock; /* of done */
+    struct tls_identity *tls; /* NULL: the port is without TLS */
+    pthread_mutex_t lock;     /* of done */
     struct call *done, **done_last;
     unsigned n_calls; /* with the lanes */
     uint64_t cut_ns;  /* when a drain has taken long enough */
@@ -351,6 +353,12 @@ static enum errc start_server(struct daemon *d, const struct daemon_options *o, 
     const char *host = o->host ? o->host : d->config->host;
     uint16_t port = o->port >= 0 ? (uint16_t)o->port : d->config->port;
 
+    if (d->config->certfile) {
+        enum errc bad = tls_identity_new(&p->tls, d->config->certfile, d->config->keyfile, e);
+        if (bad)
+            return bad;
+        so.tls = p->tls;
+    }
     enum errc err = http_server_new(&d->server, &so, e);
     if (!err)
         err = http_server_listen(d->server, host, port, &port, e);
@@ -426,6 +434,7 @@ int daemon_main(const struct daemon_options *o)
         d.db[l] = db_free(d.db[l]);
     d.health = db_health_free(d.health);
     d.server = http_server_free(d.server);
+    p.tls = tls_identity_unref(p.tls);
     if (d.loop)
         (void)uv_loop_close(d.loop);
     catalog_free(catalog);

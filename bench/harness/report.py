@@ -30,8 +30,12 @@ FIGURES = [
     ("cpu_messages_on_chat_vs_nginx", "translated: Messages client on chat, CPU per request", "1.7", "1.2", "× nginx"),
     ("event_messages_on_chat_vs_relay", "the same, CPU of a stream of 100 events", "2.0", "1.3", "× relayed"),
     ("bounds_request_ms", "the worst request translated: loop stall", "10", "2", "ms"),
-    ("bounds_memory", "the same, memory", "12", None, "× body"),
+    ("bounds_request_memory", "the request that takes most memory", "12", None, "× body"),
     ("bounds_text_memory", "memory of a body that is mostly one string", "4", None, "× body"),
+    ("bounds_reply_ms", "the worst reply translated: loop stall", "10", "2", "ms"),
+    ("bounds_reply_memory", "the reply that takes most memory", None, None, "× reply"),
+    ("nodes_cpu_percent", "control plane: 100 data planes, a change a second", "20", "5", "% of a core"),
+    ("nodes_rss_mb", "the same, peak memory", "100", None, "MB"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 

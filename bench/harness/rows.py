@@ -390,31 +390,6 @@ def malloc(ctx):
     ctx.figures |= row
 
 
-# ---- the worst that can be asked ----
-
-def bounds(ctx):
-    """The longest stall and the most memory of the worst requests and replies that are translated."""
-    argv = [f"{ctx.build}/bench/weir-bench-translate"] + ctx.pick(["--mib", "4"], [])
-    lines = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    cases, is_reply = [], False
-    for line in lines:
-        word = line.split()
-        is_reply |= "stall" in word
-        if word[0] == "case":
-            continue
-        name, client, upstream, size, first, second, memory = word[:7]
-        cases.append({"case": name, "client": client, "upstream": upstream, "bytes": int(size), "reply": is_reply,
-                      "ms": float(first) if is_reply else float(first) + float(second), "memory": float(memory)})
-        ctx.say(f"  bounds {line}")
-    for kind, is_reply in (("request", False), ("reply", True)):
-        some = [c for c in cases if c["reply"] == is_reply]
-        slowest, largest = max(some, key=lambda c: c["ms"]), max(some, key=lambda c: c["memory"])
-        ctx.figures |= {f"worst_{kind}_ms": slowest["ms"], f"worst_{kind}_memory": largest["memory"]}
-        ctx.note(f"bounds: the slowest {kind} is {slowest['case']} ({slowest['client']} on {slowest['upstream']}), the one "
-                 f"that takes most memory {largest['case']}")
-    ctx.table["bounds"] = {f"{c['case']} {c['client']} {c['upstream']}": c for c in cases}
-
-
 gateways.MODELS.append("mock-stream-10-0")
 
-ROWS = {f.__name__: f for f in (chat, tls, body, stream, memory, start, litellm, malloc, bounds)}
+ROWS = {f.__name__: f for f in (chat, tls, body, stream, memory, start, litellm, malloc)}

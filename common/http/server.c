@@ -2,7 +2,8 @@
  *   IDLE -> HEAD -> BODY -> BUSY -> REPLY -> IDLE           any -> LINGER -> CLOSING
  *
  *   IDLE     nothing of a next request yet           BUSY    the handler works
- *   HEAD     request line and headers                REPLY   the answer is on its way
+ *            (with TLS, at first its handshake)      REPLY   the answer is on its way
+ *   HEAD     request line and headers
  *   BODY     reading the body                        LINGER  refused early: what still comes is
  *                                                            dropped for a while, then closed
  */
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/net/tls.h"
 #include "common/wheel.h"
 
 enum { /* threats section 1 */
@@ -59,10 +61,12 @@ struct http_conn {
     uv_write_t write;
     uint8_t state; /* enum conn_state; conn_enter() sets it */
     bool keep_alive, refused, writing, read_stopped, in_input, sent_continue;
-    bool bodiless; /* the request being answered was a HEAD */
+    bool bodiless;            /* the request being answered was a HEAD */
     struct http_request *req; /* being read, or with the handler */
     struct buf early;         /* bytes of the next request that came too soon */
     struct buf sending;
+    struct tls *tls; /* NULL: none */
+    bool is_shaking; /* its handshake is not complete */
     uint64_t begun_ns, body_ns, progress_ns, linger_ns;
     size_t lingered;
     struct timer timer;
@@ -80,6 +84,7 @@ struct http_server {
     unsigned n_conns;
     bool draining, closing;
     char read[READ_MAX];
+    char *plain; /* of `read`, with TLS */
 };
 
 static const struct {
@@ -141,6 +146,8 @@ static uint64_t conn_deadline(const struct http_conn *c)
 
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
+        if (c->is_shaking)
+            return c->begun_ns + ms(o->header_timeout_ms);
         return c->progress_ns + ms(o->idle_timeout_ms);
     case CONN_HEAD: /* all of it: bytes that trickle in do not help */
         return c->begun_ns + ms(o->header_timeout_ms);
@@ -222,6 +229,7 @@ static void conn_on_closed(uv_handle_t *h)
     struct http_server *s = c->server;
 
     buf_free(&s->bufs, &c->sending); /* libuv had it until now */
+    c->tls = tls_free(c->tls);
     free(c);
     s->n_conns--;
     server_handle_closed(s);
@@ -288,18 +296,90 @@ static void conn_on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(c->server->read, sizeof c->server->read);
 }
 
+/* Nothing more will come. */
+static void conn_input_ended(struct http_conn *c)
+{
+    if (c->state == CONN_REPLY) {
+        c->keep_alive = false; /* half-closed behind its last request: it still gets the answer */
+        (void)uv_read_stop((uv_stream_t *)&c->tcp);
+    } else {
+        conn_close(c); /* whoever asked is gone */
+    }
+}
+
+/* A few bytes at once; false: the socket, empty as it is, does not take them: nobody is there. */
+static bool conn_write_now(struct http_conn *c, const char *p, size_t n)
+{
+    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
+
+    return !n || uv_try_write((uv_stream_t *)&c->tcp, &buf, 1) == (int)n;
+}
+
+/* Ciphertext: a part of the handshake, or of requests. */
+static void conn_decrypt(struct http_conn *c, const char *p, size_t n)
+{
+    char flight[TLS_FLIGHT_MAX];
+    struct tls_io io = {.in = p, .in_n = n, .out = flight, .out_cap = sizeof flight};
+    enum tls_got got = TLS_READY;
+    size_t n_plain = 0;
+
+    if (c->is_shaking) {
+        got = tls_handshake(c->tls, &io);
+        c->is_shaking = got != TLS_READY;
+        c->progress_ns = clock_mono_ns();
+    }
+    if (got == TLS_READY && io.in_n)
+        got = tls_read(c->tls, &io, c->server->plain, READ_MAX + TLS_RECORD, &n_plain);
+    bool sent = conn_write_now(c, flight, io.out_n); /* of a failure: the alert */
+    if (n_plain)
+        conn_input(c, c->server->plain, n_plain);
+    if (c->state == CONN_CLOSING)
+        return;
+    if (got == TLS_CLOSED)
+        conn_input_ended(c);
+    else if (got == TLS_FAILED || !sent)
+        conn_close(c);
+    else if (c->state == CONN_IDLE)
+        conn_arm(c);
+}
+
+/* What is to be sent becomes records, and the end behind the last ones. */
+static bool conn_encrypt(struct http_conn *c)
+{
+    struct bufpool *bufs = &c->server->bufs;
+    char record[TLS_RECORD_MAX];
+    struct tls_io io = {.out = record, .out_cap = sizeof record};
+    struct buf plain = c->sending;
+    bool ok = true;
+
+    c->sending = (struct buf){0};
+    for (size_t at = 0, n; ok && at < plain.n; at += n) {
+        n = MIN(plain.n - at, (size_t)TLS_PIECE);
+        io.out_n = 0;
+        ok =
+            tls_write(c->tls, &io, plain.p + at, n) && buf_add(bufs, &c->sending, record, io.out_n);
+    }
+    buf_free(bufs, &plain);
+    if (ok && !c->keep_alive) {
+        io.out_n = 0;
+        tls_end(c->tls, &io);
+        ok = buf_add(bufs, &c->sending, record, io.out_n);
+    }
+    return ok;
+}
+
 static void conn_on_read(uv_stream_t *st, ssize_t n, const uv_buf_t *buf)
 {
     struct http_conn *c = st->data;
 
-    if (n > 0) {
+    if (n > 0 && c->tls && c->state != CONN_LINGER)
+        conn_decrypt(c, buf->base, (size_t)n);
+    else if (n > 0)
         conn_input(c, buf->base, (size_t)n);
-    } else if (n == UV_EOF && c->state == CONN_REPLY) {
-        c->keep_alive = false; /* half-closed behind its last request: it still gets the answer */
-        (void)uv_read_stop(st);
-    } else if (n < 0) {
+    else if (n == UV_EOF)
+        conn_input_ended(c);
+    else if (n < 0)
         conn_close(c); /* whoever asked is gone */
-    }
 }
 
 static void conn_read_start(struct http_conn *c)
@@ -359,11 +439,14 @@ static bool conn_begin(struct http_conn *c)
 static void conn_send_continue(struct http_conn *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)text, sizeof text - 1);
+    char record[256];
+    struct tls_io io = {.out = record, .out_cap = sizeof record};
 
     c->sent_continue = true;
-    if (uv_try_write((uv_stream_t *)&c->tcp, &buf, 1) != (int)sizeof text - 1)
-        conn_close(c); /* an empty socket takes 25 bytes, or nobody is there */
+    if (c->tls
+            ? !tls_write(c->tls, &io, text, sizeof text - 1) || !conn_write_now(c, record, io.out_n)
+            : !conn_write_now(c, text, sizeof text - 1))
+        conn_close(c);
 }
 
 /* Parses until the request is complete or the bytes end; returns how many were used. */
@@ -485,7 +568,8 @@ static void conn_send(struct http_conn *c, const struct http_answer *a)
     if (!buf_add(bufs, &c->sending, head, (size_t)n) ||
         !buf_add(bufs, &c->sending, a->headers.p, a->headers.n) ||
         !buf_add(bufs, &c->sending, "\r\n", 2) ||
-        (has_body && !buf_add(bufs, &c->sending, a->body.p, a->body.n))) {
+        (has_body && !buf_add(bufs, &c->sending, a->body.p, a->body.n)) ||
+        (c->tls && !conn_encrypt(c))) {
         conn_close(c);
         return;
     }
@@ -551,6 +635,13 @@ static void server_on_connection(uv_stream_t *listener, int status)
         conn_close(c);
         return;
     }
+    struct err e;
+    if (s->o.tls && tls_accept(&c->tls, s->o.tls, &e)) {
+        conn_close(c);
+        return;
+    }
+    c->is_shaking = c->tls != NULL;
+    c->begun_ns = c->progress_ns;
     conn_set_ip(c);
     (void)uv_tcp_nodelay(&c->tcp, 1); /* slower without, but right */
     conn_arm(c);
@@ -570,7 +661,11 @@ enum errc http_server_new(struct http_server **ret_s, const struct http_server_o
 {
     struct http_server *s = calloc(1, sizeof *s);
 
-    if (!s || uv_timer_init(o->loop, &s->tick)) {
+    if (s && o->tls)
+        s->plain = malloc(READ_MAX + TLS_RECORD);
+    if (!s || (o->tls && !s->plain) || uv_timer_init(o->loop, &s->tick)) {
+        if (s)
+            free(s->plain);
         free(s);
         return err_set(e, ERRC_NOMEM, 0, "HTTP server");
     }
@@ -657,8 +752,10 @@ void http_server_close(struct http_server *s)
 
 struct http_server *http_server_free(struct http_server *s)
 {
-    if (s)
+    if (s) {
         bufpool_deinit(&s->bufs);
+        free(s->plain);
+    }
     free(s);
     return NULL;
 }

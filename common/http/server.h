@@ -14,6 +14,7 @@
 
 struct http_server;
 struct http_conn;
+struct tls_identity;
 
 struct http_request {
     struct str method, target, body;
@@ -27,6 +28,7 @@ struct http_request {
 
 struct http_server_options {
     uv_loop_t *loop;
+    struct tls_identity *tls; /* borrowed; NULL: without TLS */
     unsigned max_connections;
     size_t max_body, max_memory; /* bytes: of one body; of all heads and bodies */
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;

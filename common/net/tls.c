@@ -5,8 +5,6 @@
  * record is copied once on its way in and once on its way out and no call blocks.
  */
 
-#include "common/net/tls.h"
-
 #include <mbedtls/asn1.h>
 #include <mbedtls/error.h>
 #include <mbedtls/platform_util.h>
@@ -17,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/net/addr.h"
+#include "common/net/tls_priv.h"
 
 enum { HOST_MAX = 253 };
 static const uint64_t SESSION_MAX_NS = UINT64_C(24) * 3600 * 1000000000;
@@ -32,17 +31,6 @@ struct tls_trust {
 struct tls_session {
     mbedtls_ssl_session session;
     uint64_t saved_ns;
-};
-
-struct tls {
-    mbedtls_ssl_context ssl;
-    struct tls_trust *trust;
-    struct tls_io *io; /* of the running call */
-    int error;         /* of the library, when TLS_FAILED */
-    bool is_starved;   /* it asked for more than there is */
-    bool was_offered, was_verified, has_ticket;
-    uint8_t ip_bytes; /* 4 or 16 when the host is numeric */
-    uint8_t ip[16];
 };
 
 /*
@@ -96,12 +84,10 @@ static MUST_CHECK enum errc trust_parse(struct tls_trust *t, struct str pem, str
     return ERRC_OK;
 }
 
-static MUST_CHECK enum errc trust_configure(struct tls_trust *t, struct err *e)
+enum errc tls_configure(mbedtls_ssl_config *c, int endpoint, struct err *e)
 {
-    mbedtls_ssl_config *c = &t->config;
-
     if (psa_crypto_init() != PSA_SUCCESS || /* repeated calls do nothing */
-        mbedtls_ssl_config_defaults(c, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+        mbedtls_ssl_config_defaults(c, endpoint, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT))
         return err_set(e, ERRC_NOMEM, 0, "TLS configuration");
     mbedtls_ssl_conf_rng(c, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
@@ -113,14 +99,24 @@ static MUST_CHECK enum errc trust_configure(struct tls_trust *t, struct err *e)
     /* a ticket alone has no forward secrecy: always with a fresh key exchange */
     mbedtls_ssl_conf_tls13_key_exchange_modes(c,
                                               MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL);
+    if (mbedtls_ssl_conf_alpn_protocols(c, protocols))
+        return err_set(e, ERRC_INVALID, 0, "TLS configuration: ALPN");
+    return ERRC_OK;
+}
+
+static MUST_CHECK enum errc trust_configure(struct tls_trust *t, struct err *e)
+{
+    mbedtls_ssl_config *c = &t->config;
+    enum errc rc = tls_configure(c, MBEDTLS_SSL_IS_CLIENT, e);
+
+    if (rc)
+        return rc;
     mbedtls_ssl_conf_session_tickets(c, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
         c, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
     mbedtls_ssl_conf_authmode(c, t->is_unverified ? MBEDTLS_SSL_VERIFY_NONE
                                                   : MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_chain(c, &t->authorities, NULL);
-    if (mbedtls_ssl_conf_alpn_protocols(c, protocols))
-        return err_set(e, ERRC_INVALID, 0, "TLS configuration: ALPN");
     return ERRC_OK;
 }
 
@@ -271,23 +267,36 @@ static MUST_CHECK enum errc tls_set_host(struct tls *t, struct str host, struct 
 /* --- a connection
  * --------------------------------------------------------------------------------- */
 
-enum errc tls_new(struct tls **ret_t, struct tls_trust *trust, struct str host,
-                  const struct tls_session *resume, struct err *e)
+enum errc tls_setup(struct tls **ret_t, const mbedtls_ssl_config *c, struct err *e)
 {
     struct tls *t = calloc(1, sizeof *t);
-    enum errc rc;
 
     if (!t)
         return err_set(e, ERRC_NOMEM, 0, "TLS connection");
     mbedtls_ssl_init(&t->ssl);
+    if (mbedtls_ssl_setup(&t->ssl, c)) {
+        (void)tls_free(t); /* NULL */
+        return err_set(e, ERRC_NOMEM, 0, "TLS connection");
+    }
+    mbedtls_ssl_set_bio(&t->ssl, t, tls_on_send, tls_on_recv, NULL);
+    *ret_t = t;
+    return ERRC_OK;
+}
+
+enum errc tls_new(struct tls **ret_t, struct tls_trust *trust, struct str host,
+                  const struct tls_session *resume, struct err *e)
+{
+    struct tls *t = NULL;
+    enum errc rc = tls_setup(&t, &trust->config, e);
+
+    if (rc)
+        return rc;
     t->trust = tls_trust_ref(trust);
-    rc = mbedtls_ssl_setup(&t->ssl, &trust->config) ? err_set(e, ERRC_NOMEM, 0, "TLS connection")
-                                                    : tls_set_host(t, host, e);
+    rc = tls_set_host(t, host, e);
     if (rc) {
         (void)tls_free(t); /* NULL */
         return rc;
     }
-    mbedtls_ssl_set_bio(&t->ssl, t, tls_on_send, tls_on_recv, NULL);
     mbedtls_ssl_set_verify(&t->ssl, tls_on_verify, t);
     /* a session that does not fit means a full handshake, no more */
     t->was_offered = resume && clock_mono_ns() - resume->saved_ns < SESSION_MAX_NS &&
@@ -302,6 +311,7 @@ struct tls *tls_free(struct tls *t)
         return NULL;
     mbedtls_ssl_free(&t->ssl);
     t->trust = tls_trust_unref(t->trust);
+    t->identity = tls_identity_unref(t->identity);
     free(t);
     return NULL;
 }

@@ -1,14 +1,15 @@
 #pragma once
 
 /*
- * TLS of a client: versions 1.2 (AEAD with forward secrecy only) and 1.3, ALPN "http/1.1",
- * certificates and names verified, sessions resumed (threats T-02 to T-07).
+ * TLS, of a client above all: versions 1.2 (AEAD with forward secrecy only) and 1.3, ALPN
+ * "http/1.1", certificates and names verified, sessions resumed (threats T-02 to T-07).
  *
  * No sockets here: ciphertext comes in and goes out through a struct tls_io that the caller fills
  * and empties around each call. Nothing is allocated per record.
  *
  *   tls_trust     authorities and rules, parsed once, shared by connections
  *   tls           one connection
+ *   tls_identity  of a server: certificates and their key
  *   tls_session   what resumes a later connection to the same server
  */
 
@@ -16,6 +17,7 @@
 #include "common/str.h"
 
 struct tls_trust;
+struct tls_identity;
 struct tls;
 struct tls_session;
 
@@ -67,6 +69,19 @@ bool tls_trust_is(const struct tls_trust *t, const struct tls_trust_id *id);
 MUST_CHECK enum errc tls_new(struct tls **ret_t, struct tls_trust *trust, struct str host,
                              const struct tls_session *resume, struct err *e);
 struct tls *tls_free(struct tls *t);
+
+/* ---- of a server ---- */
+
+/* From PEM files: the certificate with those between it and the authority, and its key without a
+ * passphrase. ERRC_INVALID names the file. */
+MUST_CHECK enum errc tls_identity_new(struct tls_identity **ret_id, const char *chain_path,
+                                      const char *key_path, struct err *e);
+struct tls_identity *tls_identity_unref(struct tls_identity *id);
+
+/* A connection that came in; clients show no certificate. Holds a reference to `id`. */
+MUST_CHECK enum errc tls_accept(struct tls **ret_t, struct tls_identity *id, struct err *e);
+
+/* ---- of both ---- */
 
 /* Goes on with the handshake: first without input, then with what the peer sent. `out` has room
  * for TLS_FLIGHT_MAX. */

@@ -206,16 +206,16 @@ static bool check_metadata(struct call *c, const yyjson_mut_val *req)
     return false;
 }
 
-static bool check_routes(struct call *c, const yyjson_mut_val *req)
+/* Routes of a new key may be narrowed by its type; those of a key that has some stay. */
+static bool check_routes(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *row)
 {
-    if (row_val(req, "allowed_routes") && yyjson_mut_arr_size(row_val(req, "allowed_routes"))) {
-        refuse(
-            c, 403,
-            "Only proxy admins can set `allowed_routes` on a key. Use `key_type` to pick a preset "
-            "route bucket instead.");
-        return false;
-    }
-    if (!str_eq(row_text(req, "key_type"), STR("management")))
+    yyjson_mut_val *wanted = row_sent(req, "allowed_routes"),
+                   *held = row_val(row, "allowed_routes");
+    bool is_narrow = yyjson_mut_arr_size(held) > 0;
+    bool keeps = yyjson_mut_arr_size(wanted) == 0 ? !is_narrow : yyjson_mut_equals(wanted, held);
+    struct str type = row_text(req, "key_type");
+
+    if ((!wanted || keeps) && !str_eq(type, STR("management")) && !(type.n && is_narrow))
         return true;
     refuse(c, 403,
            "Only proxy admins can set `allowed_routes` on a key. Use `key_type` to pick a preset "
@@ -223,10 +223,11 @@ static bool check_routes(struct call *c, const yyjson_mut_val *req)
     return false;
 }
 
-bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team)
+bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *row,
+                     const yyjson_mut_val *team)
 {
     return rbac_is_admin(&c->caller) || (check_models(c, req, team) && check_budget(c, req) &&
-                                         check_metadata(c, req) && check_routes(c, req));
+                                         check_metadata(c, req) && check_routes(c, req, row));
 }
 
 /* ---- making ---- */
@@ -261,6 +262,12 @@ static bool allows(const yyjson_mut_val *list, struct str role)
     return !list;
 }
 
+static void refuse_not_assigned(struct call *c, struct str user_id, struct str team_id)
+{
+    refuse_text(c, 400, "User=" STR_FMT " not assigned to team=" STR_FMT, STR_ARG(user_id),
+                STR_ARG(team_id));
+}
+
 static bool check_team_member(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team,
                               const yyjson_mut_val *settings, struct str route)
 {
@@ -269,13 +276,11 @@ static bool check_team_member(struct call *c, const yyjson_mut_val *req, const y
     struct str role = team_role_of(team, c->caller.user_id);
 
     if (user_id.n && !team_role_of(team, user_id).n) {
-        refuse_text(c, 400, "User=" STR_FMT " not assigned to team=" STR_FMT, STR_ARG(user_id),
-                    STR_ARG(team_id));
+        refuse_not_assigned(c, user_id, team_id);
         return false;
     }
     if (!role.n && !rbac_runs_team(&c->caller, team)) {
-        refuse_text(c, 400, "User=" STR_FMT " not assigned to team=" STR_FMT,
-                    STR_ARG(c->caller.user_id), STR_ARG(team_id));
+        refuse_not_assigned(c, c->caller.user_id, team_id);
         return false;
     }
     if (role.n && !allows(roles, role)) {
@@ -296,13 +301,17 @@ bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyj
     yyjson_mut_val *roles = setting_names(c, personal, "allowed_user_roles");
     struct str team_id = row_text(req, "team_id"), user_id = row_text(req, "user_id");
 
-    if (team_id.p && !team && (!rbac_is_admin(&c->caller) || yyjson_mut_is_obj(settings))) {
+    if (rbac_is_admin(&c->caller) && team_id.p && !team && yyjson_mut_is_obj(settings)) {
         refuse_text(c, 400, "Unable to find team object in database. Team ID: " STR_FMT,
                     STR_ARG(team_id));
         return false;
     }
     if (rbac_is_admin(&c->caller))
         return true;
+    if (team_id.p && !team) { /* as of a team of others: its absence is no news either */
+        refuse_not_assigned(c, c->caller.user_id, team_id);
+        return false;
+    }
     if (user_id.p && !rbac_is_self(&c->caller, user_id)) {
         refuse_text(c, 403,
                     "User can only create keys for themselves. Got user_id=" STR_FMT

@@ -28,13 +28,14 @@ static void generate(struct call *c, yyjson_mut_val *req, const yyjson_mut_val *
 
     if (!key_check_values(c, req))
         return;
-    if (!rbac_is_admin(&c->caller) && !key_check_grant(c, req, team))
+    if (!rbac_is_admin(&c->caller) && !key_check_grant(c, req, NULL, team))
         return;
     key_fill_defaults(c, req);
     if (!key_check_upper_bounds(c, req, true) || !key_check_throughput(c, req, NULL, team) ||
         !key_check_alias(c, row_text(req, "key_alias"), STR("")) ||
         !key_check_chosen(c, key, true) ||
-        !key_check_organization(c, row_text(req, "organization_id"), team))
+        !key_check_organization(c, row_text(req, "organization_id"), team) ||
+        !key_check_project(c, req, NULL, team))
         return;
     if (!key.p)
         key = key_random(c);
@@ -72,7 +73,7 @@ static yyjson_mut_val *team_of(struct call *c, const yyjson_mut_val *req)
 {
     struct str id = row_text(req, "team_id");
 
-    return id.n ? store_get(&c->store, TABLE_TEAM, id) : NULL;
+    return id.n ? store_hold(&c->store, TABLE_TEAM, id) : NULL;
 }
 
 void api_key_generate(struct call *c)
@@ -95,7 +96,7 @@ void api_key_generate_service_account(struct call *c)
                     "request body.");
         return;
     }
-    if (!team) {
+    if (!team && rbac_is_admin(&c->caller)) {
         refuse_text(c, 400,
                     "team_id does not exist in the database. Please specify a valid `team_id` in "
                     "the request body.");

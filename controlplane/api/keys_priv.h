@@ -1,7 +1,7 @@
 #pragma once
 
 /* Between the files of the family of keys: keys.c makes and deletes, keys_update.c
- * changes, keys_read.c shows; key_row.c makes rows, key_rules.c judges. */
+ * changes, keys_read.c shows; key_row.c makes rows, key_rules.c and key_project.c judge. */
 
 #include "api/reply.h"
 #include "store/key.h"
@@ -78,8 +78,9 @@ void key_fill_defaults(struct call *c, yyjson_mut_val *req);
 bool key_check_upper_bounds(struct call *c, yyjson_mut_val *req, bool fill);
 
 /* Nobody grants more than they hold: models, budget, routes, reserved metadata. `team` NULL: a
- * personal key. */
-bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team);
+ * personal key; `row` NULL: a new one. */
+bool key_check_grant(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *row,
+                     const yyjson_mut_val *team);
 
 /* Of litellm_settings.key_generation_settings. */
 bool key_check_may_generate(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *team,
@@ -97,6 +98,12 @@ bool key_check_throughput(struct call *c, const yyjson_mut_val *req, const yyjso
 
 /* The organization exists, and the caller may put keys into it. */
 bool key_check_organization(struct call *c, struct str organization_id, const yyjson_mut_val *team);
+
+/* ---- key_project.c ---- */
+
+/* The project exists, is of the key's team and bounds the key. Another team's does not exist. */
+bool key_check_project(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *row,
+                       const yyjson_mut_val *team);
 
 /* ---- shared by them ---- */
 

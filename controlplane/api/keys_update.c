@@ -13,6 +13,15 @@ enum { BULK_MAX = 500 };
 
 /* ---- update ---- */
 
+/* Unblocking, or another project, is for those who run the key, as a budget is. */
+static bool is_state_change(const yyjson_mut_val *req, const yyjson_mut_val *row)
+{
+    yyjson_mut_val *blocked = row_sent(req, "blocked"), *project = row_sent(req, "project_id");
+
+    return (blocked && yyjson_mut_is_true(blocked) != row_bool(row, "blocked")) ||
+           (project && !str_eq(row_text(req, "project_id"), row_text(row, "project_id")));
+}
+
 static bool is_budget_change(const yyjson_mut_val *req)
 {
     static const char *const names[] = {"max_budget", "budget_limits", "spend", "budget_id",
@@ -49,10 +58,11 @@ static bool check_may_update(struct call *c, const yyjson_mut_val *req, const st
 
     if (key_is_run(c, t))
         return true;
-    if (t->team && team_role_of(t->team, c->caller.user_id).n && !key_is_own(c, t) &&
+    if (t->team && team_role_of(t->team, c->caller.user_id).n &&
         !key_check_member(c, t->team, STR("/key/update")))
         return false;
-    if (!budget && (key_is_own(c, t) || (t->team && team_role_of(t->team, c->caller.user_id).n)))
+    if (!budget && !is_state_change(req, t->row) &&
+        (key_is_own(c, t) || (t->team && team_role_of(t->team, c->caller.user_id).n)))
         return true;
     refuse(
         c, 403,
@@ -114,9 +124,13 @@ static bool check_team(struct call *c, const yyjson_mut_val *req, const struct k
     struct str to = row_text(req, "team_id");
 
     *ret_team = t->team;
+    if (!to.n && row_sent(req, "team_id") && t->team && !rbac_is_admin(&c->caller)) {
+        refuse_text(c, 403, "Non-admin users cannot remove the team_id from a key.");
+        return false;
+    }
     if (!to.p || str_eq(to, row_text(t->row, "team_id")))
         return true;
-    *ret_team = store_get(&c->store, TABLE_TEAM, to);
+    *ret_team = store_hold(&c->store, TABLE_TEAM, to);
     if (*ret_team)
         return check_move(c, t, *ret_team);
     refuse_text(c, 400,
@@ -146,9 +160,10 @@ static yyjson_mut_val *check_changes(struct call *c, yyjson_mut_val *req, struct
     yyjson_mut_val *team;
 
     if (!key_check_values(c, req) || !check_owner_change(c, req, t) ||
-        !check_team(c, req, t, &team) || !key_check_grant(c, req, team) ||
+        !check_team(c, req, t, &team) || !key_check_grant(c, req, t->row, team) ||
         !key_check_upper_bounds(c, req, false) || !key_check_throughput(c, req, t->row, team) ||
         !key_check_organization(c, row_text(req, "organization_id"), team) ||
+        !key_check_project(c, req, t->row, team) ||
         !key_check_alias(c, row_text(req, "key_alias"), t->hash))
         return NULL;
     return changes_of(c, req, t);
@@ -349,9 +364,9 @@ void api_key_regenerate(struct call *c)
         refuse(c, 403, "You are not authorized to regenerate this key");
         return;
     }
-    if (t.team && !key_is_own(c, &t) && !key_check_member(c, t.team, STR("/key/regenerate")))
+    if (t.team && !key_check_member(c, t.team, STR("/key/regenerate")))
         return;
-    if (is_budget_change(req) && !check_may_update(c, req, &t))
+    if ((is_budget_change(req) || is_state_change(req, t.row)) && !check_may_update(c, req, &t))
         return;
     regenerate(c, req, &t);
 }

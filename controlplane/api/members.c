@@ -57,11 +57,15 @@ static bool is_ambiguous(struct call *c, const yyjson_mut_val *found, struct str
 bool member_resolve(struct call *c, struct member *m)
 {
     struct store *s = &c->store;
-    yyjson_mut_val *found = m->user_email.n ? users_with_email(s, m->user_email) : NULL, *first;
+    yyjson_mut_val *found = NULL, *first;
 
     if (!m->user_id.n && !m->user_email.n) {
         refuse(c, 400, "Either user_id or user_email must be provided");
         return false;
+    }
+    if (m->user_email.n) {
+        user_hold_email(s, m->user_email);
+        found = users_with_email(s, m->user_email);
     }
     if (is_ambiguous(c, found, m->user_email))
         return false;
@@ -89,8 +93,12 @@ void member_make_user(struct call *c, struct member *m)
     struct store *s = &c->store;
     yyjson_mut_val *row, *dflt;
 
-    if (m->user)
+    if (m->user) {
+        m->user = store_hold(s, TABLE_USER, m->user_id);
+        if (!m->user && tx_ok(&s->tx))
+            s->tx.fault = DB_RETRY; /* deleted since it was looked up */
         return;
+    }
     dflt = setting_get(c, SETTING_LITELLM_default_internal_user_params);
     if (!m->user_id.n)
         m->user_id = store_uuid(s);

@@ -158,11 +158,12 @@ static void put_parameters(struct jw *w, const struct route_row *r)
     jw_end(w);
 }
 
-static void put_content(struct jw *w, enum field_list l)
+/* `type` NULL: JSON. */
+static void put_content(struct jw *w, enum field_list l, const char *type)
 {
     jw_key(w, STR("content"));
     jw_obj(w);
-    jw_key(w, STR("application/json"));
+    jw_key(w, str_of(type ? type : "application/json"));
     jw_obj(w);
     jw_key(w, STR("schema"));
     jw_obj(w);
@@ -171,6 +172,20 @@ static void put_content(struct jw *w, enum field_list l)
     jw_end(w);
     jw_end(w);
     jw_end(w);
+}
+
+/* Of a route that is done: its status and the type of its body, where they are not 200 and JSON. */
+static const char *done_status(const struct route_row *r)
+{
+    return !route_is_built(r)                      ? "501"
+           : r->handler == api_access_group_new    ? "201"
+           : r->handler == api_access_group_delete ? "204"
+                                                   : "200";
+}
+
+static const char *done_type(const struct route_row *r)
+{
+    return r->handler == api_page ? "text/html" : r->handler == api_robots ? "text/plain" : NULL;
 }
 
 /* What any route may answer beside its own. */
@@ -186,6 +201,7 @@ static void put_responses(struct jw *w, const struct route_row *r)
         {"404", "No such object.", false, false},
         {"409", "It exists already.", false, false},
         {"413", "The body is too large.", true, true},
+        {"414", "The address is too long.", true, true},
         {"422", "The request is not of the described form.", true, true},
         {"500", "A fault of the service.", true, true},
         {"503", "The database cannot be reached, or too many requests wait.", true, true},
@@ -194,10 +210,10 @@ static void put_responses(struct jw *w, const struct route_row *r)
 
     jw_key(w, STR("responses"));
     jw_obj(w);
-    jw_key(w, route_is_built(r) ? STR("200") : STR("501"));
+    jw_key(w, str_of(done_status(r)));
     jw_obj(w);
     put(w, "description", route_is_built(r) ? r->sentence : "Not built yet.");
-    put_content(w, route_is_built(r) ? (enum field_list)r->output : FIELDS_ANYTHING);
+    put_content(w, route_is_built(r) ? (enum field_list)r->output : FIELDS_ANYTHING, done_type(r));
     jw_end(w);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if ((is_public && !rows[i].is_public) || (!route_is_built(r) && !rows[i].is_built))
@@ -250,7 +266,7 @@ static void put_operation(struct jw *w, const struct route_row *r, struct arena 
         jw_obj(w);
         jw_key(w, STR("required"));
         jw_put_bool(w, field_list_is_required(in));
-        put_content(w, in);
+        put_content(w, in, NULL);
         jw_end(w);
     }
     put_responses(w, r);

@@ -146,7 +146,15 @@ static void handle(struct call *c)
         c->route->handler(c);
     if (!writes || !tx_ok(tx) || (c->is_refused && !c->commits_refused))
         return;
-    if (!c->n_audits && !c->is_unchanged) {
+    if (c->store.has_conflict && (!c->status || (!c->n_audits && !c->is_unchanged))) {
+        tx->fault = DB_UNIQUE; /* another made it in the meantime */
+        return;
+    }
+    if (!c->status) {
+        tx->fault = DB_BUG;
+        return;
+    }
+    if (!c->n_audits && !c->is_unchanged && tx->n_changed) {
         log_error("unaudited", "route=%s consequence=\"undone\"", c->route->name);
         tx->fault = DB_BUG; /* no change without its entry */
         return;
@@ -176,9 +184,11 @@ static bool attempt(struct call *c, struct db *db, bool is_last)
         store_end(&c->store);
         return false;
     }
-    if (fault == DB_BUG || fault == DB_DATA)
+    if (fault == DB_BUG)
         log_error("statement", "route=%s fault=%s what=\"%s\"", c->route->name,
                   db_fault_name(fault), c->store.tx.err.msg);
+    if (fault == DB_DATA) /* the client's; its text quotes the value */
+        log_info("value", "route=%s sqlstate=%s", c->route->name, c->store.tx.sqlstate);
     if (fault || !c->status)
         reply_fault(c, fault);
     store_end(&c->store);

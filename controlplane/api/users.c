@@ -121,7 +121,7 @@ static bool check_scope(struct call *c, yyjson_mut_val *req)
             return false;
         }
     }
-    return key_check_grant(c, req, NULL) && key_check_upper_bounds(c, req, false);
+    return key_check_grant(c, req, NULL, NULL) && key_check_upper_bounds(c, req, false);
 }
 
 /* Ids, or objects of USER_TEAM, as objects; false with a 422. */

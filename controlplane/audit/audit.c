@@ -40,6 +40,8 @@ void audit_write(struct call *c, enum audit_action action, enum table t, struct 
     struct store *s = &c->store;
     struct str id = store_uuid(s);
 
+    if (!before && !after)
+        return; /* nothing was written */
     c->n_audits++;
     (void)TX_QUERY(
         &s->tx,

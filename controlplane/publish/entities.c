@@ -5,8 +5,8 @@
 enum {
     SQL_MAX = 1024 * 1024,
     CELLS_MAX = 48,
-    PAGE_ROWS = 1000,
-    PAGE_ROWS_MAX = 4000,
+    PAGE_ROWS = 500, /* of the first look at a table: how large are they? */
+    PAGE_ROWS_MAX = 8000,
     ROW_ARENA = 64 * 1024 * 1024,
     SPARE_BLOCKS = 8,
 };
@@ -371,6 +371,14 @@ bool entities_touched(const struct entities *en, struct tx *tx, const struct cha
     return true;
 }
 
+/* How many rows of the size of these fill the page. */
+static int64_t rows_wanted(size_t left, size_t bytes, int rows)
+{
+    size_t each = rows ? bytes / (size_t)rows + 1 : 1;
+
+    return MIN((int64_t)(left / each) + 8, PAGE_ROWS_MAX);
+}
+
 bool entities_page(const struct entities *en, struct tx *tx, struct entities_place *at,
                    struct packed *out)
 {
@@ -382,6 +390,7 @@ bool entities_page(const struct entities *en, struct tx *tx, struct entities_pla
     while (at->kind < ENTITY_KINDS && out->n < ENTITIES_PAGE && tx_ok(tx)) {
         enum entity_kind k = (enum entity_kind)at->kind;
         struct rows r = {0};
+        size_t begun = out->n;
         int i = 0;
         if (en->sql[k].page)
             r = TX_QUERY(tx, en->sql[k].page, DB_TEXT(at->key1), DB_TEXT(at->key2), DB_INT(want));
@@ -400,10 +409,10 @@ bool entities_page(const struct entities *en, struct tx *tx, struct entities_pla
         }
         if (i < r.n)
             break;
-        if (r.n < want)
+        bool is_end = r.n < want;
+        want = is_end ? PAGE_ROWS : rows_wanted(ENTITIES_PAGE - out->n, out->n - begun, r.n);
+        if (is_end)
             *at = (struct entities_place){.kind = at->kind + 1};
-        else if (out->n < ENTITIES_PAGE / 4)
-            want = PAGE_ROWS_MAX;
     }
     arena_reset(&a);
     arena_pool_deinit(&pool);

@@ -10,6 +10,7 @@
 
 enum {
     QUEUE_MAX = 1024,
+    READY_MAX = 4, /* pages kept: many data planes that start together ask for the same ones */
     DEADLINE_MS = 10000, /* of one page */
     ARENA_MAX = 256 * 1024 * 1024,
 };
@@ -17,6 +18,19 @@ enum {
 struct job {
     struct job *next;
     struct hub_job of; /* its keys lie behind it */
+};
+
+/*
+ * A page of everything that was read already, before or because somebody will ask for it. It holds
+ * whenever it is asked for: what changed since comes as a change.
+ */
+struct ready {
+    struct revision revision;
+    struct entities_place from, next; /* their keys lie in `keys` */
+    char keys[2 * CURSOR_MAX];
+    bool is_last;
+    struct packed entities;
+    uint64_t used; /* the larger, the later */
 };
 
 struct pages {
@@ -28,7 +42,10 @@ struct pages {
     struct job *first, **last;
     unsigned n;
     bool ending;
-    struct wire wire; /* of the thread */
+    /* of the thread */
+    struct wire wire;
+    struct ready ready[READY_MAX];
+    uint64_t clock;
 };
 
 bool pages_push(struct pages *p, const struct hub_job *of)
@@ -76,55 +93,150 @@ static struct job *take(struct pages *p)
     return j;
 }
 
-/* What changed since, when it fits one page; false: everything is better. */
-static bool delta(struct pages *p, struct tx *tx, const struct hub_job *j, struct packed *out)
-{
-    struct changes c = changes_between(tx, p->o.catalog, j->have, j->revision);
+/* ---- pages of everything ---- */
 
-    return c.is_complete && entities_touched(p->o.entities, tx, c.rows, c.n, out) &&
-           out->n <= ENTITIES_PAGE;
+static bool place_eq(const struct entities_place *a, const struct entities_place *b)
+{
+    return a->kind == b->kind && str_eq(a->key1, b->key1) && str_eq(a->key2, b->key2);
 }
 
-static struct str page(struct pages *p, struct tx *tx, struct hub_job *j)
+/* A copy with its keys at *p, which moves on; false: they are too long. */
+static bool place_copy(struct entities_place *to, const struct entities_place *from, char **p,
+                       const char *end)
 {
-    struct packed out = {0};
+    *to = *from;
+    if (from->key1.n + from->key2.n > (size_t)(end - *p))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        struct str *key = i ? &to->key2 : &to->key1;
+        if (key->n)
+            memcpy(*p, key->p, key->n);
+        key->p = *p;
+        *p += key->n;
+    }
+    return true;
+}
+
+/* The page from there on, read unless it is ready. NULL: a fault, or without memory. */
+static struct ready *page_from(struct pages *p, struct revision r,
+                               const struct entities_place *from)
+{
+    struct ready *at = &p->ready[0];
+    struct db_wait w = {.deadline_ns = clock_mono_ns() + DEADLINE_MS * UINT64_C(1000000),
+                        .wake_fd = -1};
+    struct entities_place next;
+    struct arena arena;
+    struct tx tx;
+
+    for (size_t i = 0; i < READY_MAX; i++) {
+        struct ready *one = &p->ready[i];
+        bool is_same = one->used && one->revision.epoch == r.epoch && one->revision.n == r.n;
+        if (is_same && place_eq(&one->from, from)) {
+            one->used = ++p->clock;
+            return one;
+        }
+        if (one->used < at->used)
+            at = one;
+    }
+    at->used = 0;
+    at->entities.n = at->entities.count = 0;
+    char *keys = at->keys;
+    if (!place_copy(&at->from, from, &keys, at->keys + sizeof at->keys))
+        return NULL;
+    arena_init(&arena, NULL, ARENA_MAX);
+    tx_init(&tx, p->o.db, &arena, &w);
+    next = at->from;
+    at->revision = r;
+    at->is_last = entities_page(p->o.entities, &tx, &next, &at->entities);
+    bool ok = tx_ok(&tx) && !at->entities.failed && arena_ok(&arena) &&
+              place_copy(&at->next, &next, &keys, at->keys + sizeof at->keys);
+    if (!ok && tx.fault != DB_AWAY)
+        log_error("page", "fault=%s what=\"%s\" consequence=\"asked again\"",
+                  db_fault_name(tx.fault), tx.err.msg);
+    tx_end(&tx);
+    arena_reset(&arena);
+    if (!ok) {
+        packed_deinit(&at->entities);
+        return NULL;
+    }
+    at->used = ++p->clock;
+    return at;
+}
+
+static struct str changes(struct pages *p, struct revision now, bool full,
+                          const struct packed *entities, struct str cursor)
+{
+    wire_changes_begin(&p->wire, now, full);
+    wire_put(&p->wire, (struct str){entities->p, entities->n});
+    return wire_changes_end(&p->wire, cursor);
+}
+
+/* Empty: a fault. What follows is read when nobody waits. */
+static struct str page(struct pages *p, const struct hub_job *j, struct ready **ret_page)
+{
+    struct ready *at = page_from(p, j->revision, &j->place);
     char bytes[CURSOR_MAX];
     struct str cursor = {0};
-    bool is_delta = j->is_delta && delta(p, tx, j, &out), is_last = is_delta;
 
-    if (!is_delta) {
-        packed_deinit(&out);
-        is_last = entities_page(p->o.entities, tx, &j->place, &out);
-    }
-    if (!is_last)
-        cursor = cursor_of_place(bytes, j->revision, &j->place);
-    struct str reply = {0};
-    if (tx_ok(tx) && !out.failed && arena_ok(tx->arena) && (is_last || cursor.n)) {
-        wire_changes_begin(&p->wire, j->revision, !is_delta);
-        wire_put(&p->wire, (struct str){out.p, out.n});
-        reply = wire_changes_end(&p->wire, cursor);
-    }
-    packed_deinit(&out);
-    if (reply.n)
-        return reply;
-    if (tx->fault != DB_AWAY)
-        log_error("page", "fault=%s what=\"%s\" consequence=\"asked again\"",
-                  db_fault_name(tx->fault), tx->err.msg);
-    return wire_refusal(&p->wire, WEIR__REFUSAL__WHY__AWAY, "the database cannot be asked now");
+    if (!at)
+        return (struct str){0};
+    if (!at->is_last)
+        cursor = cursor_of_place(bytes, j->revision, &at->next);
+    if (!at->is_last && !cursor.n)
+        return (struct str){0};
+    *ret_page = at;
+    return changes(p, j->revision, true, &at->entities, cursor);
 }
 
-static void answer(struct pages *p, struct job *j)
+/* ---- what changed since ---- */
+
+/* Empty: it does not fit one page, is forgotten, or a fault: everything is better. */
+static struct str delta(struct pages *p, const struct hub_job *j)
 {
     struct db_wait w = {.deadline_ns = clock_mono_ns() + DEADLINE_MS * UINT64_C(1000000),
                         .wake_fd = -1};
+    struct packed out = {0};
+    struct str reply = {0};
     struct arena arena;
     struct tx tx;
 
     arena_init(&arena, NULL, ARENA_MAX);
     tx_init(&tx, p->o.db, &arena, &w);
-    hub_job_done(p->o.hub, j->of.to, j->of.session, page(p, &tx, &j->of));
+    struct changes c = changes_between(&tx, p->o.catalog, j->have, j->revision);
+    bool ok = c.is_complete && entities_touched(p->o.entities, &tx, c.rows, c.n, &out);
+    if (ok && tx_ok(&tx) && !out.failed && arena_ok(&arena) && out.n <= ENTITIES_PAGE)
+        reply = changes(p, j->revision, false, &out, (struct str){0});
+    packed_deinit(&out);
     tx_end(&tx);
     arena_reset(&arena);
+    return reply;
+}
+
+/* ---- the thread ---- */
+
+static bool is_idle(struct pages *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    bool idle = !p->first && !p->ending;
+    (void)pthread_mutex_unlock(&p->lock);
+    return idle;
+}
+
+static void answer(struct pages *p, const struct hub_job *j)
+{
+    struct str reply = j->is_delta ? delta(p, j) : (struct str){0};
+    struct ready *sent = NULL;
+
+    if (!reply.n)
+        reply = page(p, j, &sent);
+    if (!reply.n)
+        reply =
+            wire_refusal(&p->wire, WEIR__REFUSAL__WHY__AWAY, "the database cannot be asked now");
+    hub_job_done(p->o.hub, j->to, j->session, reply);
+    if (sent && !sent->is_last && is_idle(p)) {
+        struct entities_place next = sent->next;
+        (void)page_from(p, j->revision, &next); /* it will be asked for */
+    }
 }
 
 static void *thread_main(void *arg)
@@ -134,7 +246,7 @@ static void *thread_main(void *arg)
 
     (void)prctl(PR_SET_NAME, "weir-pages", 0, 0, 0);
     while ((j = take(p))) {
-        answer(p, j);
+        answer(p, &j->of);
         free(j);
     }
     return NULL;
@@ -186,6 +298,8 @@ struct pages *pages_free(struct pages *p)
         return NULL;
     pages_stop(p);
     wire_deinit(&p->wire);
+    for (size_t i = 0; i < READY_MAX; i++)
+        packed_deinit(&p->ready[i].entities);
     (void)pthread_cond_destroy(&p->pushed);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);

@@ -2,8 +2,11 @@
 
 #include "common/clock.h"
 
+/* No index keeps aliases apart: those who want the same one wait for each other. */
 bool key_alias_is_taken(struct store *s, struct str alias, struct str except)
 {
+    (void)TX_QUERY(&s->tx, "SELECT pg_advisory_xact_lock(hashtextextended('key_alias ' || $1, 0))",
+                   DB_TEXT(alias));
     return TX_QUERY(&s->tx,
                     "SELECT FROM \"LiteLLM_VerificationToken\""
                     " WHERE key_alias = $1 AND token <> $2 LIMIT 1",

@@ -246,6 +246,11 @@ yyjson_mut_val *store_lock(struct store *s, enum table t, struct str key)
     return by_key(s, t, key, "SELECT to_jsonb(t) FROM", " FOR UPDATE");
 }
 
+yyjson_mut_val *store_hold(struct store *s, enum table t, struct str key)
+{
+    return by_key(s, t, key, "SELECT to_jsonb(t) FROM", " FOR KEY SHARE");
+}
+
 yyjson_mut_val *store_delete(struct store *s, enum table t, struct str key)
 {
     return by_key(s, t, key, "DELETE FROM", " RETURNING to_jsonb(t)");
@@ -261,7 +266,10 @@ yyjson_mut_val *store_insert(struct store *s, enum table t, const yyjson_mut_val
                                   " ON CONFLICT DO NOTHING RETURNING to_jsonb(t)",
                                   name, STR_ARG(columns), STR_ARG(columns), name);
 
-    return sql.n ? first_row(s, t, TX_QUERY(&s->tx, sql.p, DB_TEXT(row_json(s, values)))) : NULL;
+    yyjson_mut_val *row =
+        sql.n ? first_row(s, t, TX_QUERY(&s->tx, sql.p, DB_TEXT(row_json(s, values)))) : NULL;
+    s->has_conflict |= !row && tx_ok(&s->tx);
+    return row;
 }
 
 yyjson_mut_val *store_update(struct store *s, enum table t, struct str key,

@@ -15,6 +15,7 @@ struct store {
     struct arena *arena;
     const struct catalog *catalog;
     yyjson_mut_doc *doc; /* in the arena: every row below belongs to it */
+    bool has_conflict;   /* an insert met a row that is there already */
 };
 
 MUST_CHECK bool store_init(struct store *s, struct db *db, const struct catalog *catalog,
@@ -26,6 +27,8 @@ yyjson_mut_val *store_get(struct store *s, enum table t, struct str key);
 
 /* The same, locked against other writers until the end of the transaction. */
 yyjson_mut_val *store_lock(struct store *s, enum table t, struct str key);
+/* The same, only that nobody deletes it until the transaction ends. */
+yyjson_mut_val *store_hold(struct store *s, enum table t, struct str key);
 
 /* Writes a new row of those of `values` that are columns here; gives it as it is then. NULL: a row
  * of that key exists already, or a fault. */

@@ -239,6 +239,19 @@ static void translate_error(struct tx *tx, const PGresult *r)
         tx->is_broken = true;
 }
 
+/* How many rows the statement wrote. */
+static uint64_t changed_by(PGresult *r)
+{
+    static const char *const verbs[] = {"INSERT", "UPDATE", "DELETE"};
+    const char *status = PQcmdStatus(r);
+    uint64_t n;
+
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (strncmp(status, verbs[i], strlen(verbs[i])) == 0 && num_u64(str_of(PQcmdTuples(r)), &n))
+            return n;
+    return 0;
+}
+
 static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args, int n_args,
                        bool is_script)
 {
@@ -272,6 +285,7 @@ static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args
         translate_error(tx, r);
         return (struct rows){0};
     }
+    tx->n_changed += changed_by(r);
     return (struct rows){r, PQntuples(r)};
 }
 

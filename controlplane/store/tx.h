@@ -17,6 +17,7 @@ struct tx {
     struct err err; /* for the log, never for the client */
     bool is_open;   /* in a transaction */
     bool no_cancel; /* its end may not be interrupted any more */
+    uint64_t n_changed; /* rows written by INSERT, UPDATE and DELETE so far */
 
     /* private */
     struct db *db;

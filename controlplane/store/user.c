@@ -5,8 +5,16 @@
     " OR t.team_id = ANY (SELECT unnest(u.teams) FROM \"LiteLLM_UserTable\" u"                     \
     "                     WHERE u.user_id = $1) ORDER BY t.team_id LIMIT $2"
 
+void user_hold_email(struct store *s, struct str email)
+{
+    (void)TX_QUERY(&s->tx,
+                   "SELECT pg_advisory_xact_lock(hashtextextended('user_email ' || lower($1), 0))",
+                   DB_TEXT(email));
+}
+
 yyjson_mut_val *user_lock_email(struct store *s, struct str email)
 {
+    user_hold_email(s, email);
     return STORE_FIRST(
         s, TABLE_USER,
         "WHERE lower(t.user_email) = lower($1) ORDER BY t.user_id LIMIT 1 FOR UPDATE",
@@ -15,6 +23,7 @@ yyjson_mut_val *user_lock_email(struct store *s, struct str email)
 
 bool user_email_is_taken(struct store *s, struct str email, struct str except)
 {
+    user_hold_email(s, email);
     return TX_QUERY(&s->tx,
                     "SELECT FROM \"LiteLLM_UserTable\""
                     " WHERE lower(user_email) = lower($1) AND user_id <> $2 LIMIT 1",

@@ -4,6 +4,10 @@
 
 #include "store/store.h"
 
+/* No index keeps e-mail addresses apart: those who want the same one wait for each other until the
+ * end of the transaction. */
+void user_hold_email(struct store *s, struct str email);
+
 /* The user of that address, whatever its case, locked; NULL: none. */
 yyjson_mut_val *user_lock_email(struct store *s, struct str email);
 

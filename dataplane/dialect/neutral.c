@@ -139,13 +139,18 @@ static bool is_word(struct jstr j, size_t max)
     return true;
 }
 
-/* FNV-1a, finished as splitmix64 does: the same at every gateway, not meant against malice. */
+/* Eight bytes at a time, finished as splitmix64 does: the same at every gateway, not meant against
+ * malice. */
 static uint64_t hash64(struct jstr j)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ j.n;
 
-    for (size_t i = 0; i < j.n; i++)
-        h = (h ^ (unsigned char)j.p[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < j.n; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, j.p + i, MIN(j.n - i, sizeof word));
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
     h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
     return h ^ (h >> 31);

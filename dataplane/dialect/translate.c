@@ -3,7 +3,7 @@
 #include "dialect/translate.h"
 
 /* What reading a body may take: a block and its turn for the smallest message, many times over. */
-enum { WRITE_FIRST = 1024 * 1024 }; /* of the upstream's body */
+enum { WRITE_FIRST = 4 * 1024 * 1024 }; /* of the upstream's body */
 enum { REQUEST_ARENA_FLOOR = 256 * 1024, REQUEST_ARENA_PER_BYTE = 8 };
 
 /* A row a dialect. */
@@ -90,7 +90,7 @@ static bool mend(struct translate *t, struct str text)
     buf_free(t->out.pool, &t->mended);
     if (!buf_add(t->out.pool, &t->mended, text.p, text.n))
         return false;
-    jstr_mend(t->mended.p, t->mended.n);
+    jstr_mend(t->mended.p + t->tape.lone_at, t->tape.lone_end - t->tape.lone_at);
     t->tape.text = t->mended.p;
     return true;
 }
@@ -146,10 +146,10 @@ static bool arguments_fit(struct translate *t)
 
 bool translate_write(struct translate *t, struct jout *o, const struct upstream_model *m)
 {
-    /* as large as the client's, if it is a small one or has no long texts: growing step by step
-     * leaves as much behind */
+    /* room for all of it, unless it is large: growing step by step leaves as much behind, and what
+     * is not written takes no memory */
     if (!arguments_fit(t) ||
-        !request_ok(t, buf_reserve(o->pool, o->buf, MIN(t->body_bytes, WRITE_FIRST))))
+        !request_ok(t, buf_reserve(o->pool, o->buf, MIN(2 * t->body_bytes, (size_t)WRITE_FIRST))))
         return false;
     bool ok = t->upstream->request_write(o, &t->request, m, &t->fault) && !o->failed;
     if (o->too_large && t->fault.error == CLIENT_ERRORS)

@@ -408,6 +408,39 @@ def test_a_long_stream_becomes_a_whole_reply(both, client):
     assert call(weir, client, "up-chat").status == 502
 
 
+@pytest.mark.parametrize("client", APIS)
+def test_deep_and_wide_requests(both, client):
+    """F.19: nesting and arrays without end are refused; what is within the bounds is carried."""
+    weir, mock = both
+    for api in APIS:
+        mock.on(f"up-{api}", lambda r: said(r, False))
+    value = {"deep": lambda n: "[" * n + "]" * n, "wide": lambda n: "[" + ",".join("1" * n) + "]"}
+    rows = [("deep", 50, 200), ("deep", 100_000, 400), ("wide", 100_000, 200), ("wide", 1_000_000, 400)]
+    for upstream in (a for a in APIS if a != client):
+        for kind, n, status in rows:
+            say = json.dumps(body(client, f"up-{upstream}", text="MARK"))
+            answer = weir.post(PATHS[client], say.replace('"MARK"', f'"x", "more": {value[kind](n)}').encode())
+            assert answer.status == status, (upstream, kind, n, answer.body[:300])
+
+
+@PAIRS
+def test_deep_and_wide_replies(both, pair):
+    """F.19 of what an upstream says: an error, and the gateway goes on."""
+    weir, mock = both
+    client, upstream = pair.split("-")
+    model = f"up-{upstream}"
+    for value in (b"[" * 100_000 + b"]" * 100_000, b"[" + b"1," * 1_000_000 + b"1]"):
+
+        def swollen(request):
+            text = said(request, False)[0].partition(b"\r\n\r\n")[2].rstrip()
+            return reply(text[:-1] + b',"more":' + value + b"}")
+
+        mock.on(model, swollen)
+        assert call(weir, client, model).status == 502
+    mock.on(model, lambda r: said(r, False))
+    assert text_of(client, call(weir, client, model)) == TEXT
+
+
 @pytest.mark.parametrize("n, status", [(4 << 20, 413), ((4 << 20) - 64, 200)], ids=["over", "under"])
 def test_large_arguments(both, n, status):
     """Those of tool calls, where they are an object on one side and text on the other."""

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import struct
 import subprocess
 import threading
 import time
@@ -449,6 +450,11 @@ def test_token_needs_an_address(cp):
 # --- faults
 
 
+def full_cursor(revision, kind, key):
+    """Of everything, behind a key of a kind."""
+    return (b"f" + struct.pack("<QQQQ", revision["epoch"], revision["n"], kind, len(key)) + key.encode()).hex()
+
+
 def away(cp, plane, postgres, begin, end):
     begin()
     try:
@@ -456,8 +462,9 @@ def away(cp, plane, postgres, begin, end):
             plane.changes()  # a heartbeat, not an error
         with Plane(cp.plane) as p:
             p.hello()
+            p.have = {**plane.have, "n": 0}
             with pytest.raises(Refused, match="AWAY"):
-                p.changes()
+                p.page(full_cursor(plane.have, 3, "nobody asked for this before"))
     finally:
         end()
     cp.wait(lambda: cp.post("/key/generate", {}).status == 200, what="the database back")

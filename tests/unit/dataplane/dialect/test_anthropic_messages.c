@@ -210,8 +210,8 @@ static void test_request_written(void **state)
          HEAD TOOL
          ",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{"
          "\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
-         "\"tool_use\",\"id\":\"x1_ed6ff8d191588f13\",\"name\":\"f\",\"input\":{}}]},{\"role\":"
-         "\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x1_ed6ff8d191588f13\","
+         "\"tool_use\",\"id\":\"x1_1a0dc7f654df714d\",\"name\":\"f\",\"input\":{}}]},{\"role\":"
+         "\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"x1_1a0dc7f654df714d\","
          "\"content\":\"r\"},{\"type\":\"text\",\"text\":\"c\"}]}]}",
          0, 0},
         {"what is missing is mended", CAN_45,
@@ -476,7 +476,7 @@ static void test_request_of_others(void **state)
     tool->context_size = JSTR("medium");
     assert_str(
         written(&m, &f),
-        "{\"max_tokens\":4096,\"model\":\"c\",\"tools\":[{\"name\":\"getit_b3643d31861ed8f1\","
+        "{\"max_tokens\":4096,\"model\":\"c\",\"tools\":[{\"name\":\"getit_5ab96e608658b47b\","
         "\"input_schema\":{\"type\":\"object\",\"required\":[\"a\"],\"properties\":{\"a\":{}}},"
         "\"type\":\"custom\"},{\"name\":\"patch\",\"description\":\"p\",\"input_schema\":{\"type\":"
         "\"object\",\"properties\":{\"content\":{\"type\":\"string\",\"description\":\"Follows "
@@ -485,7 +485,7 @@ static void test_request_of_others(void **state)
         "\"type\":\"web_search_20250305\",\"name\":\"web_search\",\"max_uses\":5}],\"messages\":[{"
         "\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]},{\"role\":"
         "\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":"
-        "\"sig\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"getit_b3643d31861ed8f1\","
+        "\"sig\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"getit_5ab96e608658b47b\","
         "\"input\":{\"a\": 12345678901234567890, \"b\": \"\xc3\xa9\"}},{\"type\":\"tool_use\","
         "\"id\":\"2\",\"name\":\"patch\",\"input\":{\"content\":\"a\\n\\\"b\\\"\"}},{\"type\":"
         "\"tool_use\",\"id\":\"3\",\"name\":\"f\",\"input\":{}}]},{\"role\":\"user\",\"content\":["
@@ -1031,7 +1031,7 @@ static void test_reply_written(void **state)
           EV(.kind = EVENT_BLOCK, .block_kind = BLOCK_TOOL_CALL, .is_custom = true,
              .id = JSTR("a:1"), .name = JSTR("f")),
           ARGS(0, "x\\n"), ARGS(0, "\\\"y\\\""), END(0), tool, end},
-         OUT_START OUT_CALL(0, "a1_a0a438772cd89195") OUT_ARGS(0, "{\\\"content\\\":\\\"")
+         OUT_START OUT_CALL(0, "a1_bdd9120750ba97c2") OUT_ARGS(0, "{\\\"content\\\":\\\"")
              OUT_ARGS(0, "x\\\\n") OUT_ARGS(0, "\\\\\\\"y\\\\\\\"") OUT_ARGS(0, "\\\"}") STOP(0)
                  OUT_END("tool_use", USAGE(0, 0, 0))},
         {"reasoning of others is sealed, also where nothing is to be read",

@@ -142,11 +142,11 @@ static void test_results_follow_their_calls(void **state)
     expect_body(
         w, &n, PLAIN,
         BODY("{\"role\":\"assistant\",\"content\":\"ab\",\"tool_calls\":["
-             "{\"id\":\"toolu1xwith-a-name-that_a09707232c092e1a\",\"type\":\"function\","
+             "{\"id\":\"toolu1xwith-a-name-that_9d0578bc7a7f4074\",\"type\":\"function\","
              "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"q\\\": 1}\"}},"
              "{\"id\":\"t2\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":"
              "\"{}\"}}]},"
-             "{\"role\":\"tool\",\"tool_call_id\":\"toolu1xwith-a-name-that_a09707232c092e1a\","
+             "{\"role\":\"tool\",\"tool_call_id\":\"toolu1xwith-a-name-that_9d0578bc7a7f4074\","
              "\"content\":\"r1\"},"
              "{\"role\":\"tool\",\"tool_call_id\":\"t2\",\"content\":\"ERROR\"},"
              "{\"role\":\"tool\",\"tool_call_id\":\"t3\",\"content\":\"ERROR: one\\n\\ntwo\"},"
@@ -334,11 +334,11 @@ static void test_tools(void **state)
     expect_body(
         w, &n, PLAIN,
         BODY("", ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":"
-                 "\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn_ba92415e81d9b67b\","
+                 "\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn_93cd51b9ce236d02\","
                  "\"parameters\":{\"type\":\"object\"}}}],\"tool_choice\":\"required\","
                  "\"parallel_tool_calls\":false,\"web_search_options\":{\"user_location\":{"
                  "\"type\":\"approximate\",\"approximate\":{\"city\":\"X\",\"country\":\"Y\"}}}"));
-    struct jstr sent = J("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn_ba92415e81d9b67b");
+    struct jstr sent = J("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn_93cd51b9ce236d02");
     assert_int_equal(neutral_original_name(&n, sent).n, sizeof name);
     /* one that cannot be forced; then a tool only Anthropic has */
     n.choice.only_allowed = false;

@@ -1,0 +1,66 @@
+"""The row of nodes: many data planes at one control plane, without data planes (bench/planes.c)."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from statistics import median
+
+from . import gateways, machine
+from .rows import ROWS
+
+NODES = 100
+SUPPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests")
+
+
+def nodes(ctx):
+    """100 simulated data planes on one control plane with 1,000 keys, one change a second."""
+    if "weir" not in ctx.gateways:
+        return
+    os.environ["WEIR_BUILD"] = f"{ctx.build}/dataplane"
+    sys.path.insert(0, SUPPORT)
+    from support.controlplane import ControlPlane
+    from support.postgres import Postgres
+
+    with Postgres() as pg:
+        url = pg.database()
+        ControlPlane(url).stop()
+        pg.sql(url, """INSERT INTO "LiteLLM_VerificationToken" (token, key_name, models, max_budget)
+                       SELECT encode(sha256(i::text::bytea), 'hex'), 'sk-...abcd', '{m}', 10 FROM generate_series(1, 1000) i""")
+        with ControlPlane(url) as cp:
+            measure(ctx, cp)
+
+
+def measure(ctx, cp):
+    planes = subprocess.Popen([f"{ctx.build}/bench/weir-bench-planes", cp.plane, str(NODES)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        synced = json.loads(planes.stdout.readline())
+        if synced["synced"] != NODES:
+            raise gateways.Failed(f"nodes: {synced}\n{cp.tail()}")
+        time.sleep(1)
+        pids, seconds = [cp.process.pid], ctx.pick(5, 20)
+        spent, begun, waits, applied = machine.cpu_ns(pids), time.monotonic(), [], []
+        for i in range(seconds):
+            asked = time.monotonic()
+            reply = cp.post("/key/generate", {})
+            waits.append((time.monotonic() - asked) * 1000)
+            applied.append(reply.header("x-weir-applied"))
+            time.sleep(max(0, begun + i + 1 - time.monotonic()))
+        cpu = (machine.cpu_ns(pids) - spent) / 1e9 / (time.monotonic() - begun)
+        with open(f"/proc/{cp.process.pid}/status") as f:
+            peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM"))
+    finally:
+        planes.stdin.close()
+        planes.wait()
+    missed = sum(a != f"{NODES}/{NODES}" for a in applied)
+    if missed:
+        ctx.note(f"nodes: {missed} of {len(applied)} changes were not acknowledged by all within a second")
+    ctx.table["nodes"] = {"weir": {"synced_s": synced["seconds"], "applied_ms": median(waits), "worst_ms": max(waits)}}
+    ctx.figures |= {"nodes_cpu_percent": cpu * 100, "nodes_rss_mb": peak / 1024}
+    ctx.say(f"  nodes all synced in {synced['seconds']} s; a change on all of them in {median(waits):.1f} ms (worst {max(waits):.1f}); "
+            f"control plane {cpu:.2%} of a core, {peak / 1024:.1f} MB")
+
+
+ROWS["nodes"] = nodes
