@@ -158,8 +158,10 @@ struct plane *plane_free(struct plane *p)
     if (!p)
         return NULL;
     plane_disconnect(p);
-    if (p->aio)
+    if (p->aio) {
         nng_aio_free(p->aio);
+        nng_fini(); /* waits for what its threads still have to free; there is one plane */
+    }
     (void)pthread_cond_destroy(&p->woken);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);
