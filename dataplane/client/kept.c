@@ -1,5 +1,7 @@
 #include "client/kept.h"
 
+#include <mbedtls/sha256.h>
+
 #include "common/http/url.h"
 
 #include "client/conn.h"
@@ -8,8 +10,26 @@
 #include "dialect/openai_responses.h"
 #include "dialect/translate.h"
 
-/* Whose it is. With the master key alone there is one tenant. */
-static const unsigned char tenant[RESPONSE_TENANT] = {0};
+/* Whose it is: the key's user, else its team, else the key itself, as LiteLLM tells responses
+ * apart. The master key and a gateway without keys are one tenant. */
+struct tenant {
+    unsigned char is[RESPONSE_TENANT];
+};
+
+static struct tenant tenant_of(const struct request *r)
+{
+    const struct caller *c = &r->caller;
+    const struct identity_found *who = found(&c->user)   ? &c->user
+                                       : found(&c->team) ? &c->team
+                                                         : &c->key;
+    struct str id = found_id(who);
+    struct tenant t = {{0}};
+
+    if (!found(who) || mbedtls_sha256((const unsigned char *)id.p, id.n, t.is, 0))
+        return (struct tenant){{0}};              /* hashing cannot fail in software */
+    t.is[0] = (unsigned char)who->identity->kind; /* a user's id may be a team's as well */
+    return t;
+}
 
 static uint64_t now_s(struct request *r)
 {
@@ -28,7 +48,8 @@ static bool get(struct request *r, struct response_id128 id, struct buf *buf,
 {
     /* off, nothing is found in what workers before left either */
     return r->snapshot->h->settings.response_store_bytes &&
-           response_store_get(&r->cx->responses, id, tenant, now_s(r), &r->cx->bufs, buf, ret);
+           response_store_get(&r->cx->responses, id, tenant_of(r).is, now_s(r), &r->cx->bufs, buf,
+                              ret);
 }
 
 static bool find(struct request *r, struct str upstream, struct buf *buf,
@@ -138,8 +159,8 @@ void kept_finish(struct request *r, struct kept *k, struct translate *t)
         .response = {response.p, response.n},
     };
     if (!out.failed && !k->keep.failed)
-        (void)response_store_put(&r->cx->responses, r->cx->region_index, k->id, tenant, now_s(r),
-                                 &record); /* else a later look-up says there is none */
+        (void)response_store_put(&r->cx->responses, r->cx->region_index, k->id, tenant_of(r).is,
+                                 now_s(r), &record); /* else a later look-up says there is none */
     buf_free(&r->cx->bufs, &response);
     buf_free(&r->cx->bufs, &k->items);
 }
@@ -226,7 +247,7 @@ void kept_item(struct request *r, struct str upstream)
     } else if (r->route == ROUTE_RESPONSE_ITEMS) {
         answer_items(r, &record);
     } else if (r->route == ROUTE_RESPONSE_DELETE) {
-        if (response_store_delete(&r->cx->responses, id, tenant, now_s(r)))
+        if (response_store_delete(&r->cx->responses, id, tenant_of(r).is, now_s(r)))
             answer_deleted(r);
         else
             request_refuse(r, ERROR_NO_SUCH_RESPONSE, (struct str){0}, false);

@@ -41,7 +41,7 @@
 
 enum {
     RESPONSE_STORE_VERSION = 1,
-    RESPONSE_TENANT = 32,                 /* bytes: SHA-256 of the key */
+    RESPONSE_TENANT = 32,                 /* bytes that tell one owner from another */
     RESPONSE_TTL_S = 30 * 24 * 3600,      /* kept at most; less where room ends */
     RESPONSE_ENTRY_MAX = 8 * 1024 * 1024, /* of one: copied in one go; */
     RESPONSE_ENTRY_PART = 4,              /* and no more than this part of a region */

@@ -1,5 +1,5 @@
 """What a data plane does with identities: who is let in, to which models, within which budgets and limits, in the words
-of LiteLLM. The control plane is the test's own (support/plane.py)."""
+of LiteLLM. The control plane is the test's own (support/played.py)."""
 
 import contextlib
 import hashlib
@@ -12,7 +12,7 @@ import time
 import pytest
 
 from support import http
-from support import plane as p
+from support import played as p
 from support.mock_provider import Delay, chunk, head, json_reply
 from support.weir import MASTER_KEY
 
@@ -123,6 +123,7 @@ def models(mock):
 
     return [one("gpt", "gpt-up", **PRICED, access_groups=["beta"]), one("claude", "claude-up", **PRICED),
             one("free", "free-up", input_cost_per_token=0, output_cost_per_token=0),
+            {"model_name": "open", "litellm_params": {"model": "deepseek/open-up", "api_base": mock.url, "api_key": "sk-upstream-1"}},
             one("openai/*", "*")]  # fmt: skip
 
 
@@ -618,3 +619,24 @@ def test_who_called_stands_in_the_record(told, mock):
     w.wait(lambda: ident in w.access_log.read_text(), 5, "access line")
     line = next(json.loads(t) for t in w.access_log.read_text().splitlines() if ident in t)
     assert (line["key_alias"], line["team"], line["user"]) == ("ci", "t1", "u1")
+
+
+# --- responses kept by the gateway
+
+
+def test_a_kept_response_is_its_owner_s_alone(told):
+    """Of a user's keys each may go on from it; to another, and to an administrator, it does not exist."""
+    w = told(key("sk-a-1", user="u1"), key("sk-a-2", user="u1"), user("u1"), key("sk-b", user="u2"), user("u2"), key("sk-c"),
+             key("sk-t-1", team="u1"), team("u1"))  # fmt: skip
+    made = post(w, "sk-a-1", {"messages": None}, path="/v1/responses", model="open", input="hello")
+    assert made.status == 200, made.body
+    ident = json.loads(made.body)["id"]
+    path = f"/v1/responses/{ident}"
+    for other in ("sk-b", "sk-c", "sk-t-1", MASTER_KEY):
+        assert get(w, other, path).status == 404
+        assert http.call(w.port, "DELETE", path, other).status == 404
+        went_on = post(w, other, {"messages": None}, path="/v1/responses", model="open", input="and", previous_response_id=ident)
+        assert went_on.status in (400, 404), went_on.body
+    assert get(w, "sk-a-2", path).status == 200
+    assert http.call(w.port, "DELETE", path, "sk-a-2").status == 200
+    assert get(w, "sk-a-1", path).status == 404
