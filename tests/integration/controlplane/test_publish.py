@@ -1,8 +1,11 @@
 """What data planes are told: everything once, then what changes, as soon as it is committed."""
 
 import base64
+import contextlib
 import json
 import os
+import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -445,6 +448,57 @@ def test_token_needs_an_address(cp):
     assert reply.status == 400 and "plane_listen" in reply.json["detail"]
     assert cp.post("/weir/join", {"addresses": ["http://x"]}).status == 400
     assert cp.post("/weir/join", {"addresses": ["tls+tcp://x:1"], "duration": "x"}).status == 400
+
+
+# --- peers that leave in the middle of it
+
+GREETING = b"\x00SP\x00\x00\x30\x00\x00"
+
+
+def client_hello():
+    """The first bytes of a TLS client."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="x").do_handshake()
+    return outgoing.read()
+
+
+def connection(address):
+    if address.startswith("ipc://"):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(address.removeprefix("ipc://"))
+    else:
+        s = socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])))
+    return s
+
+
+def leave(address, sent, reset):
+    with connection(address) as s, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        s.sendall(sent)
+        if reset == "half":  # the end first, the reset with the answer that is not read
+            s.shutdown(socket.SHUT_WR)
+            time.sleep(0.01)
+        elif reset and s.family == socket.AF_INET:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("where", ["cp", "far"])
+@pytest.mark.parametrize("reset", [False, True, "half"])
+def test_who_leaves_during_the_greeting_stops_nobody(request, where, reset):
+    cp = request.getfixturevalue(where)
+    token = join(cp)[1] if where == "far" else None
+    whole = GREETING if where == "cp" else client_hello()
+    with joined(cp.plane, token) as before:
+        for sent in (b"", whole[:3], whole[:-1], whole, whole + GREETING, bytes(64), b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4096):
+            for _ in range(12):
+                leave(cp.plane, sent, reset)
+        with connection(cp.plane) as held:
+            held.sendall(whole[:5])
+            with joined(cp.plane, token):
+                pass
+        before.sync()  # and the session of who was there goes on
 
 
 # --- faults
