@@ -123,9 +123,11 @@ void jstr_mend(char *p, size_t n)
 
 size_t jstr_half_pair(struct jstr j)
 {
-    const char *p = j.p + j.n - MIN(j.n, (size_t)6);
+    if (j.n < 6)
+        return 0;
+    const char *p = j.p + j.n - 6;
     bool is_high =
-        j.n >= 6 && p[0] == '\\' && p[1] == 'u' && char_lower(p[2]) == 'd' &&
+        p[0] == '\\' && p[1] == 'u' && char_lower(p[2]) == 'd' &&
         (p[3] == '8' || p[3] == '9' || char_lower(p[3]) == 'a' || char_lower(p[3]) == 'b');
 
     return is_high && slashes_before(j.p, j.n - 6) % 2 == 0 ? 6 : 0; /* odd: no escape begins */

@@ -42,7 +42,7 @@ static inline bool str_ends(struct str s, struct str suffix)
 static inline struct str str_from(struct str s, size_t from)
 {
     from = MIN(from, s.n);
-    return (struct str){s.p + from, s.n - from};
+    return from ? (struct str){s.p + from, s.n - from} : s; /* an empty one may lie nowhere */
 }
 
 static inline char char_lower(char c)

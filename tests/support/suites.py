@@ -30,7 +30,8 @@ import fuzz_seeds
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "test-results"
 CMOCKA_TIMEOUT_S = 120
-PYTEST_TIMEOUT_S = {"asan": 420, "release": 240}
+PYTEST_TIMEOUT_S = {"asan": 300, "release": 240}  # asan: of one file
+NO_TESTS = 5  # exit status of pytest
 FUZZ_SECONDS = 10
 FUZZ_CORPUS_TIMEOUT_S = 120
 
@@ -165,34 +166,54 @@ def cmocka_suite(suite, part):
 # --- pytest ---------------------------------------------------------------------------------------------------
 
 
+def run_pytest(arguments, build, report, env, where):
+    """One pytest; the exit status and what it counted."""
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "tests/pytest.ini", "--rootdir", "tests",
+               f"--junitxml={report}", *arguments]
+    status, out, err = run(command, PYTEST_TIMEOUT_S[build], env=env)
+    count = Count()
+    if report.exists():
+        for one in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
+            number = {k: int(one.get(k)) for k in ("tests", "failures", "errors", "skipped")}
+            bad = number["failures"] + number["errors"]
+            count += Count(number["tests"] - bad - number["skipped"], bad, number["skipped"])
+    if count.failed or status not in (0, NO_TESTS):
+        say(out + err)
+    if count.failed == 0 and status not in (0, NO_TESTS):
+        count += fail(f"{where}: pytest ended with {status}")
+    return status, count
+
+
 def pytest_suite(suite, part, builds):
+    """All files that hold tests; on the asan build each by itself and as many at once as there are processors."""
     path, _, node = part.partition("::")
     target = ROOT / "tests" / suite / path
-    if not any(target.glob("**/test_*.py")) and not target.is_file():
+    files = [target] if target.is_file() else sorted(target.glob("**/test_*.py"), key=lambda f: -f.stat().st_size)
+    if not files:
         return None
     total = Count()
     for build in builds:
         where = f"{suite} ({build})"
-        reports, report = RESULTS / f"{suite}-{build}", RESULTS / f"{suite}-{build}.xml"
+        reports, results = RESULTS / f"{suite}-{build}", RESULTS / f"{suite}-{build}-xml"
         env = environment(build, reports)
-        report.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "pytest", "-q", "-c", "tests/pytest.ini", "--rootdir", "tests",
-                   f"--junitxml={report}", str(target) + ("::" + node if node else "")]
+        results.mkdir(exist_ok=True)
         if build == "release":
-            command += ["-m", "release"]
-        status, out, err = run(command, PYTEST_TIMEOUT_S[build], env=env)
-        if status == 5 and part and build == "release":
+            runs = [["-m", "release", *map(str, files)]]
+        else:
+            runs = [[str(f) + ("::" + node if node else "")] for f in files]
+
+        def one(numbered):
+            n, arguments = numbered
+            return run_pytest(arguments, build, results / f"{n}.xml", env, f"{where}: {pathlib.Path(arguments[-1]).name}")
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            ran = list(pool.map(one, enumerate(runs)))
+        if part and build == "release" and all(status == NO_TESTS for status, _ in ran):
             continue  # a named part need not have tests for the release build
         count = Count()
-        if report.exists():
-            for one in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
-                number = {k: int(one.get(k)) for k in ("tests", "failures", "errors", "skipped")}
-                bad = number["failures"] + number["errors"]
-                count += Count(number["tests"] - bad - number["skipped"], bad, number["skipped"])
-        if count.failed or status != 0:
-            say(out + err)
-        if count.failed == 0 and status != 0:
-            count += fail(f"{where}: pytest ended with {status}")
+        for _, counted in ran:
+            count += counted
         count += count_reports(reports, where)
         say(f"{where}: {count}")
         total += count
