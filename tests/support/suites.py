@@ -2,7 +2,7 @@
 
 unit          cmocka programs, as Meson lists them; run on the release and the asan build. Each test
               function counts; a program of another kind counts as one test, by its exit status.
-integration   pytest below tests/integration, all of it on the asan build and what is marked `release` on the
+integration   pytest below tests/integration, each file by itself on the asan build and what is marked `release` on the
               release build. WEIR_BUILD names the directory of the daemons under test.
 fuzz          every executable fuzz_NAME of build/fuzz: once over its corpus tests/fuzz/corpus/NAME and what
               fuzz_seeds.py makes for it, then ten seconds on its own. What it finds is kept in
