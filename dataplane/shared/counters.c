@@ -153,9 +153,10 @@ void counter_know(const struct counters *c, uint32_t slot, int64_t spend_nusd)
     if (!n)
         return;
     int64_t before = atomic_exchange_explicit(&n->known_nusd, spend_nusd, memory_order_relaxed);
-    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), left;
+    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), left, told;
+    bool covers = spend_nusd < before || __builtin_sub_overflow(spend_nusd, before, &told);
     do
-        left = spend_nusd < before ? 0 : MAX(added - (spend_nusd - before), (int64_t)0);
+        left = covers ? 0 : MAX(added - told, (int64_t)0);
     while (left != added &&
            !atomic_compare_exchange_weak_explicit(&n->added_nusd, &added, left,
                                                   memory_order_relaxed, memory_order_relaxed));

@@ -105,8 +105,11 @@ void counters_forget(const struct counters *c, uint64_t numbering);
 
 static inline int64_t counter_spend(const struct counter *n)
 {
-    return atomic_load_explicit(&n->known_nusd, memory_order_relaxed) +
-           atomic_load_explicit(&n->added_nusd, memory_order_relaxed);
+    int64_t known = atomic_load_explicit(&n->known_nusd, memory_order_relaxed);
+    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), sum;
+
+    return __builtin_add_overflow(known, added, &sum) ? INT64_MAX
+                                                      : sum; /* added is never below 0 */
 }
 
 static inline void counter_spent(struct counter *n, int64_t nusd)
