@@ -146,6 +146,7 @@ static void name_tags(struct request *r)
 {
     struct caller *c = &r->caller;
 
+    caller_tags_own(c); /* first: no client crowds them out */
     if (r->scanned) {
         const struct member *m = request_member(&r->scan, FIELD_TAGS);
         const char *body = r->conn->body.p;
@@ -155,7 +156,6 @@ static void name_tags(struct request *r)
             caller_tags_json(c, (struct str){body + m->at, m->end - m->at}, &r->arena);
     }
     caller_tags_header(c, conn_header(r->conn, STR("x-litellm-tags"), NULL));
-    caller_tags_own(c);
 }
 
 bool admit_resolve(struct request *r)

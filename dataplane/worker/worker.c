@@ -84,8 +84,8 @@ static void worker_finish(struct worker *w)
     if (w->finished)
         return;
     w->finished = true;
-    LIST_FOREACH (&w->cx.conns, struct conn, c, link)
-        conn_abort(c);
+    while (!list_is_empty(&w->cx.conns))
+        conn_abort(LIST_FIRST(&w->cx.conns, struct conn, link));
     meter_retry(&w->cx);
     pool_close(w->cx.pool);
     for (unsigned i = 0; i < w->n_listeners; i++)
@@ -217,7 +217,7 @@ static void worker_identify(struct worker *w, int fd)
     struct list all; /* one that is cut may end others with it: none is held across a recheck */
     list_move(&all, &cx->conns);
     while (!list_is_empty(&all)) {
-        struct conn *c = container_of(all.next, struct conn, link);
+        struct conn *c = LIST_FIRST(&all, struct conn, link);
         list_drop(&c->link);
         list_push(&cx->conns, &c->link);
         request_recheck(&c->req, i);
