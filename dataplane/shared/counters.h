@@ -59,7 +59,8 @@ struct pair_counter {         /* a cache line */
 
 struct counters_header {
     uint64_t magic;
-    uint32_t version, slots, pairs, reserved;
+    uint32_t version, slots, pairs;
+    _Atomic uint32_t making; /* wall second since which somebody gives a pair away; 0: nobody */
     uint64_t total_size;
     _Atomic uint64_t numbering; /* which numbering of slots this is about; the directory's */
     _Alignas(64) struct counter pod;
