@@ -146,6 +146,7 @@ static void name_tags(struct request *r)
 {
     struct caller *c = &r->caller;
 
+    caller_tags_own(c); /* first: no client crowds them out */
     if (r->scanned) {
         const struct member *m = request_member(&r->scan, FIELD_TAGS);
         const char *body = r->conn->body.p;
@@ -155,7 +156,6 @@ static void name_tags(struct request *r)
             caller_tags_json(c, (struct str){body + m->at, m->end - m->at}, &r->arena);
     }
     caller_tags_header(c, conn_header(r->conn, STR("x-litellm-tags"), NULL));
-    caller_tags_own(c);
 }
 
 bool admit_resolve(struct request *r)
@@ -215,6 +215,14 @@ bool admit_may_use(struct request *r, struct str model, const struct snap_found 
            access_may_use(r->snapshot, &r->caller, model, access_group_of(r->snapshot, f));
 }
 
+bool admit_may_reach(struct request *r, const struct snap_found *f)
+{
+    const struct snap_group *group = access_group_of(r->snapshot, f);
+    struct str name = snap_str(r->snapshot, f->deployment->group);
+
+    return !found(&r->caller.key) || access_may_reach(r->snapshot, &r->caller, name, name, group);
+}
+
 bool admit_may_mock(const struct request *r)
 {
     static const struct str name = STR_INIT("allow_client_mock_response");
@@ -256,6 +264,7 @@ static void limit_headers(struct request *r)
 void admit_headers(struct request *r, int64_t cost_nusd)
 {
     const struct identity_found *key = &r->caller.key;
+    int64_t spend;
 
     if (r->limits)
         limit_headers(r);
@@ -271,8 +280,9 @@ void admit_headers(struct request *r, int64_t cost_nusd)
         if (max != LIMIT_NONE)
             reply_header(r, STR("x-litellm-key-max-budget"), nusd_text(&r->arena, max));
     }
-    reply_header(r, STR("x-litellm-key-spend"),
-                 nusd_text(&r->arena, (n ? counter_spend(n) : 0) + cost_nusd));
+    if (__builtin_add_overflow(n ? counter_spend(n) : 0, cost_nusd, &spend))
+        spend = INT64_MAX;
+    reply_header(r, STR("x-litellm-key-spend"), nusd_text(&r->arena, spend));
 }
 
 /* ---- books ---- */

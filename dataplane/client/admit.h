@@ -25,6 +25,9 @@ bool admit_request(struct request *r);
  * body. */
 bool admit_may_use(struct request *r, struct str model, const struct snap_found *f);
 
+/* The caller may use the deployment that was found, whatever aliases make of its group's name. */
+bool admit_may_reach(struct request *r, const struct snap_found *f);
+
 /* mock_response is honoured: for the master key, and keys or teams that say so. */
 bool admit_may_mock(const struct request *r);
 

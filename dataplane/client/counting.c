@@ -58,12 +58,13 @@ void counting_messages(struct request *r)
     answer(r, &w);
 }
 
-/* The name of the model that would have been asked; one nobody serves is taken as it is. */
+/* The name of the model that would have been asked, as it was admitted; one nobody serves is taken
+ * as it is. */
 static struct str model_used(struct request *r)
 {
     const struct snap_deployment *d;
 
-    if (!snap_find(r->snapshot, r->model, &r->found))
+    if (!r->found.group && !r->found.deployment)
         return r->model;
     plan_init(&r->plan, r->snapshot, &r->found, SNAP_NONE);
     d = plan_next(&r->plan, context_random(r->cx));

@@ -343,7 +343,7 @@ static bool pin_response(struct request *r)
     if (kept_is_id(id->upstream) || !snap_find(r->snapshot, id->deployment, &found) ||
         !found.deployment)
         return true;
-    if (!admit_may_use(r, snap_str(r->snapshot, found.deployment->group), &found)) {
+    if (!admit_may_reach(r, &found)) {
         request_refuse(r, ERROR_KEY_MODEL, (struct str){0}, false);
         return false;
     }
@@ -540,10 +540,12 @@ void request_abandon(struct request *r)
 /* Why the caller may not go on by `i`; CLIENT_ERRORS: it may. */
 static enum client_error revoked(const struct request *r, const struct identities *i)
 {
-    struct identity_found key = identities_get(i, r->key_slot);
+    struct str hash = found_id(&r->caller.key); /* slots may be numbered anew */
+    struct identity_found key = {0};
 
-    if (!key.identity || key.identity->kind != IDENTITY_KEY ||
-        !str_eq(identity_id(&key), found_id(&r->caller.key)))
+    if (hash.n == IDENTITY_HASH)
+        key = identities_key(i, (const unsigned char *)hash.p);
+    if (!key.identity)
         return ERROR_NO_SUCH_KEY;
     if (key.identity->flags & IDENTITY_BLOCKED)
         return ERROR_KEY_BLOCKED;

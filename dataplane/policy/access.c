@@ -61,7 +61,8 @@ static struct wanted want(const struct snapshot *s, const struct caller *c, stru
     struct str after_team = model;
 
     w.by_team_alias = alias_get(&c->team, model, &after_team);
-    if (!str_eq(after_team, dispatched)) { /* the key's alias: it alone counts */
+    if (!str_eq(after_team, dispatched)) { /* the key's alias, or none: it alone counts */
+        w.by_team_alias = false;           /* what the team lets through is not what is called */
         w.name[w.n++] = dispatched;
         return w;
     }
@@ -247,7 +248,13 @@ bool access_project(struct ask *k)
 bool access_may_use(const struct snapshot *s, struct caller *c, struct str model,
                     const struct snap_group *group)
 {
-    struct wanted w = want(s, c, model, access_dispatched(c, model), group);
+    return access_may_reach(s, c, model, access_dispatched(c, model), group);
+}
+
+bool access_may_reach(const struct snapshot *s, struct caller *c, struct str model,
+                      struct str dispatched, const struct snap_group *group)
+{
+    struct wanted w = want(s, c, model, dispatched, group);
 
     return key_allows(&w, c) && team_allows(&w, c) && member_allows(&w, c) && user_allows(&w, c) &&
            project_allows(&w, c);

@@ -30,3 +30,8 @@ bool access_project(struct ask *k);
 /* All of them, for lists of models: the caller may name `model`, which `group` answers. */
 bool access_may_use(const struct snapshot *s, struct caller *c, struct str model,
                     const struct snap_group *group);
+
+/* The same where aliases made `dispatched` of it; of a deployment named by itself: its group twice.
+ */
+bool access_may_reach(const struct snapshot *s, struct caller *c, struct str model,
+                      struct str dispatched, const struct snap_group *group);

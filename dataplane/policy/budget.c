@@ -10,7 +10,7 @@ struct str nusd_text(struct arena *a, int64_t nusd)
 {
     char digits[24];
     const char *sign = nusd < 0 ? "-" : "";
-    uint64_t v = nusd < 0 ? (uint64_t)-nusd : (uint64_t)nusd, whole = v / 1000000000;
+    uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd, whole = v / 1000000000;
 
     if (v && v < 100000) { /* below 0.0001: 1e-05, 2.5e-07 */
         int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v);

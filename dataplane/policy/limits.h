@@ -37,7 +37,7 @@ struct limit_status {
     int64_t limit, remaining;
 };
 
-enum { LIMITS_MAX = 32 };
+enum { LIMITS_MAX = 48 }; /* more than a caller with CALLER_TAGS can have */
 
 struct limits {
     unsigned n;

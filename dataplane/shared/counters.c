@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ enum {
     PAIR_TAKEN = 1,   /* being given to another entity ... */
     PAIR_TAKEN_S = 2, /* ... unless whoever did it died: then that is undone after so long */
     PAIR_PROBES = 16,
+    MAKING_TRIES = 200, /* and as often another process may run first */
 };
 
 static const uint64_t count_max = (UINT64_C(1) << START_SHIFT) - 1;
@@ -153,9 +155,10 @@ void counter_know(const struct counters *c, uint32_t slot, int64_t spend_nusd)
     if (!n)
         return;
     int64_t before = atomic_exchange_explicit(&n->known_nusd, spend_nusd, memory_order_relaxed);
-    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), left;
+    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), left, told;
+    bool covers = spend_nusd < before || __builtin_sub_overflow(spend_nusd, before, &told);
     do
-        left = spend_nusd < before ? 0 : MAX(added - (spend_nusd - before), (int64_t)0);
+        left = covers ? 0 : MAX(added - told, (int64_t)0);
     while (left != added &&
            !atomic_compare_exchange_weak_explicit(&n->added_nusd, &added, left,
                                                   memory_order_relaxed, memory_order_relaxed));
@@ -373,7 +376,24 @@ static bool pair_claim(struct pair_counter *p, uint64_t id, uint32_t now_s)
     return true;
 }
 
-static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uint32_t now_s)
+/* One at a time gives pairs away, or two would for one name and each count in its own. False: who
+ * does so is slow or dead; better twice than late. */
+static bool making_begin(const struct counters *c, uint32_t now_s)
+{
+    _Atomic uint32_t *making = &c->header->making;
+
+    for (unsigned i = 0; i < MAKING_TRIES; i++) {
+        uint32_t since = atomic_load_explicit(making, memory_order_relaxed);
+        bool ours = !since || now_s - since > PAIR_TAKEN_S;
+        if (ours && atomic_compare_exchange_strong_explicit(
+                        making, &since, MAX(now_s, 1u), memory_order_acquire, memory_order_relaxed))
+            return true;
+        (void)sched_yield(); /* cannot fail */
+    }
+    return false;
+}
+
+static struct pair_counter *pair_place(const struct counters *c, uint64_t id, uint32_t now_s)
 {
     for (unsigned attempt = 0; attempt < PAIR_PROBES; attempt++) {
         unsigned i = pair_choose(c, id, now_s);
@@ -391,6 +411,18 @@ static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uin
             return p;
     }
     return NULL;
+}
+
+static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uint32_t now_s)
+{
+    bool alone = making_begin(c, now_s);
+    struct pair_counter *p = pair_find(c, id, PAIR_PROBES); /* made while it was waited for */
+
+    if (!p)
+        p = pair_place(c, id, now_s);
+    if (alone)
+        atomic_store_explicit(&c->header->making, 0, memory_order_release);
+    return p;
 }
 
 struct pair_counter *counters_pair(const struct counters *c, uint64_t owner, unsigned what,

@@ -59,7 +59,8 @@ struct pair_counter {         /* a cache line */
 
 struct counters_header {
     uint64_t magic;
-    uint32_t version, slots, pairs, reserved;
+    uint32_t version, slots, pairs;
+    _Atomic uint32_t making; /* wall second since which somebody gives a pair away; 0: nobody */
     uint64_t total_size;
     _Atomic uint64_t numbering; /* which numbering of slots this is about; the directory's */
     _Alignas(64) struct counter pod;
@@ -105,8 +106,11 @@ void counters_forget(const struct counters *c, uint64_t numbering);
 
 static inline int64_t counter_spend(const struct counter *n)
 {
-    return atomic_load_explicit(&n->known_nusd, memory_order_relaxed) +
-           atomic_load_explicit(&n->added_nusd, memory_order_relaxed);
+    int64_t known = atomic_load_explicit(&n->known_nusd, memory_order_relaxed);
+    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), sum;
+
+    return __builtin_add_overflow(known, added, &sum) ? INT64_MAX
+                                                      : sum; /* added is never below 0 */
 }
 
 static inline void counter_spent(struct counter *n, int64_t nusd)

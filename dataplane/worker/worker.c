@@ -84,8 +84,8 @@ static void worker_finish(struct worker *w)
     if (w->finished)
         return;
     w->finished = true;
-    LIST_FOREACH (&w->cx.conns, struct conn, c, link)
-        conn_abort(c);
+    while (!list_is_empty(&w->cx.conns))
+        conn_abort(LIST_FIRST(&w->cx.conns, struct conn, link));
     meter_retry(&w->cx);
     pool_close(w->cx.pool);
     for (unsigned i = 0; i < w->n_listeners; i++)
@@ -214,8 +214,14 @@ static void worker_identify(struct worker *w, int fd)
     cx->identities = identities_unref(cx->identities);
     cx->identities = i;
     atomic_store_explicit(&cx->region->identity, identities_overlay(i)->n, memory_order_release);
-    LIST_FOREACH (&cx->conns, struct conn, c, link)
+    struct list all; /* one that is cut may end others with it: none is held across a recheck */
+    list_move(&all, &cx->conns);
+    while (!list_is_empty(&all)) {
+        struct conn *c = LIST_FIRST(&all, struct conn, link);
+        list_drop(&c->link);
+        list_push(&cx->conns, &c->link);
         request_recheck(&c->req, i);
+    }
 }
 
 static void worker_on_control(uv_poll_t *h, int status, int events)

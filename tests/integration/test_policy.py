@@ -1,6 +1,7 @@
 """What a data plane does with identities: who is let in, to which models, within which budgets and limits, in the words
 of LiteLLM. The control plane is the test's own (support/played.py)."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -121,7 +122,7 @@ def models(mock):
         return {"model_name": name, "litellm_params": {"model": f"openai/{upstream}", "api_base": mock.url,
                                                        "api_key": "sk-upstream-1"}, "model_info": info}  # fmt: skip
 
-    return [one("gpt", "gpt-up", **PRICED, access_groups=["beta"]), one("claude", "claude-up", **PRICED),
+    return [one("gpt", "gpt-up", **PRICED, access_groups=["beta"], id="id-of-gpt"), one("claude", "claude-up", **PRICED),
             one("free", "free-up", input_cost_per_token=0, output_cost_per_token=0),
             {"model_name": "open", "litellm_params": {"model": "deepseek/open-up", "api_base": mock.url, "api_key": "sk-upstream-1"}},
             one("openai/*", "*")]  # fmt: skip
@@ -255,6 +256,24 @@ REFUSED = [
      (422, "budget_exceeded", None, "Budget has been exceeded! Tag=ads Current cost: 3.0, Max budget: 2.0")),
     ("budget of the key's own tag", [key("sk-k", tags=["ads"]), tag("ads", lim=limits(budget=2), spend=3)], {},
      (422, "budget_exceeded", None, "Budget has been exceeded! Tag=ads Current cost: 3.0, Max budget: 2.0")),
+    ("budget of the key's own tag among many of the client", [key("sk-k", tags=["ads"]), tag("ads", lim=limits(budget=2), spend=3)],
+     {"metadata": {"tags": [f"t{i}" for i in range(20)]}},
+     (422, "budget_exceeded", None, "Budget has been exceeded! Tag=ads Current cost: 3.0, Max budget: 2.0")),
+    ("budget at the top of what can be counted", [key("sk-k", lim=limits(budget=9e9), spend=9.2e9), team("t1")], {},
+     (422, "budget_exceeded", None, "Budget has been exceeded! Key=key (sk-...sk-k) Current cost: 9200000000.0, Max budget: 9000000000.0")),
+    ("an alias of the key over the team's",
+     [key("sk-k", team="t1", aliases=[("gpt", "claude")]), team("t1", models=["gpt"], aliases=[("ours", "gpt")])], {"model": "ours"},
+     (403, "team_model_access_denied", "model", MODEL_TEXT.format("ours"))),
+    ("the model of a path", [key("sk-k", models=["claude"])], {"path": "/openai/deployments/gpt/chat/completions"},
+     (403, "key_model_access_denied", "model", MODEL_TEXT.format("gpt"))),
+    ("the model of a path of engines", [key("sk-k", models=["claude"])], {"path": "/engines/gpt/chat/completions"},
+     (403, "key_model_access_denied", "model", MODEL_TEXT.format("gpt"))),
+    ("a deployment by its id", [key("sk-k", models=["claude"])], {"model": "id-of-gpt"},
+     (403, "key_model_access_denied", "model", MODEL_TEXT.format("id-of-gpt"))),
+    ("counting for a model", [key("sk-k", models=["claude"])], {"path": "/utils/token_counter"},
+     (403, "key_model_access_denied", "model", MODEL_TEXT.format("gpt"))),
+    ("another case", [key("sk-k", models=["gpt"])], {"model": "GPT"},
+     (403, "key_model_access_denied", "model", MODEL_TEXT.format("GPT"))),
     ("budget of a tag in a header", [key("sk-k"), tag("ads", lim=limits(budget=2), spend=3)],
      {"headers": {"x-litellm-tags": "one, ads"}},
      (422, "budget_exceeded", None, "Budget has been exceeded! Tag=ads Current cost: 3.0, Max budget: 2.0")),
@@ -640,3 +659,40 @@ def test_a_kept_response_is_its_owner_s_alone(told):
     assert get(w, "sk-a-2", path).status == 200
     assert http.call(w.port, "DELETE", path, "sk-a-2").status == 200
     assert get(w, "sk-a-1", path).status == 404
+
+
+def native_id(deployment, upstream):
+    text = f"litellm:custom_llm_provider:openai;model_id:{deployment};response_id:{upstream}"
+    return "resp_" + base64.b64encode(text.encode()).decode()
+
+
+def test_a_response_id_opens_no_deployment_its_caller_may_not_use(told, mock):
+    """Ids are no secret and not signed: what they name is judged as if it was asked for."""
+    w = told(key("sk-no", models=["claude"]), key("sk-alias", models=["claude"], aliases=[("gpt", "claude")]), key("sk-yes", models=["gpt"]))
+    ident = native_id("id-of-gpt", "resp_known")
+    for text in ("sk-no", "sk-alias"):
+        before = len(mock.requests)
+        assert get(w, text, f"/v1/responses/{ident}").status == 403
+        assert http.call(w.port, "DELETE", f"/v1/responses/{ident}", text).status == 403
+        went_on = post(w, text, {"messages": None}, path="/v1/responses", model="claude", input="and", previous_response_id=ident)
+        assert went_on.status == 403, went_on.body
+        assert len(mock.requests) == before
+    get(w, "sk-yes", f"/v1/responses/{ident}")
+    assert len(mock.requests) == before + 1
+
+
+def test_parallel_slots_come_back_after_retries_and_clients_that_left(told, mock):
+    w = told(key("sk-retry", lim=limits(parallel=1)))
+    fail = json_reply({"error": {"message": "no"}}, status=500)
+    mock.on("gpt-up", fail)
+    for _ in range(3):
+        assert post(w, "sk-retry", num_retries=1).status == 500
+    for _ in range(3):  # gone while it waits for the next attempt
+        with pytest.raises((TimeoutError, OSError)):
+            http.call(w.port, "POST", "/v1/chat/completions", "sk-retry", json.dumps(
+                {"model": "gpt", "num_retries": 5, "messages": [{"role": "user", "content": "x"}]}).encode(),
+                [("content-type", "application/json")], timeout=0.2)  # fmt: skip
+        w.wait(lambda: post(w, "sk-retry", model="claude").status == 200, 5, "given back")
+    for _ in range(3):  # refused before an attempt
+        assert post(w, "sk-retry", model="nobody").status == 400
+    assert post(w, "sk-retry", model="claude").status == 200

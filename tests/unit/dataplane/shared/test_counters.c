@@ -53,6 +53,30 @@ static void test_window_holds_its_limit_and_begins_again(void **state)
     assert_int_equal(w.left_s, MINUTE);
 }
 
+/* What cannot be summed is above every budget, and never below it. */
+static void test_spend_never_wraps(void **state)
+{
+    static const struct {
+        int64_t told[2], spent, sum;
+    } rows[] = {
+        {{0, INT64_MAX}, 5, INT64_MAX},
+        {{INT64_MAX, INT64_MAX}, INT64_MAX, INT64_MAX},
+        {{INT64_MIN, INT64_MAX}, 0, INT64_MAX},
+        {{INT64_MAX, 3}, 4, 7},
+    };
+    struct counter *n = counters_at(&counters, 9);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        counters_clear(&counters, 9);
+        counter_know(&counters, 9, rows[i].told[0]);
+        counter_know(&counters, 9, rows[i].told[1]);
+        counter_spent(n, rows[i].spent);
+        assert_true(counter_spend(n) == rows[i].sum);
+    }
+    counters_clear(&counters, 9);
+}
+
 static void test_limit_of_nothing_lets_nothing_through(void **state)
 {
     struct counter *n = counters_at(&counters, 7);
@@ -290,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EACH(test_window_holds_its_limit_and_begins_again),
+        EACH(test_spend_never_wraps),
         EACH(test_limit_of_nothing_lets_nothing_through),
         EACH(test_window_of_a_clock_set_back_is_over),
         EACH(test_giving_back_touches_only_the_window_it_was_taken_from),
