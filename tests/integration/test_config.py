@@ -105,14 +105,14 @@ def test_errors_name_file_line_and_key(check, text, line, words):
 @pytest.mark.parametrize(
     "section,key,value",
     [
-        ("litellm_settings", "max_budget", "10"),
-        ("litellm_settings", "max_end_user_budget", "1.5"),
+        ("litellm_settings", "max_end_user_budget_id", "b"),
+        ("litellm_settings", "blocked_user_list", '["eve"]'),
         ("general_settings", "custom_auth", "my.auth"),
         ("general_settings", "enable_jwt_auth", "true"),
-        ("general_settings", "allowed_ips", '["10.0.0.1"]'),
-        ("general_settings", "allowed_routes", '["/v1/chat/completions"]'),
-        ("general_settings", "enforce_user_param", "true"),
-        ("general_settings", "global_max_parallel_requests", "5"),
+        ("general_settings", "enable_oauth2_auth", "true"),
+        ("general_settings", "max_response_size_mb", "5"),
+        ("general_settings", "default_team_disabled", "true"),
+        ("general_settings", "max_parallel_requests", "5"),
     ],
 )
 def test_what_enforces_is_refused_until_accepted(check, section, key, value):

@@ -597,7 +597,7 @@ def test_a_slow_client(both, pair):
     weir, mock = both
     client, upstream = pair.split("-")
     model = f"up-{upstream}"
-    text = "".join(f"{i:06d} " for i in range(600000))  # 4 MB in small pieces
+    text = "".join(f"{i:06d} " for i in range(400000))  # 3 MB in small pieces
 
     def script(request):
         speak.SPLIT[text] = [text[i : i + 700] for i in range(0, len(text), 700)]

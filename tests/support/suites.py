@@ -90,7 +90,7 @@ def environment(build, reports):
     common = f"log_path={reports}/report:print_stacktrace=1:halt_on_error=1:exitcode=99"
     env["ASAN_OPTIONS"] = common + ":detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1"
     env["UBSAN_OPTIONS"] = common
-    env["LSAN_OPTIONS"] = "exitcode=99"
+    env["LSAN_OPTIONS"] = f"exitcode=99:print_suppressions=0:suppressions={ROOT}/tests/support/lsan.supp"
     return env
 
 

@@ -44,7 +44,11 @@ MODEL = {"model_name": "n", "litellm_params": {"model": "openai/x"}}
 EXPECTED = [
     ("GET /", {}, EVERYBODY), ("GET /health/liveliness", {}, EVERYBODY), ("GET /health/liveness", {}, EVERYBODY),
     ("GET /health/readiness", {}, EVERYBODY), ("GET /openapi.json", {}, EVERYBODY), ("GET /routes", {}, EVERYBODY),
-    ("GET /robots.txt", {}, EVERYBODY),
+    ("GET /robots.txt", {}, EVERYBODY), ("GET /public/providers", {}, EVERYBODY),
+
+    ("GET /health/history", {}, READ), ("GET /health/latest", {}, READ), ("GET /health/license", {}, ADMIN),
+    ("GET /weir/nodes", {}, READ), ("GET /weir/join", {}, READ), ("POST /weir/join", {"name": "pod"}, "44- ---- --- --"),
+    ("DELETE /weir/join/{id}", {"id": "none"}, "00- ---- --- --"),
 
     ("POST /key/generate", {}, "++- +++- +-- ++"),
     ("POST /key/generate", {"team_id": "red"}, "++- 4+-- 4-- 44"),
