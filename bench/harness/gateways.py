@@ -191,7 +191,7 @@ class Weir(Gateway):
     name = "weir"
     config = "weir.yaml"
 
-    def __init__(self, ctx, tls=False, program=None, wait=True):
+    def __init__(self, ctx, tls=False, program=None, wait=True, control_plane=None):
         super().__init__(ctx)
         self.port_tls = self.port if tls else None
         dir = tempfile.mkdtemp(dir=self.dir)  # fresh state: every start is a cold one
@@ -207,6 +207,8 @@ class Weir(Gateway):
         with open(f"{PEERS}/{self.config}") as template, open(f"{dir}/config.yaml", "w") as out:
             text = "".join(line for line in template if not line.startswith("#"))
             out.write(re.sub(r"@(\w+)@", lambda m: values[m.group(1)], text))
+            if control_plane:
+                out.write(f"  control_plane: [{json.dumps(control_plane)}]\n")
         env = {"PATH": os.environ["PATH"], "NUM_WORKERS": "1", "WEIR_STATE_DIR": f"{dir}/state",
                "WEIR_RUN_DIR": f"{dir}/run", "LITELLM_MASTER_KEY": KEY}
         self.process = Process([program or ctx.weir, "--config", f"{dir}/config.yaml", "--port", str(self.port)],
@@ -226,12 +228,21 @@ class LoadFailed(Failed):
 
 
 def load(ctx, port, path="/v1/chat/completions", **options):
-    """Runs the load generator; options are its own with underscores. Returns its JSON."""
-    argv = load_argv(ctx, port, path, options)
-    run = subprocess.run(argv, capture_output=True, text=True)
-    if run.returncode == 2 or not run.stdout:
-        raise LoadFailed(f"{' '.join(argv)}\n{run.stderr}")
-    result = json.loads(run.stdout)
+    """Runs the load generator; options are its own with underscores, or key. Returns its JSON."""
+    return load_result(start_load(ctx, port, path, **options))
+
+
+def start_load(ctx, port, path="/v1/chat/completions", **options):
+    return subprocess.Popen(load_argv(ctx, port, path, options), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True)
+
+
+def load_result(child):
+    out, err = child.communicate()
+    argv = child.args
+    if child.returncode == 2 or not out:
+        raise LoadFailed(f"{' '.join(argv)}\n{err}")
+    result = json.loads(out)
     failed = sum(result["errors"].values())
     if failed > result["requests"] / 1000:
         raise LoadFailed(f"{failed} of {result['requests']} requests failed: {result['errors']}\n{' '.join(argv)}")
@@ -239,9 +250,10 @@ def load(ctx, port, path="/v1/chat/completions", **options):
 
 
 def load_argv(ctx, port, path, options):
+    key = options.pop("key", KEY)
     argv = machine.pinned(ctx.cores.load, [
         f"{ctx.build}/bench/weir-bench-load", "--json", "1", "--url", f"http://127.0.0.1:{port}{path}", "--header",
-        f"Authorization: Bearer {KEY}"])
+        f"Authorization: Bearer {key}"])
     for name, value in options.items():
         argv += [f"--{name.replace('_', '-')}", str(int(value) if isinstance(value, float) else value)]
     return argv

@@ -14,14 +14,41 @@ NODES = 100
 SUPPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests")
 
 
+def support(ctx):
+    """What the tests start both planes and PostgreSQL with, on the build that is measured."""
+    os.environ["WEIR_BUILD"] = f"{ctx.build}/dataplane"
+    if SUPPORT not in sys.path:
+        sys.path.insert(0, SUPPORT)
+    from support import controlplane, http, postgres, weir
+    return controlplane.ControlPlane, postgres.Postgres, weir.Weir, http
+
+
+def durable(pg):
+    """The tests' PostgreSQL loses what it wrote; this one keeps it, as any that serves people."""
+    for name in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
+        pg.sql(pg.url("postgres"), f"ALTER SYSTEM SET {name} = on")
+    pg.sql(pg.url("postgres"), "SELECT pg_reload_conf()")
+
+
+def ask(cp, path, body):
+    """A management request that must succeed; its JSON."""
+    reply = cp.post(path, body)
+    if reply.status != 200:
+        raise gateways.Failed(f"{path}: {reply.status} {reply.body[:300]}\n{cp.tail()}")
+    return reply.json
+
+
+def joined(cp, n=1):
+    """Waits until n data planes have everything."""
+    cp.wait(lambda: sum(bool(x["revision"] and not x["lag"]) for x in cp.get("/weir/nodes").json["nodes"]) >= n,
+            what=f"{n} data planes in step")
+
+
 def nodes(ctx):
     """100 simulated data planes on one control plane with 1,000 keys, one change a second."""
     if "weir" not in ctx.gateways:
         return
-    os.environ["WEIR_BUILD"] = f"{ctx.build}/dataplane"
-    sys.path.insert(0, SUPPORT)
-    from support.controlplane import ControlPlane
-    from support.postgres import Postgres
+    ControlPlane, Postgres, _, _ = support(ctx)
 
     with Postgres() as pg:
         url = pg.database()

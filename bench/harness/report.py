@@ -42,6 +42,8 @@ FIGURES = [
     ("bounds_reply_memory", "the reply that takes most memory", None, None, "× reply"),
     ("nodes_cpu_percent", "control plane: 100 data planes, a change a second", "20", "5", "% of a core"),
     ("nodes_rss_mb", "the same, peak memory", "100", None, "MB"),
+    ("admin_accepted_p99_ms", "a key made through the API until six workers of three data planes accept it, p99", "50", "10", "ms"),
+    ("crud_p99_ms", "500 management requests/s while ten reports scan a million rows, p99", "50", "20", "ms"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 
