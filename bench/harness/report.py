@@ -44,6 +44,7 @@ FIGURES = [
     ("nodes_rss_mb", "the same, peak memory", "100", None, "MB"),
     ("admin_accepted_p99_ms", "a key made through the API until six workers of three data planes accept it, p99", "50", "10", "ms"),
     ("crud_p99_ms", "500 management requests/s while ten reports scan a million rows, p99", "50", "20", "ms"),
+    ("policy_added_percent", "virtual key, team, user, limits and budgets: CPU per request over the master key's", "8", "3", "%"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 
