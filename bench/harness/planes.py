@@ -38,10 +38,16 @@ def ask(cp, path, body):
     return reply.json
 
 
-def joined(cp, n=1):
+def joined(cp, n=1, timeout=20):
     """Waits until n data planes have everything."""
-    cp.wait(lambda: sum(bool(x["revision"] and not x["lag"]) for x in cp.get("/weir/nodes").json["nodes"]) >= n,
-            what=f"{n} data planes in step")
+    end = time.monotonic() + timeout
+    while True:
+        known = cp.get("/weir/nodes").json["nodes"]
+        if sum(bool(x["revision"] and not x["lag"]) for x in known) >= n:
+            return
+        if time.monotonic() > end:
+            raise gateways.Failed(f"not {n} data planes in step within {timeout} s: {known}")
+        time.sleep(0.02)
 
 
 def nodes(ctx):

@@ -44,7 +44,12 @@ FIGURES = [
     ("nodes_rss_mb", "the same, peak memory", "100", None, "MB"),
     ("admin_accepted_p99_ms", "a key made through the API until six workers of three data planes accept it, p99", "50", "10", "ms"),
     ("crud_p99_ms", "500 management requests/s while ten reports scan a million rows, p99", "50", "20", "ms"),
+    ("crud_queued_p99_ms", "the same with as many reports at once as by default, the others in the queue", "50", "20", "ms"),
     ("policy_added_percent", "virtual key, team, user, limits and budgets: CPU per request over the master key's", "8", "3", "%"),
+    ("outage_saturated_percent", "control plane saturated: the data plane's p99 over that undisturbed", "5", None, "%"),
+    ("outage_frozen_percent", "control plane frozen: the same", "5", None, "%"),
+    ("outage_killed_percent", "control plane killed: the same", "5", None, "%"),
+    ("outage_liveness_ms", "liveness of the data plane meanwhile, the worst", "60", None, "ms"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 

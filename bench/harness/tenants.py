@@ -7,13 +7,14 @@ import threading
 import time
 from statistics import median
 
-from . import gateways, machine, planes
-from .rows import ROWS, chosen, measure
+from . import gateways, planes
+from .rows import ROWS, chosen, measure, merged_quantile
 
 FAR = 10**9  # a limit that is checked and never reached
 LIMITS = {"max_budget": FAR, "rpm_limit": FAR, "tpm_limit": FAR}
 STATES = ("undisturbed", "saturated", "frozen", "killed")
 LOAD = dict(connections=32)
+OUTAGE_RATE = 5000
 
 
 class Planes:
@@ -31,6 +32,9 @@ class Planes:
             self.cp = None
             self.run_dir = os.path.join(ctx.dir, "plane")
             os.makedirs(self.run_dir, mode=0o700, exist_ok=True)
+            self.made = os.path.join(self.run_dir, "key.json")
+            with open(self.made, "w") as f:
+                f.write('{"duration": "1h"}')
             self.start_control_plane()
             self.weir = gateways.Weir(ctx, control_plane=self.cp_address())
             self.key = self.make_key()
@@ -103,4 +107,104 @@ def policy(ctx):
     ctx.ranges["policy_added_percent"] = min(added), max(added)
 
 
-ROWS["policy"] = policy
+# ---- a control plane in trouble ----
+
+@contextlib.contextmanager
+def saturated(p):
+    """Clients that make keys, as many as the control plane can answer and more."""
+    with p.aside():
+        clients = gateways.start_load(p.ctx, p.cp.port, "/key/generate", key=p.cp.key, body=p.made, connections=64,
+                                      duration=60000)
+    time.sleep(0.2)
+    try:
+        yield
+    finally:
+        clients.terminate()
+        p.ctx.say(f"  outage: the control plane made {gateways.load_result(clients)['rps']:.0f} keys/s")
+
+
+@contextlib.contextmanager
+def frozen(p):
+    os.kill(p.cp.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(p.cp.process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def killed(p):
+    """The control plane ends within; another one is there afterwards."""
+    with contextlib.redirect_stdout(None):  # its inquest
+        p.cp.kill()
+    yield
+    p.start_control_plane()
+    try:
+        planes.joined(p.cp)
+    except gateways.Failed as e:
+        raise gateways.Failed(f"{e}\n{p.weir.process.explain()}") from None
+
+
+TROUBLE = {"undisturbed": contextlib.nullcontext, "saturated": saturated, "frozen": frozen, "killed": killed}
+
+
+class Liveness:
+    """The longest the data plane's liveness took, asked each 20 ms while the block runs."""
+
+    def __init__(self, port):
+        self.port, self.worst_ms, self.done = port, 0, threading.Event()
+
+    def watch(self):
+        while not self.done.wait(0.02):
+            begin = time.monotonic()
+            try:
+                alive = gateways.request(self.port, "/health/liveliness")[0] == 200
+            except OSError:
+                alive = False
+            took = (time.monotonic() - begin) * 1000
+            self.worst_ms = max(self.worst_ms, took if alive else float("inf"))
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+
+
+def outage(ctx):
+    """Latency of the data plane while its control plane is saturated, frozen and killed, against undisturbed."""
+    if "weir" not in ctx.gateways:
+        return
+    worst = {}
+    with Planes(ctx) as p, ctx.awake:
+        measure(ctx, "outage", "warm-up", p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE, duration=500, **LOAD)
+        for r in range(ctx.pick(1, 3)):
+            for state in STATES if r % 2 == 0 else STATES[::-1]:
+                with TROUBLE[state](*([] if state == "undisturbed" else [p])), Liveness(p.weir.port) as liveness:
+                    measure(ctx, "outage", state, p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE,
+                            duration=ctx.pick(1000, 3500), **LOAD)
+                    direct = ctx.gateways["direct"]
+                    measure(ctx, "outage", state, direct, direct.port, rate=OUTAGE_RATE, duration=ctx.pick(300, 1000),
+                            **LOAD)
+                worst[state] = max(worst.get(state, 0), liveness.worst_ms)
+    row = ctx.table["outage"] = {}
+    for state in STATES:
+        rounds = chosen(ctx, "outage", state, "weir")
+        row[state] = {"p50_us": merged_quantile(rounds, "latency_ns", 0.5),
+                      "p99_us": merged_quantile(rounds, "latency_ns", 0.99),
+                      "lateness_p99_us": merged_quantile(rounds, "lateness_ns", 0.99), "liveness_ms": worst[state],
+                      "direct_p50_us": merged_quantile(chosen(ctx, "outage", state, "direct"), "latency_ns", 0.5),
+                      "direct_p99_us": merged_quantile(chosen(ctx, "outage", state, "direct"), "latency_ns", 0.99)}
+    base = row["undisturbed"]["p99_us"]
+    for state in STATES[1:]:
+        ctx.figures[f"outage_{state}_percent"] = (row[state]["p99_us"] / base - 1) * 100
+    if len(ctx.cores.used) < 3:
+        ctx.note("outage: control plane and PostgreSQL share a core with load and mock, which saturated cost something: "
+                 "direct, without Weir, is what they cost alone")
+    ctx.figures["outage_liveness_ms"] = max(worst.values())
+
+
+ROWS |= {f.__name__: f for f in (policy, outage)}
