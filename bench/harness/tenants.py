@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -137,6 +138,7 @@ def killed(p):
     """The control plane ends within; another one is there afterwards."""
     with contextlib.redirect_stdout(None):  # its inquest
         p.cp.kill()
+    shutil.rmtree(p.cp.dir)
     yield
     p.start_control_plane()
     try:
