@@ -54,10 +54,7 @@ class Awake:
         self.children = []
 
     def __enter__(self):
-        self.children = [subprocess.Popen(a, start_new_session=True) for a in self.argv]
-        for child in self.children:  # a session's group counts as a whole: in ours they would hold up other sessions
-            with contextlib.suppress(OSError):
-                _write(f"/proc/{child.pid}/autogroup", "19")
+        self.children = [subprocess.Popen(a, process_group=0) for a in self.argv]
         return self
 
     def cpu_ns(self):

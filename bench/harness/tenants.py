@@ -8,7 +8,7 @@ import threading
 import time
 from statistics import median
 
-from . import gateways, planes
+from . import gateways, machine, planes
 from .rows import ROWS, chosen, measure, merged_quantile
 
 FAR = 10**9  # a limit that is checked and never reached
@@ -181,7 +181,8 @@ def outage(ctx):
     if "weir" not in ctx.gateways:
         return
     worst = {}
-    with Planes(ctx) as p, ctx.awake:
+    # the other core's may not be: at bench/run's own priority they would starve PostgreSQL
+    with Planes(ctx) as p, machine.Awake({ctx.cores.gateway}):
         measure(ctx, "outage", "warm-up", p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE, duration=500, **LOAD)
         for r in range(ctx.pick(1, 3)):
             for state in STATES if r % 2 == 0 else STATES[::-1]:
