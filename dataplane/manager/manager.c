@@ -31,6 +31,7 @@
 #include "common/proc.h"
 
 #include "manager/child.h"
+#include "manager/identities.h"
 #include "manager/listen.h"
 #include "manager/places.h"
 #include "shared/control.h"
@@ -68,9 +69,7 @@ struct manager {
     unsigned n_workers;
     int generation_fd; /* -1: none yet */
     uint64_t generation;
-    int base_fd, overlay_fd; /* identities, one over the other; -1: none yet */
-    int next_base_fd;        /* until an overlay over it comes; -1: none */
-    uint64_t base_n, overlay_n, next_base_n;
+    struct identities_in_force identities;
     unsigned drain_ms;
     uint64_t deadline_ns; /* of draining and flushing */
     uint64_t checked_ns;  /* heartbeats */
@@ -115,27 +114,6 @@ static void child_tell(const struct child *c, enum control_type type, uint64_t n
         log_warn("message_not_sent", "pid=%d type=%d error=\"%s\"", (int)c->pid, type, e.msg);
 }
 
-/*
- * The identities in force, base first. What a child does not take now, because it does not read, it
- * is given later: check_identities().
- */
-static void child_identify(const struct manager *m, struct child *c)
-{
-    struct control_msg base = {.type = CONTROL_BASE, .n = m->base_n};
-    struct control_msg overlay = {.type = CONTROL_OVERLAY, .n = m->overlay_n};
-    struct err e;
-
-    if (c->control < 0 || m->overlay_fd < 0 || c->overlay_n == m->overlay_n)
-        return;
-    if (c->base_n != m->base_n) {
-        if (control_send(c->control, &base, m->base_fd, &e))
-            return;
-        c->base_n = m->base_n;
-    }
-    if (!control_send(c->control, &overlay, m->overlay_fd, &e))
-        c->overlay_n = m->overlay_n;
-}
-
 /* Starts `argv` with a socket pair at CONTROL_FD that already holds the generation in force, the
  * shared files, and `n_fds` listeners. `id` names the child in epoll: 0 the link, 1 + i worker i.
  */
@@ -158,8 +136,8 @@ static enum errc child_start(struct manager *m, struct child *c, unsigned id, ch
     enum errc rc = ERRC_OK;
     c->control = pair[0];
     c->base_n = c->overlay_n = 0;
-    child_identify(m, c);      /* the first things it finds: */
-    if (m->generation_fd >= 0) /* with the generation it begins to serve */
+    identities_give(&m->identities, c); /* the first things it finds: */
+    if (m->generation_fd >= 0)          /* with the generation it begins to serve */
         rc = control_send(pair[0], &generation, m->generation_fd, e);
     if (!rc && epoll_ctl(m->epoll, EPOLL_CTL_ADD, pair[0], &ev) != 0)
         rc = err_set(e, ERRC_SYS, errno, "watch a child");
@@ -425,37 +403,18 @@ static void on_generation(struct manager *m, uint64_t n, int fd)
         child_tell(&m->workers[i], CONTROL_GENERATION, n, fd);
 }
 
-/* Puts *take_fd at *to, and what was there is closed. */
-static void replace_fd(int *to, int *take_fd)
+/* To workers; the link has them. */
+static void give_identities(struct manager *m)
 {
-    if (*to >= 0)
-        close(*to);
-    *to = *take_fd;
-    *take_fd = -1;
+    for (unsigned i = 0; i < m->n_workers; i++)
+        identities_give(&m->identities, &m->workers[i]);
 }
 
-/* Takes `fd`. A base is in force once an overlay over it follows: nobody is given half a pair. */
+/* Takes `fd`. */
 static void on_identities(struct manager *m, const struct control_msg *msg, int fd)
 {
-    if (fd < 0) {
-        log_error("identities_lost", "n=%llu", (unsigned long long)msg->n);
-        return;
-    }
-    if (msg->type == CONTROL_BASE) {
-        replace_fd(&m->next_base_fd, &fd);
-        m->next_base_n = msg->n;
-        return;
-    }
-    if (m->next_base_fd >= 0) {
-        replace_fd(&m->base_fd, &m->next_base_fd);
-        m->base_n = m->next_base_n;
-    }
-    replace_fd(&m->overlay_fd, &fd);
-    m->overlay_n = msg->n;
-    m->link.base_n = m->base_n; /* they are its own */
-    m->link.overlay_n = m->overlay_n;
-    for (unsigned i = 0; i < m->n_workers; i++)
-        child_identify(m, &m->workers[i]);
+    if (identities_take(&m->identities, msg, fd, &m->link))
+        give_identities(m);
 }
 
 static void on_refused(struct manager *m, const char *text)
@@ -688,19 +647,12 @@ static void bury_orphans(struct manager *m)
     }
 }
 
-/* Whoever did not read when the last identities came. */
-static void check_identities(struct manager *m)
-{
-    for (unsigned i = 0; i < m->n_workers; i++)
-        child_identify(m, &m->workers[i]);
-}
-
 static void check_heartbeats(struct manager *m, uint64_t now_ns)
 {
     bool late = now_ns - m->checked_ns > ms_ns(LATE_MS);
 
     m->checked_ns = now_ns;
-    check_identities(m);
+    give_identities(m); /* to whoever did not read when they came */
     if (m->orphans)
         bury_orphans(m);
     for (unsigned i = 0; i < m->n_workers; i++) {
@@ -827,9 +779,7 @@ int manager_main(const struct manager_options *o)
                          .responses_fd = -1,
                          .counters_fd = -1,
                          .generation_fd = -1,
-                         .base_fd = -1,
-                         .overlay_fd = -1,
-                         .next_base_fd = -1,
+                         .identities = IDENTITIES_NONE,
                          .link = {.control = -1},
                          .drain_ms = 30000};
     log_init("manager", LOG_INFO);
