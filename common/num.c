@@ -104,14 +104,32 @@ bool num_scaled(struct str s, int scale, int64_t *ret)
 
 size_t num_put_u64(char *out, uint64_t v)
 {
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
     char tmp[20];
-    size_t n = 0;
+    size_t at = sizeof tmp;
 
-    do {
-        tmp[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    for (size_t i = 0; i < n; i++)
-        out[i] = tmp[n - 1 - i];
-    return n;
+    for (; v >= 10; v /= 100) {
+        at -= 2;
+        memcpy(tmp + at, pairs + 2 * (v % 100), 2);
+    }
+    if (v || at == sizeof tmp)
+        tmp[--at] = (char)('0' + v);
+    memcpy(out, tmp + at, sizeof tmp - at);
+    return sizeof tmp - at;
+}
+
+size_t num_put_hex(char *out, const void *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *from = bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[from[i] >> 4];
+        out[2 * i + 1] = digits[from[i] & 15];
+    }
+    return 2 * n;
 }

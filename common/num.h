@@ -32,3 +32,6 @@ MUST_CHECK bool num_scaled(struct str s, int scale, int64_t *ret);
 
 /* Writes `v` in decimal to `out` (20 bytes are enough), not terminated; returns the length. */
 size_t num_put_u64(char *out, uint64_t v);
+
+/* Writes `n` bytes as lower-case hex digits, two each, not terminated; returns 2 n. */
+size_t num_put_hex(char *out, const void *bytes, size_t n);

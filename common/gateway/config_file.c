@@ -7,6 +7,7 @@
 
 #include "common/crc32c.h"
 #include "common/log.h"
+#include "common/num.h"
 
 enum { ARENA_CEILING = 512 * 1024 * 1024, MAX_FILES = 100, MAX_NESTING = 10, MAX_TOLD_ROWS = 20 };
 
@@ -242,11 +243,7 @@ struct str config_sha256(struct arena *a, struct str text)
 
     if (!hex || mbedtls_sha256((const unsigned char *)text.p, text.n, digest, 0) != 0)
         return (struct str){0};
-    for (size_t i = 0; i < sizeof digest; i++) {
-        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
-    return (struct str){hex, 2 * sizeof digest};
+    return (struct str){hex, num_put_hex(hex, digest, sizeof digest)};
 }
 
 struct str config_deployment_id(struct config_file *c, struct str model_name,

@@ -1,19 +1,9 @@
-/* Headers in a table, first non-empty wins (litellm-controlplane.md 1.1). */
-
 #include "auth/caller.h"
 
 #include <mbedtls/sha256.h>
 
 #include "common/clock.h"
-
-static const struct {
-    struct str header;
-    bool scheme; /* needs Bearer or Basic */
-} sources[] = {
-    {STR_INIT("x-litellm-api-key"), false}, {STR_INIT("authorization"), true},
-    {STR_INIT("api-key"), false},           {STR_INIT("x-api-key"), false},
-    {STR_INIT("x-goog-api-key"), false},    {STR_INIT("ocp-apim-subscription-key"), false},
-};
+#include "common/num.h"
 
 static const struct {
     enum role role;
@@ -48,10 +38,7 @@ struct str key_sha256(struct arena *a, struct str key)
 
     if (!hex || mbedtls_sha256((const unsigned char *)key.p, key.n, digest, 0))
         return (struct str){0};
-    for (size_t i = 0; i < sizeof digest; i++) {
-        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
+    (void)num_put_hex(hex, digest, sizeof digest);
     hex[2 * sizeof digest] = '\0';
     return (struct str){hex, 2 * sizeof digest};
 }
@@ -88,27 +75,6 @@ struct str key_abbreviated(struct arena *a, struct str key)
     return arena_printf(a, "%.4s****%.4s", key.p, key.p + key.n - 4);
 }
 
-/* Equal, in time that depends on the lengths alone. */
-static bool same_secret(struct str a, struct str b)
-{
-    unsigned char diff = a.n != b.n;
-
-    for (size_t i = 0; i < a.n; i++)
-        diff |= (unsigned char)(a.p[i] ^ (b.n ? b.p[i % b.n] : 0));
-    return diff == 0;
-}
-
-/* What follows a scheme; empty when there is none of ours. */
-static struct str scheme_strip(struct str value)
-{
-    static const struct str schemes[] = {STR_INIT("bearer "), STR_INIT("basic ")};
-
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
-        if (value.n > schemes[i].n && str_ieq((struct str){value.p, schemes[i].n}, schemes[i]))
-            return str_trim(str_from(value, schemes[i].n));
-    return (struct str){0};
-}
-
 static bool refuse(struct caller_refusal *r, unsigned status, const char *type, const char *param,
                    struct str message)
 {
@@ -120,36 +86,21 @@ static bool refuse(struct caller_refusal *r, unsigned status, const char *type, 
 static bool find_key(const struct caller_header *h, struct arena *a, struct str *ret_key,
                      struct caller_refusal *r)
 {
-    static const struct str none = STR_INIT("Authentication Error, No api key passed in.");
-    static const struct str malformed =
-        STR_INIT("Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` "
-                 "prefix.");
-    bool repeated = false;
+    enum bearer found = bearer_find(h->key_header, h->get, h->ctx, ret_key);
 
-    if (h->key_header.n) { /* litellm_key_header_name replaces everything below */
-        struct str value = str_trim(h->get(h->ctx, h->key_header, &repeated));
-        *ret_key = scheme_strip(value);
-        if (repeated || !ret_key->n)
-            return refuse(r, 401, "auth_error", "None",
-                          arena_printf(a,
-                                       "Authentication Error, No LiteLLM Virtual Key pass. Please "
-                                       "set header=" STR_FMT ": Bearer <api_key>",
-                                       STR_ARG(h->key_header)));
+    if (found == BEARER_FOUND)
         return true;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
-        struct str value = str_trim(h->get(h->ctx, sources[i].header, &repeated));
-        if (repeated)
-            return refuse(r, 401, "auth_error", "None", malformed);
-        if (!value.n)
-            continue;
-        struct str bare = scheme_strip(value);
-        if (!bare.n && sources[i].scheme)
-            return refuse(r, 401, "auth_error", "None", malformed);
-        *ret_key = bare.n ? bare : value;
-        return true;
-    }
-    return refuse(r, 401, "auth_error", "None", none);
+    if (h->key_header.n)
+        return refuse(r, 401, "auth_error", "None",
+                      arena_printf(a,
+                                   "Authentication Error, No LiteLLM Virtual Key pass. Please "
+                                   "set header=" STR_FMT ": Bearer <api_key>",
+                                   STR_ARG(h->key_header)));
+    return refuse(r, 401, "auth_error", "None",
+                  found == BEARER_NONE
+                      ? STR("Authentication Error, No api key passed in.")
+                      : STR("Authentication Error, Malformed API Key passed in. Ensure Key has "
+                            "`Bearer ` prefix."));
 }
 
 /* The key's row with those of its team and user, and the user's organizations. */
@@ -211,7 +162,7 @@ bool caller_find(struct caller *c, struct store *s, const struct caller_header *
     *c = (struct caller){.changed_by = h->get(h->ctx, STR("litellm-changed-by"), NULL)};
     if (h->master_key.n && !find_key(h, a, &key, r))
         return false;
-    if (!h->master_key.n || same_secret(key, h->master_key)) {
+    if (!h->master_key.n || bearer_is(key, h->master_key)) {
         c->role = ROLE_ADMIN;
         c->is_master = true;
         c->user_id = STR("default_user_id");

@@ -5,6 +5,8 @@
  * of it. The master key is a proxy_admin; any other key is found by its SHA-256.
  */
 
+#include "common/gateway/bearer.h"
+
 #include "store/store.h"
 
 enum role {
@@ -28,7 +30,7 @@ struct caller {
 
 /* Where the credential is, and what it says. */
 struct caller_header {
-    struct str (*get)(const void *ctx, struct str lower_name, bool *ret_repeated);
+    bearer_header_fn get;
     const void *ctx;
     struct str key_header; /* litellm_key_header_name, or empty */
     struct str master_key; /* empty: everybody is an admin (loopback only) */

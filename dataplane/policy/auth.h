@@ -5,6 +5,8 @@
  * (litellm-dataplane.md 3.1), and compared with what the generation knows (3.2, 3.4).
  */
 
+#include "common/gateway/bearer.h"
+
 #include "snapshot/identity.h"
 #include "snapshot/view.h"
 
@@ -18,11 +20,8 @@ enum auth_result {
     AUTH_AMBIGUOUS, /* one credential header twice with different values (threats H-15) */
 };
 
-/* A request header by lower-case name; sets *ret_repeated when it came again with another value. */
-typedef struct str (*auth_header_fn)(const void *ctx, struct str name, bool *ret_repeated);
-
 /* *ret_key borrows the credential from the request. AUTH_UNKNOWN: look it up. */
-enum auth_result auth_check(const struct snapshot *s, auth_header_fn header, const void *ctx,
+enum auth_result auth_check(const struct snapshot *s, bearer_header_fn header, const void *ctx,
                             struct str *ret_key);
 
 /* The SHA-256 of the last credential of a connection, so that the next request is spared it. */

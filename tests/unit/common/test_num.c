@@ -72,6 +72,33 @@ static void test_scaled_refuses_what_is_no_number(void **state)
         assert_false(num_scaled(str_of(bad[i]), 0, &v));
 }
 
+static void test_puts_as_printf_does(void **state)
+{
+    char out[20], want[24];
+    uint64_t v = 1;
+
+    (void)state;
+    assert_int_equal(num_put_u64(out, 0), 1);
+    assert_int_equal(out[0], '0');
+    for (unsigned i = 0; i < 200; i++, v = v * 3 + i) { /* every length, and wrapped ones */
+        int n = snprintf(want, sizeof want, "%llu", (unsigned long long)v);
+        assert_int_equal(num_put_u64(out, v), n);
+        assert_memory_equal(out, want, n);
+    }
+    assert_int_equal(num_put_u64(out, UINT64_MAX), 20);
+    assert_memory_equal(out, "18446744073709551615", 20);
+}
+
+static void test_puts_hex(void **state)
+{
+    char out[8];
+
+    (void)state;
+    assert_int_equal(num_put_hex(out, "\x00\x9f\xa0\xff", 4), 8);
+    assert_memory_equal(out, "009fa0ff", 8);
+    assert_int_equal(num_put_hex(out, "", 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,6 +106,8 @@ int main(void)
         cmocka_unit_test(test_signed_reaches_both_ends),
         cmocka_unit_test(test_scales_decimals_exactly),
         cmocka_unit_test(test_scaled_refuses_what_is_no_number),
+        cmocka_unit_test(test_puts_as_printf_does),
+        cmocka_unit_test(test_puts_hex),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
