@@ -4,6 +4,7 @@
 #include "client/admit.h"
 
 #include "common/clock.h"
+#include "common/num.h"
 
 #include "client/conn.h"
 #include "client/reply.h"
@@ -233,32 +234,60 @@ bool admit_may_mock(const struct request *r)
 
 /* ---- replies ---- */
 
-static void limit_headers(struct request *r)
+/* A header whose name is put together of parts. */
+static void named_header(struct request *r, const struct str *part, unsigned n_parts, int64_t value)
 {
     char name[96];
+    size_t n = 0;
+
+    for (unsigned i = 0; i < n_parts; i++) {
+        size_t len = MIN(part[i].n, sizeof name - n);
+        memcpy(name + n, part[i].p, len);
+        n += len;
+    }
+    reply_header_u64(r, (struct str){name, n}, (uint64_t)value);
+}
+
+/* The model's name as part of a header's: as LiteLLM, and without what is no header's name. */
+static size_t put_header_word(char *out, size_t max, struct str text)
+{
+    size_t n = MIN(text.n, max);
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        out[i] = c == '/' || c == ':' || c <= ' ' || c >= 0x7f ? '-' : (char)c;
+    }
+    return n;
+}
+
+static void limit_headers(struct request *r)
+{
+    const struct str group =
+        r->deployment ? snap_str(r->snapshot, r->deployment->group) : (struct str){0};
 
     for (unsigned i = 0; i < r->limits->n; i++) {
         const struct limit_status *s = &r->limits->status[i];
-        struct str descriptor = limit_descriptor_name[s->descriptor];
         struct str type = limit_type_name[s->type];
-        int n = snprintf(name, sizeof name, "x-ratelimit-" STR_FMT "-limit-" STR_FMT,
-                         STR_ARG(descriptor), STR_ARG(type));
-        reply_header_u64(r, (struct str){name, (size_t)n}, (uint64_t)s->limit);
-        n = snprintf(name, sizeof name, "x-ratelimit-" STR_FMT "-remaining-" STR_FMT,
-                     STR_ARG(descriptor), STR_ARG(type));
-        reply_header_u64(r, (struct str){name, (size_t)n}, (uint64_t)s->remaining);
-        if (s->descriptor != LIMIT_KEY_MODEL)
-            continue;
-        struct str group =
-            r->deployment ? snap_str(r->snapshot, r->deployment->group) : (struct str){0};
-        n = snprintf(name, sizeof name, "x-litellm-key-remaining-" STR_FMT "-%.*s", STR_ARG(type),
-                     (int)MIN(group.n, (size_t)40), group.p);
-        for (int at = 0; at < n; at++) /* as LiteLLM, and nothing else that is no header's name */
-            if (name[at] == '/' || name[at] == ':' || (unsigned char)name[at] <= ' ' ||
-                (unsigned char)name[at] >= 0x7f)
-                name[at] = '-';
-        reply_header_u64(r, (struct str){name, (size_t)n}, (uint64_t)s->remaining);
+        struct str parts[] = {STR("x-ratelimit-"), limit_descriptor_name[s->descriptor],
+                              STR("-limit-"), type};
+
+        named_header(r, parts, ARRAY_LEN(parts), s->limit);
+        parts[2] = STR("-remaining-");
+        named_header(r, parts, ARRAY_LEN(parts), s->remaining);
+        if (s->descriptor == LIMIT_KEY_MODEL) {
+            char word[40];
+            struct str model = {word, put_header_word(word, sizeof word, group)};
+            const struct str own[] = {STR("x-litellm-key-remaining-"), type, STR("-"), model};
+            named_header(r, own, ARRAY_LEN(own), s->remaining);
+        }
     }
+}
+
+static void money_header(struct request *r, struct str name, int64_t nusd)
+{
+    char text[NUSD_TEXT];
+
+    reply_header(r, name, (struct str){text, nusd_put(text, nusd)});
 }
 
 void admit_headers(struct request *r, int64_t cost_nusd)
@@ -278,11 +307,11 @@ void admit_headers(struct request *r, int64_t cost_nusd)
         if (key->rules->rpm != LIMIT_NONE)
             reply_header_u64(r, STR("x-litellm-key-rpm-limit"), (uint64_t)key->rules->rpm);
         if (max != LIMIT_NONE)
-            reply_header(r, STR("x-litellm-key-max-budget"), nusd_text(&r->arena, max));
+            money_header(r, STR("x-litellm-key-max-budget"), max);
     }
     if (__builtin_add_overflow(n ? counter_spend(n) : 0, cost_nusd, &spend))
         spend = INT64_MAX;
-    reply_header(r, STR("x-litellm-key-spend"), nusd_text(&r->arena, spend));
+    money_header(r, STR("x-litellm-key-spend"), spend);
 }
 
 /* ---- books ---- */
@@ -312,7 +341,6 @@ static void record_tags(struct record *rec, const struct caller *c)
 
 void admit_record(struct request *r, struct inflight *slot)
 {
-    static const char hex[] = "0123456789abcdef";
     const struct caller *c = &r->caller;
     struct record *rec = &slot->record;
     struct str id = found_id(&c->key);
@@ -322,11 +350,7 @@ void admit_record(struct request *r, struct inflight *slot)
     if (r->authorised) {
         record_set(rec, RS_KEY, auth_master_name);
     } else if (id.n == IDENTITY_HASH) {
-        for (size_t i = 0; i < IDENTITY_HASH; i++) {
-            text[2 * i] = hex[(unsigned char)id.p[i] >> 4];
-            text[2 * i + 1] = hex[(unsigned char)id.p[i] & 15];
-        }
-        record_set(rec, RS_KEY, (struct str){text, sizeof text});
+        record_set(rec, RS_KEY, (struct str){text, num_put_hex(text, id.p, id.n)});
         record_set(rec, RS_TEAM, cut(found_id(&c->team)));
         record_set(rec, RS_USER, cut(found_id(&c->user)));
         record_set(rec, RS_ORGANIZATION, cut(found_id(&c->organization)));

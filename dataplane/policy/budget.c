@@ -3,27 +3,47 @@
 #include "common/gateway/duration.h"
 #include "common/num.h"
 
+enum { NUSD = 1000000000 }; /* a dollar, in nano-dollars */
+
 #define BUDGET_TEXT                                                                                \
     "Budget has been exceeded! %s=" STR_FMT " Current cost: " STR_FMT ", Max budget: " STR_FMT
 
-struct str nusd_text(struct arena *a, int64_t nusd)
+size_t nusd_put(char *out, int64_t nusd)
 {
-    char digits[24];
-    const char *sign = nusd < 0 ? "-" : "";
-    uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd, whole = v / 1000000000;
+    uint64_t v = nusd < 0 ? 0 - (uint64_t)nusd : (uint64_t)nusd;
+    char digits[20];
+    size_t at = 0, n;
 
+    if (nusd < 0)
+        out[at++] = '-';
     if (v && v < 100000) { /* below 0.0001: 1e-05, 2.5e-07 */
-        int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v);
-        int exponent = 10 - n;
+        n = num_put_u64(digits, v);
+        char exponent = (char)('0' + 10 - n);
         while (n > 1 && digits[n - 1] == '0')
             n--;
-        return arena_printf(a, "%s%c%s%.*se-%02d", sign, digits[0], n > 1 ? "." : "", n - 1,
-                            digits + 1, exponent);
+        out[at++] = digits[0];
+        if (n > 1)
+            out[at++] = '.';
+        memcpy(out + at, digits + 1, n - 1);
+        at += n - 1;
+        memcpy(out + at, "e-0", 3);
+        out[at + 3] = exponent;
+        return at + 4;
     }
-    int n = snprintf(digits, sizeof digits, "%09llu", (unsigned long long)(v % 1000000000));
-    while (n > 1 && digits[n - 1] == '0')
+    at += num_put_u64(out + at, v / NUSD);
+    out[at++] = '.';
+    n = num_put_u64(digits, NUSD + v % NUSD); /* a one before nine digits */
+    while (n > 2 && digits[n - 1] == '0')
         n--;
-    return arena_printf(a, "%s%llu.%.*s", sign, (unsigned long long)whole, n, digits);
+    memcpy(out + at, digits + 1, n - 1);
+    return at + n - 1;
+}
+
+struct str nusd_text(struct arena *a, int64_t nusd)
+{
+    char *out = arena_alloc(a, NUSD_TEXT);
+
+    return out ? (struct str){out, nusd_put(out, nusd)} : (struct str){0};
 }
 
 int64_t budget_of(const struct identity_rules *r, int64_t now_us)
@@ -145,29 +165,21 @@ struct pair_counter *model_budget_pair(const struct ask *k, const struct identit
 
 bool budget_key_model(struct ask *k)
 {
-    static const char hex[] = "0123456789abcdef";
     const struct identity_found *f = &k->caller->key;
     const struct identity_model_limit *l = model_limit_of(k, f);
-    char hash[2 * IDENTITY_HASH];
-    struct str id = found_id(f);
 
     if (!l || l->max_budget_nusd < 0)
         return true;
     struct pair_counter *p = model_budget_pair(k, f, l);
     if (!p || atomic_load_explicit(&p->added_nusd, memory_order_relaxed) < l->max_budget_nusd)
         return true;
-    for (size_t i = 0; i < MIN(id.n, (size_t)IDENTITY_HASH); i++) {
-        hash[2 * i] = hex[(unsigned char)id.p[i] >> 4];
-        hash[2 * i + 1] = hex[(unsigned char)id.p[i] & 15];
-    }
     struct str alias = identity_alias(f);
     return ask_refuse(
         k, ERROR_BUDGET,
         arena_printf(k->arena,
-                     "LiteLLM Virtual Key: %.*s, key_alias: " STR_FMT
+                     "LiteLLM Virtual Key: " STR_FMT ", key_alias: " STR_FMT
                      ", exceeded budget for model=" STR_FMT,
-                     (int)(2 * MIN(id.n, (size_t)IDENTITY_HASH)), hash,
-                     STR_ARG(alias.n ? alias : STR("None")),
+                     STR_ARG(key_hash_text(k->arena, f)), STR_ARG(alias.n ? alias : STR("None")),
                      STR_ARG(((struct str){k->model.p, MIN(k->model.n, (size_t)128)}))));
 }
 

@@ -36,5 +36,8 @@ struct pair_counter *model_budget_pair(const struct ask *k, const struct identit
 /* Its budget now, with an increase that holds; LIMIT_NONE: none. */
 int64_t budget_of(const struct identity_rules *r, int64_t now_us);
 
-/* Dollars as Python prints a float. */
+/* Dollars as Python prints a float, into `out` of NUSD_TEXT bytes; not terminated, returns the
+ * length. */
+enum { NUSD_TEXT = 24 };
+size_t nusd_put(char *out, int64_t nusd);
 struct str nusd_text(struct arena *a, int64_t nusd);

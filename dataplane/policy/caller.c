@@ -3,6 +3,7 @@
 #include "policy/caller.h"
 
 #include "common/json_scan.h"
+#include "common/num.h"
 
 void caller_resolve(struct caller *c, struct identities *i, struct identity_found key)
 {
@@ -99,6 +100,14 @@ void caller_end_user(struct caller *c, struct str id)
     c->end_user_id = id;
     c->end_user = id.n && c->identities ? identities_named(c->identities, IDENTITY_END_USER, id)
                                         : (struct identity_found){0};
+}
+
+struct str key_hash_text(struct arena *a, const struct identity_found *key)
+{
+    struct str id = found_id(key);
+    char *out = arena_alloc(a, 2 * id.n);
+
+    return out ? (struct str){out, num_put_hex(out, id.p, id.n)} : (struct str){0};
 }
 
 /* ---- metadata ---- */

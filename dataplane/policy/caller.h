@@ -59,6 +59,9 @@ static inline uint64_t found_owner(const struct identity_found *f)
     return h ^ h >> 32;
 }
 
+/* A key's hash as people see it, 64 hex digits; in the arena. */
+struct str key_hash_text(struct arena *a, const struct identity_found *key);
+
 static inline struct str found_alias(const struct identity_found *f)
 {
     return f->identity ? identity_alias(f) : (struct str){0};

@@ -363,12 +363,8 @@ static struct str row_value(struct ask *k, const struct row *w)
     const struct caller *c = k->caller;
     struct str id = w->of ? found_id(w->of) : STR("pod");
 
-    if (w->of && found(w->of) && w->of->identity->kind == IDENTITY_KEY) {
-        struct str hex = {0};
-        for (size_t i = 0; i < id.n; i++)
-            hex = arena_printf(k->arena, STR_FMT "%02x", STR_ARG(hex), (unsigned char)id.p[i]);
-        id = hex;
-    }
+    if (w->of && found(w->of) && w->of->identity->kind == IDENTITY_KEY)
+        id = key_hash_text(k->arena, w->of);
     if (w->descriptor == LIMIT_MEMBER)
         id = arena_printf(k->arena, STR_FMT ":" STR_FMT, STR_ARG(found_id(&c->team)),
                           STR_ARG(found_id(&c->user)));
@@ -427,25 +423,31 @@ static bool take_all(struct rows *r, enum limit_type t, uint64_t n, struct limit
 
 bool limits_take(struct ask *k, struct charges *c, const struct limits **ret_limits)
 {
-    struct rows r = {.k = k, .charges = c};
+    struct rows *r = arena_alloc(k->arena, sizeof *r); /* large, and little of it is used */
 
+    if (!r)
+        return ask_refuse(k, ERROR_OVERLOADED, (struct str){0});
+    r->k = k;
+    r->charges = c;
+    r->n = 0;
     memset(c, 0, offsetof(struct charges, slot));
     c->taken_s = ask_now_s(k);
     c->window_s = k->s->h->settings.limit_window_s;
     *ret_limits = NULL;
-    collect(&r);
-    charge_pairs(&r);
-    if (!r.n)
+    collect(r);
+    charge_pairs(r);
+    if (!r->n)
         return true;
-    struct limits *out = arena_alloc(k->arena, sizeof *out);
+    struct limits *out =
+        arena_alloc(k->arena, sizeof *out + LIMIT_TYPES * r->n * sizeof *out->status);
     if (!out)
         return ask_refuse(k, ERROR_OVERLOADED, (struct str){0});
     out->n = 0;
-    if (!take_all(&r, LIMIT_REQUESTS, 1, out) || !take_all(&r, LIMIT_PARALLEL, 1, out))
+    if (!take_all(r, LIMIT_REQUESTS, 1, out) || !take_all(r, LIMIT_PARALLEL, 1, out))
         return false;
-    if (smallest_tpm(&r) != LIMIT_NONE) {
-        c->reserved = tokens_estimate(&r);
-        if (!take_all(&r, LIMIT_TOKENS, c->reserved, out))
+    if (smallest_tpm(r) != LIMIT_NONE) {
+        c->reserved = tokens_estimate(r);
+        if (!take_all(r, LIMIT_TOKENS, c->reserved, out))
             return false;
     }
     *ret_limits = out;

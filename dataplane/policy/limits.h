@@ -41,7 +41,7 @@ enum { LIMITS_MAX = 48 }; /* more than a caller with CALLER_TAGS can have */
 
 struct limits {
     unsigned n;
-    struct limit_status status[3 * LIMITS_MAX];
+    struct limit_status status[];
 };
 
 extern const struct str limit_descriptor_name[LIMIT_DESCRIPTORS];
