@@ -10,101 +10,10 @@
 #include "common/clock.h"
 #include "common/num.h"
 
-#include "link/config.h"
-#include "snapshot/layout.h"
+#include "snapshot/build_priv.h"
 #include "snapshot/sealed.h"
 #include "snapshot/slots.h"
 #include "snapshot/view.h"
-
-enum { MAX_FILE = 1 << 30 };
-
-/* ---- the file under construction ---- */
-
-struct file {
-    char *p;
-    size_t n, cap;
-    bool failed; /* sticks: memory or MAX_FILE */
-};
-
-/* `n` zeroed bytes aligned to 8; their offset. Moves the file: pointers into it end here. */
-static uint32_t file_reserve(struct file *f, size_t n)
-{
-    size_t at = (f->n + 7) & ~(size_t)7, end;
-
-    if (f->failed || !size_add(at, n, &end) || end > MAX_FILE) {
-        f->failed = true;
-        return 0;
-    }
-    if (end > f->cap) {
-        size_t cap = MAX(end, f->cap * 2);
-        char *p = malloc(cap);
-        if (!p) {
-            f->failed = true;
-            return 0;
-        }
-        if (f->n)
-            memcpy(p, f->p, f->n);
-        if (f->p)
-            explicit_bzero(f->p, f->n); /* credentials */
-        free(f->p);
-        f->p = p;
-        f->cap = cap;
-    }
-    memset(f->p + f->n, 0, end - f->n);
-    f->n = end;
-    return (uint32_t)at;
-}
-
-static void file_deinit(struct file *f)
-{
-    if (f->p)
-        explicit_bzero(f->p, f->n); /* credentials */
-    free(f->p);
-}
-
-static struct snap_ref put(struct file *f, struct str s)
-{
-    if (s.n == 0)
-        return (struct snap_ref){0};
-    uint32_t off = file_reserve(f, s.n);
-    if (f->failed)
-        return (struct snap_ref){0};
-    memcpy(f->p + off, s.p, s.n);
-    return (struct snap_ref){off, (uint32_t)s.n};
-}
-
-static struct snap_ref put_array(struct file *f, const void *items, size_t n, size_t size)
-{
-    uint32_t off = file_reserve(f, n * size);
-
-    if (f->failed)
-        return (struct snap_ref){0};
-    if (n)
-        memcpy(f->p + off, items, n * size);
-    return (struct snap_ref){off, (uint32_t)n};
-}
-
-/* Open addressing with the names' own hashes; `order` gives the entries to insert. */
-static struct snap_ref put_index(struct file *f, const uint32_t *hashes, const uint32_t *order,
-                                 uint32_t n_order, uint32_t n)
-{
-    uint32_t size = 1;
-
-    while (size <= 2 * (uint64_t)n)
-        size *= 2;
-    uint32_t off = file_reserve(f, size * sizeof(uint32_t));
-    if (f->failed)
-        return (struct snap_ref){0};
-    uint32_t *slot = (uint32_t *)(void *)(f->p + off);
-    memset(slot, 0xff, size * sizeof *slot); /* SNAP_NONE */
-    for (uint32_t i = 0; i < n_order; i++) {
-        uint32_t at = hashes[order[i]] & (size - 1);
-        while (slot[at] != SNAP_NONE)
-            at = (at + 1) & (size - 1);
-        slot[at] = order[i];
-    }
-    return (struct snap_ref){off, size};
-}
 
 /* ---- names ---- */
 
@@ -116,14 +25,6 @@ struct name {
     enum snap_name_kind kind;
     uint32_t target;
     bool is_listed;
-};
-
-struct build {
-    const struct config *c;
-    struct arena scratch;
-    struct file file;
-    struct name *names;
-    uint32_t n_names, cap_names;
 };
 
 static void name_add(struct build *b, const struct name *n)
@@ -271,17 +172,17 @@ static void put_names(struct build *b, struct snap_header *h)
         const struct name *from = &b->names[i];
         hashes[i] = snap_hash(from->name.p, from->name.n);
         out[i] = (struct snap_name){
-            .name = put(&b->file, from->name),
-            .alias_of =
-                put(&b->file, from->kind == SNAP_NAME_ALIAS ? from->alias_of : (struct str){0}),
+            .name = flat_put(&b->file, from->name),
+            .alias_of = flat_put(&b->file,
+                                 from->kind == SNAP_NAME_ALIAS ? from->alias_of : (struct str){0}),
             .kind = from->kind,
             .target = from->target,
             .listed = from->is_listed,
             .hash = hashes[i],
         };
     }
-    h->names = put_array(&b->file, out, n, sizeof *out);
-    h->name_index = put_index(&b->file, hashes, order, n_order, n);
+    h->names = flat_array(&b->file, out, n, sizeof *out);
+    h->name_index = flat_index(&b->file, hashes, order, n_order, n);
 }
 
 /* Bytes of a pattern that are not stars. */
@@ -312,9 +213,9 @@ static void put_patterns(struct build *b, struct snap_header *h)
         groups[at] = i;
     }
     for (uint32_t i = 0; i < n; i++)
-        out[i] = (struct snap_pattern){.pattern = put(&b->file, c->groups[groups[i]].name),
+        out[i] = (struct snap_pattern){.pattern = flat_put(&b->file, c->groups[groups[i]].name),
                                        .group = groups[i]};
-    h->patterns = put_array(&b->file, out, n, sizeof *out);
+    h->patterns = flat_array(&b->file, out, n, sizeof *out);
 }
 
 /* ---- groups ---- */
@@ -362,35 +263,7 @@ static struct snap_ref put_members(struct build *b, const struct config_group *g
         if (w)
             out[n++] = (struct snap_member){.deployment = g->members[i], .weight = (uint32_t)w};
     }
-    return put_array(&b->file, out, n, sizeof *out);
-}
-
-/* struct snap_ref[] of the names; without repeats. */
-static struct snap_ref put_name_list(struct build *b, const struct conf_node *const *lists,
-                                     uint32_t n_lists)
-{
-    struct snap_ref *out;
-    struct str *names, one;
-    uint32_t n = 0, cap = 0;
-
-    for (uint32_t l = 0; l < n_lists; l++)
-        for (uint32_t i = 0; setting_name(lists[l], i, &one); i++)
-            cap++;
-    names = arena_alloc(&b->scratch, (cap + 1) * sizeof *names);
-    out = arena_alloc(&b->scratch, (cap + 1) * sizeof *out);
-    if (!names || !out)
-        return (struct snap_ref){0};
-    for (uint32_t l = 0; l < n_lists; l++)
-        for (uint32_t i = 0; setting_name(lists[l], i, &one); i++) {
-            uint32_t k = 0;
-            while (k < n && !str_eq(names[k], one))
-                k++;
-            if (k == n)
-                names[n++] = one;
-        }
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = put(&b->file, names[i]);
-    return put_array(&b->file, out, n, sizeof *out);
+    return flat_array(&b->file, out, n, sizeof *out);
 }
 
 static struct snap_ref put_access_groups(struct build *b, const struct config_group *g)
@@ -401,7 +274,7 @@ static struct snap_ref put_access_groups(struct build *b, const struct config_gr
         return (struct snap_ref){0};
     for (uint32_t i = 0; i < g->n_members; i++)
         lists[i] = conf_get(b->c->deployments[g->members[i]].info, STR("access_groups"));
-    return put_name_list(b, lists, g->n_members);
+    return build_name_list(b, lists, g->n_members);
 }
 
 /* Stated as free, not merely without a price. */
@@ -432,13 +305,13 @@ static void put_groups(struct build *b, struct snap_header *h)
     if (!out)
         return;
     for (uint32_t i = 0; i < c->n_groups; i++)
-        out[i] = (struct snap_group){.name = put(&b->file, c->groups[i].name),
+        out[i] = (struct snap_group){.name = flat_put(&b->file, c->groups[i].name),
                                      .members = put_members(b, &c->groups[i]),
-                                     .info_json = put(&b->file, c->groups[i].info_json),
+                                     .info_json = flat_put(&b->file, c->groups[i].info_json),
                                      .access_groups = put_access_groups(b, &c->groups[i]),
                                      .num_retries = SNAP_NONE,
                                      .flags = group_flags(c, &c->groups[i])};
-    h->groups = put_array(&b->file, out, c->n_groups, sizeof *out);
+    h->groups = flat_array(&b->file, out, c->n_groups, sizeof *out);
 }
 
 /* ---- deployments, origins, prices ---- */
@@ -452,15 +325,15 @@ static struct snap_ref put_edits(struct build *b, const struct target *t)
     for (size_t i = 0; i < t->n_edits; i++)
         out[i] = (struct snap_edit){.op = t->edits[i].op,
                                     .apis = t->edits[i].apis,
-                                    .a = put(&b->file, t->edits[i].a),
-                                    .b = put(&b->file, t->edits[i].b),
-                                    .c = put(&b->file, t->edits[i].c),
-                                    .when_model = put(&b->file, t->edits[i].when_model),
+                                    .a = flat_put(&b->file, t->edits[i].a),
+                                    .b = flat_put(&b->file, t->edits[i].b),
+                                    .c = flat_put(&b->file, t->edits[i].c),
+                                    .when_model = flat_put(&b->file, t->edits[i].when_model),
                                     .has = t->edits[i].has,
                                     .lacks = t->edits[i].lacks,
                                     .side = (uint16_t)t->edits[i].side,
                                     .only_while = (uint16_t)t->edits[i].only_while};
-    return put_array(&b->file, out, t->n_edits, sizeof *out);
+    return flat_array(&b->file, out, t->n_edits, sizeof *out);
 }
 
 static uint32_t apis_by_can(const struct target *t)
@@ -476,22 +349,22 @@ static uint32_t apis_by_can(const struct target *t)
 static void put_deployment(struct build *b, struct snap_deployment *out,
                            const struct config_deployment *d, uint32_t slot)
 {
-    struct file *f = &b->file;
+    struct flat *f = &b->file;
 
     *out = (struct snap_deployment){
-        .id = put(f, d->id),
-        .group = put(f, d->group),
-        .provider = put(f, d->target.provider),
-        .litellm_model = put(f, d->litellm_model),
-        .model = put(f, d->target.model),
-        .api_base = put(f, d->target.api_base),
-        .headers = put(f, d->target.headers),
+        .id = flat_put(f, d->id),
+        .group = flat_put(f, d->group),
+        .provider = flat_put(f, d->target.provider),
+        .litellm_model = flat_put(f, d->litellm_model),
+        .model = flat_put(f, d->target.model),
+        .api_base = flat_put(f, d->target.api_base),
+        .headers = flat_put(f, d->target.headers),
         .edits = put_edits(b, &d->target),
-        .unsupported = put(f, d->target.unsupported),
-        .missing_key = put(f, d->missing_key),
-        .mock_response = put(f, d->mock_response),
-        .info_json = put(f, d->info_json),
-        .base_model = put(f, d->base_model),
+        .unsupported = flat_put(f, d->target.unsupported),
+        .missing_key = flat_put(f, d->missing_key),
+        .mock_response = flat_put(f, d->mock_response),
+        .info_json = flat_put(f, d->info_json),
+        .base_model = flat_put(f, d->base_model),
         .price = d->price,
         .dialect = d->target.dialect,
         .flags = d->flags,
@@ -511,8 +384,8 @@ static void put_deployment(struct build *b, struct snap_deployment *out,
         for (unsigned i = 0; i < API_COUNT; i++)
             out->via[kind][i] = (uint8_t)via_of(&d->via, (enum via_kind)kind, (enum api)i);
     for (unsigned i = 0; i < API_COUNT; i++)
-        out->path[i] = (struct snap_path){.before = put(f, d->target.path[i].before),
-                                          .after = put(f, d->target.path[i].after)};
+        out->path[i] = (struct snap_path){.before = flat_put(f, d->target.path[i].before),
+                                          .after = flat_put(f, d->target.path[i].after)};
 }
 
 static void put_deployments(struct build *b, struct snap_header *h, struct slots *slots)
@@ -525,7 +398,7 @@ static void put_deployments(struct build *b, struct snap_header *h, struct slots
     for (uint32_t i = 0; i < c->n_deployments; i++)
         put_deployment(b, &out[i], &c->deployments[i],
                        slots_get(slots, SLOT_DEPLOYMENT, c->deployments[i].id, h->generation));
-    h->deployments = put_array(&b->file, out, c->n_deployments, sizeof *out);
+    h->deployments = flat_array(&b->file, out, c->n_deployments, sizeof *out);
 }
 
 /* What makes two origins one over generations; 0 bytes part the texts. */
@@ -547,10 +420,10 @@ static void put_origins(struct build *b, struct snap_header *h, struct slots *sl
     for (uint32_t i = 0; i < c->n_origins; i++) {
         const struct config_origin *o = &c->origins[i];
         out[i] = (struct snap_origin){
-            .host = put(&b->file, o->host),
-            .ca = put(&b->file, o->ca),
-            .proxy_host = put(&b->file, o->proxy_host),
-            .proxy_auth = put(&b->file, o->proxy_auth),
+            .host = flat_put(&b->file, o->host),
+            .ca = flat_put(&b->file, o->ca),
+            .proxy_host = flat_put(&b->file, o->proxy_host),
+            .proxy_auth = flat_put(&b->file, o->proxy_auth),
             .port = o->port,
             .proxy_port = o->proxy_port,
             .flags = o->flags,
@@ -558,7 +431,7 @@ static void put_origins(struct build *b, struct snap_header *h, struct slots *sl
             .max_connections = o->max_connections ? o->max_connections : max,
         };
     }
-    h->origins = put_array(&b->file, out, c->n_origins, sizeof *out);
+    h->origins = flat_array(&b->file, out, c->n_origins, sizeof *out);
 }
 
 /* The configured price map before the compiled-in table; of equal names the first counts. */
@@ -581,202 +454,20 @@ static void put_prices(struct build *b, struct snap_header *h)
                 continue;
             hashes[n] = snap_hash(m.name.p, m.name.n);
             order[n] = n;
-            out[n] = (struct snap_priced_model){.name = put(&b->file, m.name),
+            out[n] = (struct snap_priced_model){.name = flat_put(&b->file, m.name),
                                                 .hash = hashes[n],
                                                 .mode = m.mode,
                                                 .features = m.features,
                                                 .price = m.price};
             n++;
         }
-    h->prices = put_array(&b->file, out, n, sizeof *out);
-    h->price_index = put_index(&b->file, hashes, order, n, n);
-}
-
-/* ---- settings ---- */
-
-static struct str lower(struct arena *a, struct str s)
-{
-    char *p = arena_alloc(a, s.n + 1);
-
-    for (size_t i = 0; p && i < s.n; i++)
-        p[i] = char_lower(s.p[i]);
-    return (struct str){p, p ? s.n : 0};
-}
-
-static struct str joined(struct build *b, const struct conf_node *names)
-{
-    struct str out = {0}, one;
-
-    for (uint32_t i = 0; setting_name(names, i, &one); i++)
-        out = arena_printf(&b->scratch, STR_FMT "%s" STR_FMT, STR_ARG(out), out.n ? "," : "",
-                           STR_ARG(one));
-    return out;
-}
-
-/* "/prefix" without a slash at the end, however it was written. */
-static struct str root_path(struct build *b)
-{
-    struct str s = config_text(&b->c->file, SETTING_ENV_SERVER_ROOT_PATH);
-
-    while (s.n && s.p[s.n - 1] == '/')
-        s.n--;
-    if (s.n && s.p[0] != '/')
-        return arena_printf(&b->scratch, "/" STR_FMT, STR_ARG(s));
-    return s;
-}
-
-static uint32_t setting_flags(const struct config *c)
-{
-    static const struct {
-        enum setting_id id;
-        uint32_t flag;
-    } rows[] = {
-        {SETTING_LITELLM_require_auth_for_metrics_endpoint, SNAP_METRICS_AUTH},
-        {SETTING_GENERAL_forward_client_headers_to_llm_api, SNAP_FORWARD_CLIENT_HEADERS},
-        {SETTING_LITELLM_forward_client_headers_to_llm_api, SNAP_FORWARD_CLIENT_HEADERS},
-        {SETTING_GENERAL_forward_openai_org_id, SNAP_FORWARD_OPENAI_ORG},
-        {SETTING_LITELLM_force_ipv4, SNAP_FORCE_IPV4},
-        {SETTING_LITELLM_return_raw_model_name, SNAP_RAW_MODEL_NAME},
-        {SETTING_GENERAL_health_check_details, SNAP_HEALTH_DETAILS},
-        {SETTING_ENV_DISABLE_LLM_API_ENDPOINTS, SNAP_DISABLE_LLM_ROUTES},
-        {SETTING_GENERAL_always_include_stream_usage, SNAP_ALWAYS_STREAM_USAGE},
-        {SETTING_GENERAL_enforce_user_param, SNAP_ENFORCE_USER},
-        {SETTING_GENERAL_reject_clientside_metadata_tags, SNAP_REJECT_CLIENT_TAGS},
-        {SETTING_GENERAL_apply_user_budget_to_team_keys, SNAP_USER_BUDGET_OF_TEAM_KEYS},
-        {SETTING_GENERAL_use_x_forwarded_for, SNAP_FORWARDED_FOR},
-    };
-    uint32_t flags = config_file_master_key(&c->file).n ? SNAP_HAS_MASTER_KEY : 0;
-
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (config_bool(&c->file, rows[i].id))
-            flags |= rows[i].flag;
-    if (c->file.value[SETTING_GENERAL_always_include_stream_usage] &&
-        !(flags & SNAP_ALWAYS_STREAM_USAGE))
-        flags |= SNAP_NEVER_STREAM_USAGE;
-    struct str counted = config_text(&c->file, SETTING_GENERAL_token_rate_limit_type);
-    flags |= str_eq(counted, STR("input"))    ? SNAP_LIMIT_INPUT
-             : str_eq(counted, STR("output")) ? SNAP_LIMIT_OUTPUT
-                                              : 0;
-    return flags;
-}
-
-static uint64_t max_body_bytes(const struct config *c)
-{
-    uint64_t ours = config_u32(&c->file, SETTING_WEIR_max_body_mb);
-    uint64_t theirs = config_u32(&c->file, SETTING_GENERAL_max_request_size_mb);
-
-    return (theirs ? MIN(ours, theirs) : ours) << 20;
-}
-
-static struct snap_ref put_setting_names(struct build *b, enum setting_id id)
-{
-    return put_name_list(b, &b->c->file.value[id], 1);
-}
-
-/* Headers that name the end user: of the mappings those for customers, else the one header. */
-static struct snap_ref put_end_user_headers(struct build *b)
-{
-    const struct config_file *f = &b->c->file;
-    const struct conf_node *mappings = f->value[SETTING_GENERAL_user_header_mappings];
-    struct snap_ref out[16];
-    uint32_t n = 0;
-    struct str role, name;
-
-    CONF_FOREACH(mappings, it)
-    if (n < ARRAY_LEN(out) && conf_text(NULL, conf_get(it, STR("litellm_user_role")), &role) &&
-        str_ieq(role, STR("customer")) &&
-        conf_text(NULL, conf_get(it, STR("header_name")), &name) && name.n)
-        out[n++] = put(&b->file, lower(&b->scratch, name));
-    name = config_text(f, SETTING_GENERAL_user_header_name);
-    if (!n && name.n)
-        out[n++] = put(&b->file, lower(&b->scratch, name));
-    return put_array(&b->file, out, n, sizeof *out);
-}
-
-static struct snap_ref put_service_params(struct build *b)
-{
-    const struct conf_node *params = conf_get(
-        b->c->file.value[SETTING_GENERAL_service_account_settings], STR("enforced_params"));
-
-    return put_name_list(b, &params, 1);
-}
-
-/* Dollars as nano-dollars; -1: not given. */
-static int64_t setting_nusd(const struct build *b, enum setting_id id)
-{
-    int64_t v;
-
-    return conf_scaled(NULL, b->c->file.value[id], 9, &v) && v >= 0 ? v : -1;
-}
-
-static void put_settings(struct build *b, struct snap_settings *s)
-{
-    const struct config *c = b->c;
-    struct file *f = &b->file;
-    struct snap_ref chat = put(f, config_text(&c->file, SETTING_GENERAL_completion_model));
-
-    *s = (struct snap_settings){
-        .master_key = put(f, config_file_master_key(&c->file)),
-        .host = put(f, config_text(&c->file, SETTING_WEIR_host)),
-        .ca = put(f, c->ca),
-        .key_header = put(
-            f, lower(&b->scratch, config_text(&c->file, SETTING_GENERAL_litellm_key_header_name))),
-        .server_root_path = put(f, root_path(b)),
-        .access_log = put(f, config_text(&c->file, SETTING_WEIR_access_log)),
-        .admin_host = put(f, c->admin_host),
-        .admin_path = put(f, c->admin_path),
-        .admin_origin = c->admin_origin,
-        .nameservers = put(f, joined(b, c->file.value[SETTING_WEIR_nameservers])),
-        .default_model[API_CHAT] = chat,
-        .default_model[API_COMPLETIONS] = chat,
-        .default_model[API_EMBEDDINGS] =
-            put(f, config_text(&c->file, SETTING_GENERAL_embedding_model)),
-        .default_model[API_MODERATIONS] =
-            put(f, config_text(&c->file, SETTING_GENERAL_moderation_model)),
-        .allowed_ips = put_setting_names(b, SETTING_GENERAL_allowed_ips),
-        .allowed_routes = put_setting_names(b, SETTING_GENERAL_allowed_routes),
-        .admin_routes = put_setting_names(b, SETTING_GENERAL_admin_only_routes),
-        .enforced_params = put_setting_names(b, SETTING_GENERAL_enforced_params),
-        .service_params = put_service_params(b),
-        .end_user_headers = put_end_user_headers(b),
-        .max_budget_nusd = setting_nusd(b, SETTING_LITELLM_max_budget),
-        .max_end_user_budget_nusd = setting_nusd(b, SETTING_LITELLM_max_end_user_budget),
-        .limit_window_s = config_ms(&c->file, SETTING_ENV_LITELLM_RATE_LIMIT_WINDOW_SIZE) / 1000,
-        .global_parallel = config_u32(&c->file, SETTING_GENERAL_global_max_parallel_requests),
-        .flags = setting_flags(c),
-        .num_retries = config_u32(&c->file, CONFIG_FIRST(&c->file, SETTING_ROUTER_num_retries,
-                                                         SETTING_LITELLM_num_retries,
-                                                         SETTING_ENV_DEFAULT_MAX_RETRIES,
-                                                         SETTING_ROUTER_num_retries)),
-        .retry_after_ms = config_ms(&c->file, SETTING_ROUTER_retry_after),
-        .keepalive_ping_ms =
-            config_ms(&c->file, SETTING_LITELLM_sse_keepalive_ping_interval_seconds),
-        .max_stream_ms = config_ms(&c->file, SETTING_ENV_LITELLM_MAX_STREAMING_DURATION_SECONDS),
-        .connect_timeout_ms = config_ms(&c->file, SETTING_WEIR_connect_timeout),
-        .tls_timeout_ms = config_ms(&c->file, SETTING_WEIR_tls_timeout),
-        .header_timeout_ms = config_ms(&c->file, SETTING_WEIR_header_timeout),
-        .body_timeout_ms = config_ms(&c->file, SETTING_WEIR_body_timeout),
-        .idle_timeout_ms = config_ms(&c->file, SETTING_WEIR_idle_timeout),
-        .write_timeout_ms = config_ms(&c->file, SETTING_WEIR_write_timeout),
-        .upstream_idle_ms =
-            config_ms(&c->file, CONFIG_FIRST(&c->file, SETTING_WEIR_upstream_idle_timeout,
-                                             SETTING_ENV_AIOHTTP_KEEPALIVE_TIMEOUT,
-                                             SETTING_WEIR_upstream_idle_timeout)),
-        .drain_ms = config_ms(&c->file, SETTING_WEIR_drain_seconds),
-        .max_connections = config_u32(&c->file, SETTING_WEIR_max_connections),
-        .workers = config_workers(c),
-        .health_probe_timeout_ms = config_ms(&c->file, SETTING_ENV_HEALTH_CHECK_TIMEOUT_SECONDS),
-        .port = config_port(c),
-        .max_body_bytes = max_body_bytes(c),
-        .max_inflight_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_max_inflight_mb) << 20,
-        .response_store_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_response_store_mb)
-                                << 20,
-    };
+    h->prices = flat_array(&b->file, out, n, sizeof *out);
+    h->price_index = flat_index(&b->file, hashes, order, n, n);
 }
 
 /* ---- the whole ---- */
 
-static enum errc seal(int *ret_fd, const struct file *f, struct err *e)
+static enum errc seal(int *ret_fd, const struct flat *f, struct err *e)
 {
     static const char what[] = "generation";
     int fd;
@@ -805,26 +496,26 @@ enum errc snapshot_build(int *ret_fd, const struct config *c, uint64_t n, struct
                             .built_us = clock_wall_us()};
     enum errc rc;
 
-    arena_init(&b.scratch, NULL, MAX_FILE);
-    (void)file_reserve(&b.file, sizeof h);
+    arena_init(&b.scratch, NULL, FLAT_MAX);
+    (void)flat_reserve(&b.file, sizeof h);
     collect_names(&b);
-    h.config_hash = put(&b.file, c->file.hash);
-    put_settings(&b, &h.settings);
+    h.config_hash = flat_put(&b.file, c->file.hash);
+    build_settings(&b, &h.settings);
     put_names(&b, &h);
     put_patterns(&b, &h);
     put_groups(&b, &h);
     put_deployments(&b, &h, slots);
     put_origins(&b, &h, slots);
     put_prices(&b, &h);
-    (void)file_reserve(&b.file, 0); /* whole words */
+    (void)flat_reserve(&b.file, 0); /* whole words */
     h.total_size = b.file.n;
     if (b.file.failed || !arena_ok(&b.scratch)) {
-        rc = err_set(e, ERRC_LIMIT, 0, "generation: larger than %d bytes, or no memory", MAX_FILE);
+        rc = err_set(e, ERRC_LIMIT, 0, "generation: larger than %d bytes, or no memory", FLAT_MAX);
     } else {
         memcpy(b.file.p, &h, sizeof h);
         rc = seal(ret_fd, &b.file, e);
     }
-    file_deinit(&b.file);
+    flat_deinit(&b.file);
     arena_reset(&b.scratch);
     return rc;
 }
@@ -834,7 +525,7 @@ void slots_adopt(struct slots *s, const struct snapshot *generation)
     const struct snap_header *h = generation->h;
     struct arena a;
 
-    arena_init(&a, NULL, MAX_FILE);
+    arena_init(&a, NULL, FLAT_MAX);
     for (uint32_t i = 0; i < h->deployments.n; i++) {
         const struct snap_deployment *d =
             SNAP_AT(generation, h->deployments, struct snap_deployment, i);
