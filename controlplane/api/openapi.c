@@ -213,7 +213,9 @@ static void put_responses(struct jw *w, const struct route_row *r)
     jw_key(w, str_of(done_status(r)));
     jw_obj(w);
     put(w, "description", route_is_built(r) ? r->sentence : "Not built yet.");
-    put_content(w, route_is_built(r) ? (enum field_list)r->output : FIELDS_ANYTHING, done_type(r));
+    if (strcmp(done_status(r), "204") != 0)
+        put_content(w, route_is_built(r) ? (enum field_list)r->output : FIELDS_ANYTHING,
+                    done_type(r));
     jw_end(w);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if ((is_public && !rows[i].is_public) || (!route_is_built(r) && !rows[i].is_built))

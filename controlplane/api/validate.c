@@ -7,6 +7,10 @@
 
 #include "api/reply.h"
 
+enum {
+    ERRORS_MAX = 100, /* told of one body */
+};
+
 /* ---- errors ---- */
 
 static yyjson_mut_val *loc_add(struct store *s, const yyjson_mut_val *loc, struct str name)
@@ -32,6 +36,8 @@ static yyjson_mut_val *fail(struct store *s, yyjson_mut_val *errors, const char 
 {
     yyjson_mut_val *e = row_new(s);
 
+    if (yyjson_mut_arr_size(errors) >= ERRORS_MAX)
+        return NULL;
     row_put_text(s, e, "type", str_of(type));
     row_put(s, e, "loc", loc);
     row_put_text(s, e, "msg", str_of(msg));
@@ -320,10 +326,10 @@ yyjson_mut_val *validate_value(struct store *s, const struct field *f, yyjson_mu
 
 /* ---- body and query ---- */
 
-/* Nothing deeper than VALIDATE_DEPTH, and no NUL in a text: a database has none. */
-static bool body_is_sane(struct str body)
+/* What of a body is not read, whether it is JSON or not; NULL: nothing. A database has no NUL. */
+static const char *body_fault(struct str body)
 {
-    unsigned depth = 0;
+    unsigned depth = 0, values = 0;
     bool in_text = false;
 
     for (size_t i = 0; i < body.n; i++) {
@@ -331,7 +337,7 @@ static bool body_is_sane(struct str body)
         if (in_text) {
             if (ch == '\\') {
                 if (str_starts(str_from(body, i + 1), STR("u0000")))
-                    return false;
+                    return "A text holds a NUL";
                 i++;
             } else {
                 in_text = ch != '"';
@@ -340,12 +346,14 @@ static bool body_is_sane(struct str body)
             in_text = true;
         } else if (ch == '{' || ch == '[') {
             if (++depth > VALIDATE_DEPTH)
-                return false;
+                return "Nested too deep";
         } else if ((ch == '}' || ch == ']') && depth) {
             depth--;
+        } else if (ch == ',' && ++values > VALIDATE_VALUES) {
+            return "Too many values";
         }
     }
-    return true;
+    return NULL;
 }
 
 static yyjson_mut_val *loc_of(struct store *s, const char *where)
@@ -388,10 +396,11 @@ static yyjson_mut_val *read_body(struct call *c, struct str body, enum field_lis
             return row_new(s);
         return fail(s, errors, "missing", loc, "Field required", NULL, NULL);
     }
-    v = body_is_sane(body) ? store_json(s, body) : NULL;
+    const char *fault = body_fault(body);
+    v = fault ? NULL : store_json(s, body);
     if (!v) {
         yyjson_mut_val *ctx = row_new(s);
-        row_put_text(s, ctx, "error", STR("Expecting value"));
+        row_put_text(s, ctx, "error", str_of(fault ? fault : "Expecting value"));
         (void)yyjson_mut_arr_add_uint(s->doc, loc, 0);
         return fail(s, errors, "json_invalid", loc, "JSON decode error", row_new(s), ctx);
     }

@@ -8,7 +8,7 @@
 
 #include "api/call.h"
 
-enum { VALIDATE_DEPTH = 64 };
+enum { VALIDATE_DEPTH = 64, VALIDATE_VALUES = 50000 }; /* of a body */
 
 /* False when it has answered. */
 bool validate(struct call *c);
