@@ -21,6 +21,7 @@
 #define UNUSED                  __attribute__((unused))
 #define NORETURN                __attribute__((noreturn))
 #define FALLTHROUGH             __attribute__((fallthrough))
+#define UNINITIALIZED           __attribute__((uninitialized)) /* large; written before it is read */
 #define LIKELY(x)               __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)             __builtin_expect(!!(x), 0)
 

@@ -147,7 +147,7 @@ static void name_tags(struct request *r)
 {
     struct caller *c = &r->caller;
 
-    caller_tags_own(c); /* first: no client crowds them out */
+    caller_tags_own(c, &r->arena); /* first: no client crowds them out */
     if (r->scanned) {
         const struct member *m = request_member(&r->scan, FIELD_TAGS);
         const char *body = r->conn->body.p;
@@ -156,7 +156,7 @@ static void name_tags(struct request *r)
         if (m)
             caller_tags_json(c, (struct str){body + m->at, m->end - m->at}, &r->arena);
     }
-    caller_tags_header(c, conn_header(r->conn, STR("x-litellm-tags"), NULL));
+    caller_tags_header(c, conn_header(r->conn, STR("x-litellm-tags"), NULL), &r->arena);
 }
 
 bool admit_resolve(struct request *r)
@@ -170,14 +170,14 @@ static bool hold(struct request *r)
 {
     bool any = false;
 
-    for (uint32_t i = 0; i < r->charges.n_slots; i++)
-        any |= r->charges.slot[i].what & CHARGE_PARALLEL;
+    for (uint32_t i = 0; r->charges && i < r->charges->n_slots; i++)
+        any |= r->charges->slot[i].what & CHARGE_PARALLEL;
     if (!any)
         return true;
     r->hold = meter_open(r->cx, r->body_ns);
     if (!r->hold)
         return false;
-    charges_copy(&r->hold->charges, &r->charges);
+    charges_copy(&r->hold->charges, r->charges);
     meter_start(r->cx, r->hold);
     return true;
 }
@@ -200,12 +200,18 @@ bool admit_request(struct request *r)
         return refuse(r, &k.refusal);
     if (route_rows[r->route].handler != HANDLER_INFERENCE || request_api(r) == API_COUNT_TOKENS)
         return true;
-    if (!limits_take(&k, &r->charges, &r->limits))
+    struct charges taken UNINITIALIZED;
+    if (!limits_take(&k, &taken, &r->limits))
         return refuse(r, &k.refusal);
-    if (hold(r))
+    if (!charges_any(&taken))
         return true;
-    charges_undo(&r->charges, &r->cx->counters, r->charges.taken_s);
-    charges_init(&r->charges);
+    r->charges = arena_alloc(&r->arena, sizeof taken);
+    if (r->charges)
+        charges_copy(r->charges, &taken);
+    if (r->charges && hold(r))
+        return true;
+    charges_undo(&taken, &r->cx->counters, taken.taken_s);
+    r->charges = NULL;
     request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
     return false;
 }
@@ -346,7 +352,8 @@ void admit_record(struct request *r, struct inflight *slot)
     struct str id = found_id(&c->key);
     char text[2 * IDENTITY_HASH];
 
-    charges_copy(&slot->charges, &r->charges);
+    if (r->charges)
+        charges_copy(&slot->charges, r->charges);
     if (r->authorised) {
         record_set(rec, RS_KEY, auth_master_name);
     } else if (id.n == IDENTITY_HASH) {
@@ -364,12 +371,12 @@ void admit_record(struct request *r, struct inflight *slot)
 
 void admit_settle(struct request *r, const struct usage *usage)
 {
-    if (charges_any(&r->charges)) {
+    if (r->charges) {
         uint32_t now_s = (uint32_t)(context_wall_us(r->cx, clock_mono_ns()) / 1000000);
-        charges_tokens(&r->charges, &r->cx->counters, now_s,
+        charges_tokens(r->charges, &r->cx->counters, now_s,
                        usage ? limits_tokens(r->snapshot, usage) : 0);
-        charges_release(&r->charges, &r->cx->counters);
-        charges_init(&r->charges);
+        charges_release(r->charges, &r->cx->counters);
+        r->charges = NULL;
     }
     if (r->hold)
         meter_drop(r->cx, TAKE(r->hold));

@@ -50,8 +50,6 @@ void request_begin(struct request *r, struct conn *c, struct context *cx)
     r->snapshot = snapshot_ref(cx->snapshot);
     r->identities = cx->identities ? identities_ref(cx->identities) : NULL;
     r->key_slot = SNAP_NONE;
-    caller_init(&r->caller);
-    charges_init(&r->charges);
     arena_init(&r->arena, &cx->arenas, REQUEST_ARENA_MAX);
     exchange_init(&r->exchange, cx, &r->arena, &relaying_events);
     timer_init(&r->retry, NULL);
@@ -75,7 +73,7 @@ void request_reset(struct request *r)
     arena_reset(&r->arena);
     cx->open_requests--;
     metric_add(cx->region, METRIC_IN_FLIGHT, (uint64_t)-1);
-    memset(r, 0, offsetof(struct request, caller));
+    memset(r, 0, offsetof(struct request, scan));
 }
 
 /* Remembers a refusal made inside the parser; request_refuse() follows outside. */

@@ -39,8 +39,10 @@ struct request {
     struct str detail;            /* what completes the text of a refusal */
     struct str path;              /* below the root path, as sent */
     struct str presented;         /* the credential of a key */
+    struct caller caller;
     struct refusal refusal;
     const struct limits *limits; /* as they stood; in the arena; NULL: none */
+    struct charges *charges;     /* in the arena; NULL: nothing is charged */
     struct inflight *hold;       /* with what runs at once; NULL: nothing is limited so */
     bool routed, authorised, scanned, active, is_forwarded;
     enum request_scan_result scan_result;
@@ -77,8 +79,6 @@ struct request {
     uint64_t bytes_in, bytes_out;
     char id[REQUEST_ID];
     /* the rest is made ready before use */
-    struct caller caller;
-    struct charges charges;
     struct request_scan scan;
     struct exchange exchange;
     struct relay relay;

@@ -28,19 +28,21 @@ void caller_resolve(struct caller *c, struct identities *i, struct identity_foun
     c->is_admin = role == ROLE_PROXY_ADMIN;
 }
 
-bool caller_tag_add(struct caller *c, struct str name)
+bool caller_tag_add(struct caller *c, struct str name, struct arena *a)
 {
     if (!name.n)
         return true;
     for (unsigned i = 0; i < c->n_tags; i++)
         if (str_eq(c->tag[i].name, name))
             return true;
-    if (c->n_tags == CALLER_TAGS)
+    if (!c->tag)
+        c->tag = arena_alloc(a, CALLER_TAGS * sizeof *c->tag);
+    if (!c->tag || c->n_tags == CALLER_TAGS)
         return false;
     struct caller_tag *t = &c->tag[c->n_tags++];
     t->name = name;
-    if (c->identities)
-        t->found = identities_named(c->identities, IDENTITY_TAG, name);
+    t->found = c->identities ? identities_named(c->identities, IDENTITY_TAG, name)
+                             : (struct identity_found){0};
     return true;
 }
 
@@ -59,7 +61,8 @@ static void on_tag(void *ctx, const struct json_member *m)
     char *out = arena_alloc(r->a, inner.n);
     size_t n = out ? json_unescape(out, inner) : SIZE_MAX;
     if (n != SIZE_MAX)
-        (void)caller_tag_add(r->c, (struct str){out, n}); /* beyond the last one: not counted */
+        (void)caller_tag_add(r->c, (struct str){out, n},
+                             r->a); /* beyond the last one: not counted */
 }
 
 void caller_tags_json(struct caller *c, struct str json, struct arena *a)
@@ -75,24 +78,24 @@ void caller_tags_json(struct caller *c, struct str json, struct arena *a)
     (void)json_scan_feed(&scan, json.p, json.n); /* the body was read once: it is well formed */
 }
 
-void caller_tags_header(struct caller *c, struct str value)
+void caller_tags_header(struct caller *c, struct str value, struct arena *a)
 {
     struct str one;
 
     while (value.n) {
         (void)str_cut(value, ',', &one, &value);
-        (void)caller_tag_add(c, str_trim(one));
+        (void)caller_tag_add(c, str_trim(one), a);
     }
 }
 
-void caller_tags_own(struct caller *c)
+void caller_tags_own(struct caller *c, struct arena *a)
 {
     const struct identity_found *of[] = {&c->key, &c->team};
     struct str name;
 
     for (size_t k = 0; k < ARRAY_LEN(of); k++)
         for (uint32_t i = 0; of[k]->rules && found_name(of[k], of[k]->rules->tags, i, &name); i++)
-            (void)caller_tag_add(c, name);
+            (void)caller_tag_add(c, name, a);
 }
 
 void caller_end_user(struct caller *c, struct str id)

@@ -23,14 +23,9 @@ struct caller {
     struct identity_found key, team, user, member, organization, project, end_user;
     struct str end_user_id; /* empty: the request names none */
     unsigned n_tags;
-    bool is_admin; /* a key of a proxy admin */
-    struct caller_tag tag[CALLER_TAGS];
+    bool is_admin;          /* a key of a proxy admin */
+    struct caller_tag *tag; /* CALLER_TAGS, in the arena, once there is one */
 };
-
-static inline void caller_init(struct caller *c)
-{
-    memset(c, 0, offsetof(struct caller, tag));
-}
 
 static inline bool found(const struct identity_found *f)
 {
@@ -83,15 +78,15 @@ static inline bool found_name(const struct identity_found *f, struct snap_ref li
 void caller_resolve(struct caller *c, struct identities *i, struct identity_found key);
 
 /* Adds a tag, once; false when there is no room. */
-bool caller_tag_add(struct caller *c, struct str name);
+bool caller_tag_add(struct caller *c, struct str name, struct arena *a);
 
 /*
  * Tags in a JSON list of texts, and in a comma-separated header; those of the key and of its team.
  * Decoded names lie in the arena.
  */
 void caller_tags_json(struct caller *c, struct str json, struct arena *a);
-void caller_tags_header(struct caller *c, struct str value);
-void caller_tags_own(struct caller *c);
+void caller_tags_header(struct caller *c, struct str value, struct arena *a);
+void caller_tags_own(struct caller *c, struct arena *a);
 
 /* Who the request is made for. */
 void caller_end_user(struct caller *c, struct str id);

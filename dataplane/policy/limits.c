@@ -423,10 +423,8 @@ static bool take_all(struct rows *r, enum limit_type t, uint64_t n, struct limit
 
 bool limits_take(struct ask *k, struct charges *c, const struct limits **ret_limits)
 {
-    struct rows *r = arena_alloc(k->arena, sizeof *r); /* large, and little of it is used */
+    struct rows rows UNINITIALIZED, *r = &rows;
 
-    if (!r)
-        return ask_refuse(k, ERROR_OVERLOADED, (struct str){0});
     r->k = k;
     r->charges = c;
     r->n = 0;

@@ -213,7 +213,7 @@ static void test_rows(void **state)
         plane_open(&p, &plain);
         put_who(&p, &r->who);
         plane_seal(&p, 1);
-        caller_init(&c);
+        c = (struct caller){0};
         caller_resolve(&c, p.view, get_key(&p, KEY));
         assert_true(found(&c.key));
         const struct snap_group *g = group_named(r->group);
@@ -239,7 +239,7 @@ static void test_team_s_models_without_a_team_are_all(void **state)
     plane_open(&p, &plain);
     put_who(&p, &who);
     plane_seal(&p, 1);
-    caller_init(&c);
+    c = (struct caller){0};
     caller_resolve(&c, p.view, get_key(&p, KEY));
     assert_true(access_may_use(&snap, &c, STR("claude"), group_named("claude")));
     plane_close(&p);
