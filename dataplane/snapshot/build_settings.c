@@ -144,6 +144,14 @@ static int64_t setting_nusd(const struct build *b, enum setting_id id)
     return conf_scaled(NULL, b->c->file.value[id], 9, &v) && v >= 0 ? v : -1;
 }
 
+/* Whether a request that has neither a key of its own nor an end user nor tags can be refused or
+ * charged by policy: each setting that checks.c and limits.c ask of everybody stands here. */
+static bool binds_all(const struct snap_settings *s)
+{
+    return s->flags & (SNAP_ENFORCE_USER | SNAP_REJECT_CLIENT_TAGS) || s->max_budget_nusd > 0 ||
+           s->max_end_user_budget_nusd >= 0 || s->global_parallel || s->enforced_params.n;
+}
+
 void build_settings(struct build *b, struct snap_settings *s)
 {
     const struct config *c = b->c;
@@ -207,4 +215,6 @@ void build_settings(struct build *b, struct snap_settings *s)
         .response_store_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_response_store_mb)
                                 << 20,
     };
+    if (binds_all(s))
+        s->flags |= SNAP_BINDS_ALL;
 }

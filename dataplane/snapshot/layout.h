@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 9, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 10, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -180,6 +180,7 @@ enum snap_setting_flags {
     SNAP_FORWARDED_FOR = BIT(16),            /* use_x_forwarded_for */
     SNAP_LIMIT_INPUT = BIT(17),              /* token_rate_limit_type: input */
     SNAP_LIMIT_OUTPUT = BIT(18),             /* ... output; neither: total */
+    SNAP_BINDS_ALL = BIT(31), /* some check or limit holds for the master key too (binds_all()) */
 };
 
 struct snap_settings {
