@@ -1,6 +1,7 @@
 /* Keys changed, one or many, replaced, refused (litellm-controlplane.md 2.1, 3.6, 3.7). */
 
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
@@ -323,7 +324,7 @@ static void regenerate(struct call *c, yyjson_mut_val *req, struct key_target *t
     yyjson_mut_val *changes = check_changes(c, req, t), *now;
     if (!changes)
         return;
-    struct str hash = key_sha256(&c->arena, key);
+    struct str hash = sha256_hex(&c->arena, key);
     if (store_get(s, TABLE_KEY, hash)) {
         refuse(c, 400, "This key exists already.");
         return;
