@@ -30,7 +30,7 @@ void api_ready(struct call *c)
 {
     struct store *s = &c->store;
     yyjson_mut_val *v = row_new(s);
-    bool up = db_health_is_up(c->d->health);
+    bool up = daemon_is_open(c->d) && db_health_is_up(c->d->health);
 
     if (is_ending(c))
         return;
