@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "common/crc32c.h"
-#include "common/log.h"
 #include "common/digest.h"
+#include "common/log.h"
 
 enum { ARENA_CEILING = 512 * 1024 * 1024, MAX_FILES = 100, MAX_NESTING = 10, MAX_TOLD_ROWS = 20 };
 
