@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 9, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 10, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -180,6 +180,7 @@ enum snap_setting_flags {
     SNAP_FORWARDED_FOR = BIT(16),            /* use_x_forwarded_for */
     SNAP_LIMIT_INPUT = BIT(17),              /* token_rate_limit_type: input */
     SNAP_LIMIT_OUTPUT = BIT(18),             /* ... output; neither: total */
+    SNAP_UNMANAGED_RESPONSES = BIT(19),      /* allow_unmanaged_response_ids */
 };
 
 struct snap_settings {
@@ -187,6 +188,7 @@ struct snap_settings {
     struct snap_ref
         host; /* address to listen on; empty: 0.0.0.0, or 127.0.0.1 without a master key */
     struct snap_ref ca;               /* PEM of the trusted authorities */
+    struct snap_ref response_key;     /* seals response ids (dialect/response_id.h); empty: none */
     struct snap_ref key_header;       /* litellm_key_header_name, lower case */
     struct snap_ref server_root_path; /* SERVER_ROOT_PATH without trailing slash */
     struct snap_ref access_log;       /* path; "-": standard output; "off" */
