@@ -546,6 +546,7 @@ def test_a_stream_of_whoever_is_blocked_is_cut(told, mock, plane, name, then, mo
         got += more
     cut.close()
     stay.close()
+    plane.put(**{name: key("sk-cut") for name, entity in then.items() if entity is None})
 
 
 def test_a_killed_worker_gives_back_what_ran_and_its_cost_is_charged(mock, plane, start):
