@@ -59,6 +59,7 @@ struct link {
     struct builder *builder; /* generations, and the session with a control plane */
 
     struct access *access;
+    struct ship *ship;
     struct spool *spool;                      /* NULL: cannot be opened yet */
     uint64_t retry_ns;                        /* the spool failed: not before */
     uint64_t alarm_spool_ns, alarm_access_ns; /* the next alarm, not before */
@@ -133,7 +134,7 @@ static void open_spool(struct link *l)
 {
     const char *state_dir = getenv("WEIR_STATE_DIR");
     char dir[512];
-    struct spool_options o = {.dir = dir};
+    struct spool_options o = {.dir = dir, .synced = ship_on_synced, .synced_ctx = l->ship};
     struct err e;
 
     (void)snprintf(dir, sizeof dir, "%s/spool", state_dir ? state_dir : "."); /* cut: refused */
@@ -146,6 +147,7 @@ static void open_spool(struct link *l)
         spool_failed(l, &e);
         return;
     }
+    ship_spool(l->ship, l->spool);
     struct spool_totals t = l->told = spool_totals(l->spool);
     if (t.torn_bytes)
         log_warn("spool_repaired", "torn_bytes=%llu", (unsigned long long)t.torn_bytes);
@@ -457,7 +459,10 @@ static enum errc start(struct link *l, struct err *e)
     rc = access_new(&l->access, e);
     if (rc)
         return rc;
-    const struct builder_options o = {l->config, &l->shared, &l->counters, l->access};
+    l->ship = ship_new(&l->shared);
+    if (!l->ship)
+        return err_set(e, ERRC_NOMEM, 0, "link");
+    const struct builder_options o = {l->config, &l->shared, &l->counters, l->access, l->ship};
     l->builder = builder_new(&o);
     return l->builder ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "link");
 }
@@ -481,6 +486,7 @@ int link_run(const char *config)
     int rc = loop(&l);
     l.builder = builder_free(l.builder);
     l.access = access_free(l.access);
+    l.ship = ship_free(l.ship);
     l.spool = spool_free(l.spool);
     free(l.readers);
     counters_unmap(&l.counters);
