@@ -43,7 +43,7 @@ enum {
     FLUSH_MS = 5000,   /* for the rest, without a manager to say */
     SHIP_MS = 3000,    /* draining: for the control plane to take the rest */
     ALARM_PERCENT = 80,
-    QUIET_MS = 10000,  /* without a record: the memory of buffers is given back */
+    QUIET_MS = 10000, /* without a record: the memory of buffers is given back */
 };
 
 struct region_reader {
@@ -371,10 +371,11 @@ static void limit_spool(struct link *l)
     uint64_t bytes = spool_totals(l->spool).bytes, max = spool_max(l->spool);
     pod_metric_set(&l->shared, POD_SPOOL_BYTES, bytes);
     if (keeps && bytes > max / 100 * ALARM_PERCENT && may_alarm(&l->alarm_full_ns))
-        log_error("spool_nearly_full",
-                  "bytes=%llu cap=%llu consequence=\"then usage is summed up and keys with a budget "
-                  "are refused\"",
-                  (unsigned long long)bytes, (unsigned long long)max);
+        log_error(
+            "spool_nearly_full",
+            "bytes=%llu cap=%llu consequence=\"then usage is summed up and keys with a budget "
+            "are refused\"",
+            (unsigned long long)bytes, (unsigned long long)max);
 }
 
 /* Once around the rings; returns whether there was anything. */
@@ -590,8 +591,9 @@ int link_run(const char *config)
     l.sums = sums_free(l.sums);
     l.builder = builder_free(l.builder);
     l.access = access_free(l.access);
-    l.ship = ship_free(l.ship);
+    ship_stop(l.ship);
     l.spool = spool_free(l.spool);
+    l.ship = ship_free(l.ship);
     free(l.readers);
     counters_unmap(&l.counters);
     shared_unmap(&l.shared);

@@ -385,7 +385,7 @@ static bool wait(struct ship *s, enum step step)
     if (step == STEP_ON)
         until_ns = MIN(until_ns, s->not_before_ns);
     struct timespec until = at_ns(until_ns);
-    s->is_done = step == STEP_IDLE || s->failures;
+    s->is_done = step == STEP_IDLE;
     /* put off, it is only woken by another session */
     while (!s->stop && (step == STEP_IDLE ? !s->has_news : s->way.serial == s->used.serial) &&
            clock_mono_ns() < until_ns)
@@ -486,16 +486,22 @@ struct ship *ship_new(struct shared *shared)
     return s;
 }
 
-struct ship *ship_free(struct ship *s)
+void ship_stop(struct ship *s)
 {
-    if (!s)
-        return NULL;
     (void)pthread_mutex_lock(&s->lock);
     s->stop = true;
     (void)pthread_cond_broadcast(&s->woken);
     (void)pthread_mutex_unlock(&s->lock);
     if (s->has_thread)
         (void)pthread_join(s->thread, NULL);
+    s->has_thread = false;
+}
+
+struct ship *ship_free(struct ship *s)
+{
+    if (!s)
+        return NULL;
+    ASSERT(!s->has_thread);
     spool_reader_deinit(&s->reader);
     arena_reset(&s->arena);
     (void)pthread_cond_destroy(&s->woken);

@@ -24,10 +24,12 @@ struct ship *ship_new(struct shared *shared); /* borrowed; NULL: no memory */
 /* Begins the thread, unless it runs: a control plane is configured. ERRC_SYS. */
 MUST_CHECK enum errc ship_start(struct ship *s, struct err *e);
 
-/* Ends the thread. The session is closed before. */
+/* Ends the thread; the session is closed before. Then the spool may go, whose thread still calls.
+ */
+void ship_stop(struct ship *s);
 struct ship *ship_free(struct ship *s);
 
-/* What is sent; borrowed until ship_free(). Once. */
+/* What is sent; borrowed until ship_stop(). Once. */
 void ship_spool(struct ship *s, struct spool *spool);
 
 /* From the session's thread: usage goes over `plane` (borrowed) under that name. With n == 0 none
