@@ -29,6 +29,7 @@ struct ask {
      * CHARGE_PARALLEL. False: there is no room. */
     bool (*hold)(void *ctx, const struct charges *c);
     void *hold_ctx;
+    bool spool_is_full;     /* usage cannot be written down now */
     struct refusal refusal; /* what a check that failed says */
 };
 

@@ -224,6 +224,9 @@ struct snap_settings {
     uint64_t max_body_bytes;       /* of one request */
     uint64_t max_inflight_bytes;   /* bodies held per worker */
     uint64_t response_store_bytes; /* responses kept per worker; 0: none */
+    uint64_t spool_max_bytes;
+    uint32_t client_gone_drains; /* read on for nobody, at once and per worker; 0: cancelled */
+    uint32_t reserved_settings;
 };
 
 struct snap_header {
