@@ -397,9 +397,8 @@ static void infer(struct request *r)
         asked_number(r, FIELD_STREAM_TIMEOUT, STR("x-litellm-stream-timeout"), 3);
     plan_init(&r->plan, r->snapshot, &r->found,
               asked_number(r, FIELD_NUM_RETRIES, STR("x-litellm-num-retries"), 0));
-    const struct member *mock =
-        admit_may_mock(r) ? request_member(&r->scan, FIELD_MOCK_RESPONSE) : NULL;
-    if (mock && mock->type == JSON_STRING)
+    const struct member *mock = request_member(&r->scan, FIELD_MOCK_RESPONSE);
+    if (mock && mock->type == JSON_STRING && admit_may_mock(r))
         mock_reply(r, (struct str){r->conn->body.p + mock->at, mock->end - mock->at});
     else
         attempt_first(r);

@@ -65,11 +65,11 @@ bool checks_head(struct ask *k)
 
 /* ---- the key ---- */
 
-bool checks_key(struct ask *k)
+static bool check_key(struct ask *k)
 {
     const struct identity_found *f = &k->caller->key;
 
-    return !found(f) || !(f->identity->flags & IDENTITY_BLOCKED) ||
+    return !(f->identity->flags & IDENTITY_BLOCKED) ||
            ask_refuse(k, ERROR_KEY_BLOCKED, (struct str){0});
 }
 
@@ -325,7 +325,7 @@ static const struct {
     bool (*check)(struct ask *k);
     unsigned when; /* enum check_when, bits */
 } checks[] = {
-    {checks_key, OF_KEYS},
+    {check_key, OF_KEYS},
     {check_ips, OF_KEYS},
     {access_key, OF_KEYS},
     {check_user, OF_KEYS},

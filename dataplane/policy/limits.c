@@ -20,19 +20,9 @@ enum {
 };
 
 const struct str limit_descriptor_name[LIMIT_DESCRIPTORS] = {
-    [LIMIT_KEY] = STR_INIT("api_key"),
-    [LIMIT_USER] = STR_INIT("user"),
-    [LIMIT_TEAM] = STR_INIT("team"),
-    [LIMIT_MEMBER] = STR_INIT("team_member"),
-    [LIMIT_END_USER] = STR_INIT("end_user"),
-    [LIMIT_KEY_MODEL] = STR_INIT("model_per_key"),
-    [LIMIT_KEY_TAG] = STR_INIT("tag_per_key"),
-    [LIMIT_TEAM_MODEL] = STR_INIT("model_per_team"),
-    [LIMIT_PROJECT_MODEL] = STR_INIT("model_per_project"),
-    [LIMIT_ORGANIZATION] = STR_INIT("organization"),
-    [LIMIT_ORGANIZATION_MODEL] = STR_INIT("model_per_organization"),
-    [LIMIT_TAG] = STR_INIT("tag"),
-    [LIMIT_POD] = STR_INIT("global"),
+#define LIMIT(id, name) [LIMIT_##id] = STR_INIT(name),
+#include "policy/limits.def"
+#undef LIMIT
 };
 
 const struct str limit_type_name[LIMIT_TYPES] = {
