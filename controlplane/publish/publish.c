@@ -207,7 +207,7 @@ static enum errc make_certificate(struct publish *p, struct sockets_tls *ret, st
     struct tx tx;
 
     tx_init(&tx, p->reader_db, a, w);
-    enum errc rc = authority_get(&authority, &tx, &c->seal, c->seal_format, a, e);
+    enum errc rc = authority_get(&authority, &tx, &c->seal, a, e);
     if (!rc)
         rc = authority_sign(&own, &authority, AUTHORITY_SERVER, JOIN_SERVER_NAME, 0, a, e);
     if (!rc)
