@@ -69,6 +69,18 @@ def test_newer_schema_is_refused(postgres, database):
     cp.inquest(codes=(1,))
 
 
+def test_a_step_that_is_missing_is_taken_whatever_its_number(postgres, start):
+    url = postgres.database()
+    start(url).stop()
+    postgres.sql(url, "DELETE FROM weir.migration WHERE version = 3; DROP TABLE weir.audit_seal; ALTER TABLE weir.audit_origin DROP COLUMN sealed")
+    refused = ControlPlane(url, env={"DISABLE_SCHEMA_UPDATE": "true"}, wait=False)
+    refused.process.wait(30)
+    assert "steps of its schema are missing (1," in refused.log()
+    refused.inquest(codes=(1,))
+    start(url).stop()
+    assert postgres.sql(url, "SELECT to_regclass('weir.audit_seal') IS NOT NULL") == [("t",)]
+
+
 def test_two_start_at_once(postgres, start):
     url = postgres.database()
     both = [start(url, wait=False) for _ in range(2)]
