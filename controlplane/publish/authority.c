@@ -144,23 +144,18 @@ static enum errc authority_make(struct identity_pem *ret, struct arena *arena, s
     return rc ? err_set(e, ERRC_INVALID, 0, "authority: it cannot be made (%d)", rc) : ERRC_OK;
 }
 
-/* Where the key is good: beside this certificate. */
-static struct str place_of(struct str certificate, struct arena *a)
-{
-    return arena_printf(a, "weir.authority.sealed_key\n" STR_FMT, STR_ARG(certificate));
-}
-
-/* Opens it; one that an earlier version sealed as LiteLLM seals is sealed anew. */
+/* The key, which is good beside its certificate alone; one that an earlier version sealed as
+ * LiteLLM seals is sealed anew. */
 static bool open_key(struct tx *tx, const struct seal_key *key, struct str certificate,
                      struct str sealed, struct arena *arena, struct str *ret_plain)
 {
-    struct str place = place_of(certificate, arena), anew;
+    struct str anew;
 
-    if (seal_own_open(key, place, sealed, arena, ret_plain))
+    if (seal_own_open(key, certificate, sealed, arena, ret_plain))
         return true;
     if (!seal_open(key, sealed, arena, ret_plain))
         return false;
-    anew = seal_own(key, place, *ret_plain, arena);
+    anew = seal_own(key, certificate, *ret_plain, arena);
     if (anew.n)
         (void)TX_QUERY(tx,
                        "UPDATE weir.authority SET sealed_key = $1"
@@ -194,8 +189,7 @@ enum errc authority_get(struct authority *ret_a, struct tx *tx, const struct sea
         enum errc rc = authority_make(&made, arena, e);
         if (rc)
             return rc;
-        struct str sealed =
-            seal_own(key, place_of(str_of(made.certificate), arena), str_of(made.key), arena);
+        struct str sealed = seal_own(key, str_of(made.certificate), str_of(made.key), arena);
         if (!sealed.n)
             return err_set(e, ERRC_NOMEM, 0, "authority");
         (void)TX_QUERY(tx,
