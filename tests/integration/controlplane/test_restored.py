@@ -3,8 +3,11 @@ made since, no data plane keeps a thing that is lost (PG-9; threats P-09)."""
 
 import shutil
 import subprocess
+import threading
+import time
 
 import pytest
+from support.controlplane import STORE
 from support.plane import Plane
 from support.postgres import Postgres
 
@@ -93,3 +96,39 @@ def test_a_restart_alone_costs_no_resync(own, start):
         assert not again.full and made in again.entities["key"]
         plane = again
         again.close()
+
+
+def ask(weir, key):
+    return weir.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}]}, key=key).status
+
+
+def test_model_traffic_over_a_restore(own, start, data, tmp_path):
+    """A key that the backup has is served throughout; one that is lost is 401 once that is known."""
+    copy = tmp_path / "copy"
+    cp = start(own.database(), STORE)
+    model = {"model_name": "m", "litellm_params": {"model": "openai/gpt-4o", "mock_response": "hello"}, "model_info": {}}
+    assert cp.post("/model/new", model).status == 200
+    kept = cp.post("/key/generate", {}).json["key"]
+    backup(own, copy)
+    make(cp, "ready again")
+    lost = cp.post("/key/generate", {}).json["key"]
+    weir = data(cp.plane)
+    weir.wait(lambda: ask(weir, lost) == 200, 20, "the key")
+    answers, stop = [], threading.Event()
+
+    def traffic():
+        while not stop.is_set():
+            answers.append(ask(weir, kept))
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=traffic)
+    thread.start()
+    try:
+        restore(own, copy)
+        weir.wait(lambda: ask(weir, lost) == 401, 30, "what is lost is refused")
+        new = cp.wait(lambda: (r := cp.post("/key/generate", {})).status == 200 and r.json["key"], 30, "a new key")
+        weir.wait(lambda: ask(weir, new) == 200, 20, "the new key")
+    finally:
+        stop.set()
+        thread.join()
+    assert len(answers) > 20 and set(answers) == {200}
