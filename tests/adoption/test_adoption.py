@@ -4,6 +4,8 @@ import hashlib
 import re
 import subprocess
 
+import pytest
+
 VIEWS = {"LiteLLM_VerificationTokenView", "MonthlyGlobalSpend", "MonthlyGlobalSpendPerKey", "MonthlyGlobalSpendPerUserPerKey",
          "Last30dKeysBySpend", "Last30dModelsBySpend", "Last30dTopEndUsersSpend", "DailyTagSpend"}  # fmt: skip
 SCHEMA = """
@@ -72,6 +74,7 @@ def test_its_sealed_values_open(litellms, start, made):
     assert cp.post("/key/generate", {}).json["max_budget"] == 11  # its stored settings hold
 
 
+@pytest.mark.timeout(300)  # LiteLLM takes its time to start, on a busy machine more than a minute
 def test_what_we_seal_it_opens(litellms, start, postgres):
     from conftest import PYTHON, SALT
 

@@ -12,31 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.controlplane import ControlPlane
+from support.controlplane import STORE, ControlPlane
 from support.played import Fault
 from support.mock_provider import Mock, free_port
-from support.weir import Weir
-
-STORE = {"general_settings": {"store_model_in_db": True}}
-
-
-@pytest.fixture
-def data(request):
-    """Starts data planes; they end with an inquest if the test passed."""
-    started = []
-
-    def data_(*addresses, general=None, **kw):
-        weir = Weir({"model_list": [], "general_settings": {**STORE["general_settings"], **(general or {})},
-                     "weir": {"control_plane": list(addresses)} if addresses else {}}, **kw)  # fmt: skip
-        started.append(weir)
-        return weir
-
-    yield data_
-    for weir in started:
-        if getattr(request.node, "call_failed", False):
-            weir.kill()
-        else:
-            weir.stop()
+from support.trouble import TROUBLE, lowly
 
 
 @pytest.fixture
@@ -148,6 +127,48 @@ def test_nodes_are_told_of(start, database, data):
     cp.wait(lambda: cp.get("/weir/nodes").json["nodes"][0]["entities"], what="a status")
     (node,) = cp.get("/weir/nodes").json["nodes"]
     assert node["lag"] == 0 and node["workers"] == 1
+
+
+@pytest.mark.parametrize("trouble", [*TROUBLE, "restarted"])
+def test_model_traffic_does_not_notice_the_database(postgres, start, data, trouble):
+    """PG-1 to PG-6: known keys are served on, unknown ones are known to be none, and what changes after it arrives."""
+    url = lowly(postgres, postgres.database())
+    cp = start(url, STORE)
+    add(cp, "m", "hello")
+    key = cp.post("/key/generate", {}).json["key"]
+    weir = data(cp.plane)
+    weir.wait(lambda: ask(weir, "m", key) == "hello", 20, "the key")
+    answers, stop = [], threading.Event()
+
+    def traffic():
+        while not stop.is_set():
+            answers.append(ask(weir, "m", key))
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=traffic)
+    thread.start()
+    try:
+        if trouble == "restarted":
+            postgres.stop("fast")
+            postgres.start()
+        else:
+            begin, end = TROUBLE[trouble]
+            begin(postgres, url)
+            try:
+                for _ in range(2):
+                    begun = time.monotonic()
+                    assert cp.post("/key/generate", {}).status == 503
+                    assert time.monotonic() - begun < 4  # two seconds, and the sanitizers
+                    assert ask(weir, "m", "sk-nobody-has-this-one") == 401
+                    time.sleep(5)  # longer than a heartbeat
+            finally:
+                end(postgres, url)
+        cp.wait(lambda: cp.post("/key/generate", {}).status == 200, 30, "the database back")
+        weir.wait(lambda: ask(weir, "m", cp.post("/key/generate", {}).json["key"]) == "hello", 20, "a new key")
+    finally:
+        stop.set()
+        thread.join()
+    assert len(answers) > 20 and set(answers) == {"hello"}
 
 
 def test_killed_and_started_again(start, database, data, short):
