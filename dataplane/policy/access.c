@@ -191,6 +191,12 @@ static bool project_allows(const struct wanted *w, const struct caller *c)
     return !found(&c->project) || entity_allows(w, c, &c->project, true);
 }
 
+/* No list of theirs lets everything through. */
+static bool end_user_allows(const struct wanted *w, const struct caller *c)
+{
+    return !found(&c->end_user) || entity_allows(w, c, &c->end_user, false);
+}
+
 static bool denied(struct ask *k, enum client_error error, struct str model)
 {
     return ask_refuse(
@@ -243,6 +249,11 @@ bool access_user(struct ask *k)
 bool access_project(struct ask *k)
 {
     return decide(k, project_allows, ERROR_PROJECT_MODEL);
+}
+
+bool access_end_user(struct ask *k)
+{
+    return decide(k, end_user_allows, ERROR_END_USER_MODEL);
 }
 
 bool access_may_use(const struct snapshot *s, struct caller *c, struct str model,

@@ -26,6 +26,7 @@ bool access_team(struct ask *k);
 bool access_member(struct ask *k);
 bool access_user(struct ask *k);
 bool access_project(struct ask *k);
+bool access_end_user(struct ask *k);
 
 /* All of them, for lists of models: the caller may name `model`, which `group` answers. */
 bool access_may_use(const struct snapshot *s, struct caller *c, struct str model,
