@@ -73,13 +73,11 @@ static struct wanted want(const struct snapshot *s, const struct caller *c, stru
     return w;
 }
 
-static bool in_access_group(const struct wanted *w, struct str entry)
+bool access_group_serves(const struct snapshot *s, const struct snap_group *group, struct str name)
 {
-    if (!w->group)
-        return false;
-    for (uint32_t i = 0; i < w->group->access_groups.n; i++) {
-        const struct snap_ref *r = SNAP_AT(w->s, w->group->access_groups, struct snap_ref, i);
-        if (r && str_eq(snap_str(w->s, *r), entry))
+    for (uint32_t i = 0; group && i < group->access_groups.n; i++) {
+        const struct snap_ref *r = SNAP_AT(s, group->access_groups, struct snap_ref, i);
+        if (r && str_eq(snap_str(s, *r), name))
             return true;
     }
     return false;
@@ -103,7 +101,7 @@ static bool provider_matches(const struct wanted *w, struct str pattern, struct 
 static bool entry_allows(const struct wanted *w, struct str entry, bool team_means_all)
 {
     if (str_eq(entry, STR("*")) || str_eq(entry, STR("all-proxy-models")) ||
-        in_access_group(w, entry))
+        access_group_serves(w->s, w->group, entry))
         return true;
     if (str_eq(entry, STR("all-team-models")) && team_means_all)
         return w->group != NULL;

@@ -9,6 +9,7 @@
 #include "common/gateway/duration.h"
 #include "common/gateway/glob.h"
 
+#include "policy/access.h"
 #include "policy/budget.h"
 
 enum {
@@ -83,23 +84,13 @@ static bool names_model(const struct ask *k, struct str entry, bool (*is)(struct
     return false;
 }
 
-static bool serves_group(const struct ask *k, struct str entry)
-{
-    for (uint32_t i = 0; k->group && i < k->group->access_groups.n; i++) {
-        const struct snap_ref *r = SNAP_AT(k->s, k->group->access_groups, struct snap_ref, i);
-        if (r && str_eq(snap_str(k->s, *r), entry))
-            return true;
-    }
-    return false;
-}
-
 static enum rank rank_of(const struct ask *k, struct str entry)
 {
     if (memchr(entry.p, '*', entry.n))
         return names_model(k, entry, glob_match) ? RANK_PATTERN : RANK_NONE;
-    return names_model(k, entry, str_eq) ? RANK_NAME
-           : serves_group(k, entry)      ? RANK_GROUP
-                                         : RANK_NONE;
+    return names_model(k, entry, str_eq)                ? RANK_NAME
+           : access_group_serves(k->s, k->group, entry) ? RANK_GROUP
+                                                        : RANK_NONE;
 }
 
 /* How much a pattern says. */

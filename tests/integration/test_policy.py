@@ -766,7 +766,6 @@ def made(mock, upstream):
 
 @pytest.mark.parametrize("maker", MAY)
 def test_a_response_of_the_provider_is_its_owner_s(told, mock, maker):
-    """Of each of two gateways, and of one started anew: the id says it, nobody remembers it."""
     w = told(*OWNERS)
     mock.on("gpt-up", made(mock, "resp_up1"))
     for method in ("GET", "DELETE"):
@@ -810,6 +809,19 @@ def test_a_kept_response_is_its_owner_s(told, maker):
         assert http.call(w.port, "DELETE", path, admin).status == 404
     assert http.call(w.port, "DELETE", path, maker).status == 200
     assert get(w, maker, path).status == 404
+
+
+def test_a_response_id_says_whose_it_is_to_every_gateway(told, mock, plane, start):
+    """Nobody remembers it: another pod with the same secret reads it, one with another secret does not."""
+    w = told(*OWNERS)
+    mock.on("gpt-up", made(mock, "resp_up1"))
+    mock.on("GET /responses/resp_up1", made(mock, "resp_up1"))
+    ident = json.loads(responses(w, "sk-u1", "gpt").body)["id"]
+    for env, mine in (({}, 200), ({"LITELLM_SALT_KEY": "another"}, 403)):
+        other = gateway(start, mock, plane, env=env)
+        other.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
+        assert [get(other, who, f"/v1/responses/{ident}").status for who in ("sk-u1", "sk-u2")] == [mine, 403]
+        other.stop()
 
 
 def test_a_stream_s_response_id_is_its_owner_s(told, mock):
