@@ -470,8 +470,7 @@ def test_end_users_without_a_budget_have_the_default_one(mock, plane, start):
     plane.put(usual=budget("usual", limits(budget=0.01, rpm=2)), more=budget("more", limits(budget=100)), a=key("sk-a"),
               b=key("sk-b", metadata={"end_user_budget_id": "more"}), own=end_user("own", lim=limits(budget=100)))  # fmt: skip
     w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
-    for k in ("sk-a", MASTER_KEY):
-        name = f"of {k}"
+    for k, name in (("sk-a", "ann"), (MASTER_KEY, "bob")):
         assert post(w, k, user=name).status == 200
         assert error(post(w, k, user=name))[::3][1].startswith(f"ExceededBudget: End User={name} over budget. Spend=")
         assert post(w, "sk-b", user=name).status == 200  # its key's default says more
