@@ -133,7 +133,8 @@ static void compose(struct entities *en, enum entity_kind k)
     struct str from = with_columns(en, k, kind->from, a);
     struct str head =
         arena_printf(a, STR_FMT " FROM " STR_FMT " WHERE %s%s", STR_ARG(list), STR_ARG(from),
-                     kind->filter ? kind->filter : "", kind->filter ? " AND " : "");
+                     kind->filter ? with_columns(en, k, kind->filter, a).p : "",
+                     kind->filter ? " AND " : "");
     if (kind->key2) {
         en->sql[k].by_keys = arena_printf(a,
                                           STR_FMT "(%s, %s) IN (SELECT * FROM"

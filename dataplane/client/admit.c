@@ -66,6 +66,8 @@ static struct ask ask_of(struct request *r)
         .body = scanned ? (struct str){r->conn->body.p, r->conn->body.n} : (struct str){0},
         .spool_is_full = counter_get(&r->cx->shared.header->metric[POD_SPOOL_FULL]) != 0,
         .now_us = context_wall_us(r->cx, r->body_ns ? r->body_ns : r->head_ns),
+        .header = request_header,
+        .header_ctx = r->conn,
         .refusal = {.error = CLIENT_ERRORS},
     };
 }
@@ -201,6 +203,8 @@ static bool is_bound(const struct request *r)
 
 bool admit_request(struct request *r)
 {
+    if (!r->caller.identities)
+        r->caller.identities = r->identities; /* of the master key: end users and tags are */
     if (is_inference(r)) {
         caller_end_user(&r->caller, end_user(r));
         name_tags(r);

@@ -149,7 +149,7 @@ static bool head_route(struct request *r)
     return true;
 }
 
-static struct str header_of(const void *ctx, struct str name, bool *ret_repeated)
+struct str request_header(const void *ctx, struct str name, bool *ret_repeated)
 {
     return conn_header(ctx, name, ret_repeated);
 }
@@ -178,7 +178,7 @@ static bool head_authorise(struct request *r)
         return true;
     if (!admit_address(r))
         return head_refuse_by_policy(r);
-    switch (auth_check(r->snapshot, header_of, r->conn, &key)) {
+    switch (auth_check(r->snapshot, request_header, r->conn, &key)) {
     case AUTH_OPEN:
         return true;
     case AUTH_MASTER:

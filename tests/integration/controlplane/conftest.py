@@ -48,8 +48,9 @@ def data(request):
     """Starts data planes; they end with an inquest if the test passed."""
     started = []
 
-    def data_(*addresses, general=None, **kw):
+    def data_(*addresses, general=None, litellm=None, **kw):
         weir = Weir({"model_list": [], "general_settings": {**STORE["general_settings"], **(general or {})},
+                     "litellm_settings": litellm or {},
                      "weir": {"control_plane": list(addresses)} if addresses else {}}, **kw)  # fmt: skip
         started.append(weir)
         return weir
