@@ -189,6 +189,8 @@ struct str conn_header(const struct conn *c, struct str lower_name, bool *ret_re
 {
     struct str found = {0};
 
+    if (!(c->name_lengths & BIT64(lower_name.n % 64)))
+        return found;
     for (uint32_t i = 0; i < c->n_headers; i++) {
         const struct conn_header *h = &c->header[i];
         if (h->name_n != lower_name.n ||
@@ -268,6 +270,7 @@ static int on_value_complete(llhttp_t *p)
 
     if (c->state == CONN_BODY)
         return 0;
+    c->name_lengths |= BIT64(c->header[c->n_headers].name_n % 64);
     c->n_headers++;
     if (c->n_headers < CONN_HEADERS_MAX)
         c->header[c->n_headers] = (struct conn_header){0};
@@ -381,6 +384,7 @@ static void conn_reset(struct conn *c)
     if (c->head.cap > BUF_MIN)
         buf_free(&c->cx->bufs, &c->head);
     c->target_n = c->n_headers = 0;
+    c->name_lengths = 0;
     c->header[0] = (struct conn_header){0};
     c->refused = 0;
     c->framing_bytes = c->lingered = 0;
@@ -395,6 +399,7 @@ void conn_forget_request(struct conn *c)
     buf_free(&c->cx->bufs, &c->head);
     buf_free(&c->cx->bufs, &c->body);
     c->target_n = c->n_headers = 0;
+    c->name_lengths = 0;
 }
 
 /* Puts aside bytes that are not yet wanted; beyond EARLY_MAX they stay in the kernel. */

@@ -55,6 +55,8 @@ struct conn {
     struct buf queued;  /* behind it */
     uint32_t target_n;
     uint32_t n_headers;
+    uint64_t
+        name_lengths; /* of headers, a bit each (modulo 64): most that are asked for are absent */
     struct conn_header header[CONN_HEADERS_MAX];
     uint64_t body_expected; /* UINT64_MAX with `chunked` */
     uint64_t framing_bytes; /* of a chunked body, beside its data */

@@ -53,6 +53,7 @@ struct request {
     struct snap_found found;
     const struct snap_deployment *deployment;
     struct str previous_id; /* upstream's id of the response asked for or continued */
+    const struct response_owner *previous_owner;        /* ... under whom the caller may have it */
     uint32_t asked_timeout_ms, asked_stream_timeout_ms; /* SNAP_NONE: not asked */
     struct route_plan plan;                             /* candidates and what was tried */
     struct str upstream_model, quoted_model;
@@ -133,7 +134,8 @@ void request_abandon(struct request *r);
  * is sent is dropped, and it ends as if the client were there. */
 bool request_orphan(struct request *r);
 
-/* The identities are others now: a request whose key or team may not call any more is cut. */
+/* The identities are others now: a request whose key, or whoever stands behind it, may not call any
+ * more is cut. */
 void request_recheck(struct request *r, const struct identities *i);
 
 /* The client took what was queued: an upstream that was paused may go on. */
