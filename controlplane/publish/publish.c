@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "daemon.h"
+#include "ingest/ingest.h"
 #include "publish/authority.h"
 #include "publish/intake.h"
 #include "publish/pages.h"
@@ -22,6 +23,7 @@ enum {
     STATEMENT_MS = 1500,
     READER_CONNS = 2,
     PAGES_CONNS = 1,
+    INTAKE_CONNS = 2,
 };
 
 struct waiter {
@@ -34,11 +36,12 @@ struct waiter {
 
 struct publish {
     struct daemon *d;
-    struct db *reader_db, *pages_db;
+    struct db *reader_db, *pages_db, *intake_db;
+    struct ingest *ingest;
     struct entities *entities;
     struct hub *hub;
     struct pages *pages;
-    struct intake *intake;
+    _Atomic(struct intake *) intake; /* NULL: not open yet */
     struct sockets *sockets;
     struct reader *_Atomic reader; /* NULL until it is open */
     struct roster roster;
@@ -154,7 +157,15 @@ static bool ask_usage(void *ctx, const struct hub_usage *u)
 {
     struct publish *p = ctx;
 
-    return p->intake && intake_push(p->intake, u);
+    struct intake *intake = atomic_load(&p->intake);
+
+    return intake && intake_push(intake, u);
+}
+
+static enum errc take_usage(void *ctx, struct db *db, const Weir__UsageBatch *const *b, size_t n,
+                            Weir__UsageTaken *ret, struct err *e)
+{
+    return ingest_batches(ctx, db, b, n, ret, e);
 }
 
 static void on_ahead(void *ctx, struct revision r)
@@ -180,13 +191,13 @@ const struct roster *publish_roster(const struct publish *p)
 /* ---- start ---- */
 
 static enum errc open_db(struct publish *p, struct db **ret, const char *name, unsigned conns,
-                         struct err *e)
+                         unsigned statement_ms, struct err *e)
 {
     struct db_options o = *db_options(p->d->db[LANE_CRUD]);
 
     o.name = name;
     o.max_conns = conns;
-    o.statement_timeout_ms = STATEMENT_MS;
+    o.statement_timeout_ms = statement_ms;
     return db_new(ret, &o, p->d->health, e);
 }
 
@@ -260,6 +271,26 @@ static enum errc listen_here(struct publish *p, struct err *e)
     return rc;
 }
 
+static enum errc start_intake(struct publish *p, struct err *e)
+{
+    const struct ingest_options io = {
+        .catalog = p->d->catalog,
+        .no_agent_tags = config_bool(&p->d->config->file,
+                                     SETTING_LITELLM_disable_add_user_agent_to_request_tags)};
+    enum errc rc = ingest_new(&p->ingest, &io, e);
+    struct intake *intake = NULL;
+    const struct intake_options o = {.db = p->intake_db,
+                                     .threads = INTAKE_CONNS,
+                                     .hub = p->hub,
+                                     .take = take_usage,
+                                     .ctx = p->ingest};
+
+    if (!rc)
+        rc = intake_new(&intake, &o, e);
+    atomic_store(&p->intake, intake);
+    return rc;
+}
+
 static enum errc start(struct publish *p, struct err *e)
 {
     struct hub_options ho = {.ctx = p,
@@ -270,10 +301,12 @@ static enum errc start(struct publish *p, struct err *e)
                              .usage = ask_usage,
                              .ahead = on_ahead,
                              .progress = on_progress};
-    enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, e);
+    enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, STATEMENT_MS, e);
 
     if (!rc)
-        rc = open_db(p, &p->pages_db, "weir pages", PAGES_CONNS, e);
+        rc = open_db(p, &p->pages_db, "weir pages", PAGES_CONNS, STATEMENT_MS, e);
+    if (!rc)
+        rc = open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
     if (!rc)
         rc = hub_new(&p->hub, &ho, e);
     if (!rc)
@@ -295,6 +328,8 @@ static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, str
     po.entities = ro.entities = p->entities;
     if (!rc)
         rc = pages_new(&p->pages, &po, e);
+    if (!rc)
+        rc = start_intake(p, e);
     if (!rc)
         rc = reader_new(&reader, &ro, e);
     atomic_store(&p->reader, reader);
@@ -368,6 +403,8 @@ struct publish *publish_free(struct publish *p)
     p->intake = intake_free(p->intake);
     p->sockets = sockets_free(p->sockets);
     entities_free(p->entities);
+    p->ingest = ingest_free(p->ingest);
+    p->intake_db = db_free(p->intake_db);
     p->pages_db = db_free(p->pages_db);
     p->reader_db = db_free(p->reader_db);
     free(p);

@@ -47,6 +47,7 @@ struct conn {
     bool whole;   /* all of the request was read */
     bool writing; /* `sending` is with libuv */
     bool read_stopped, in_input, wants_continue;
+    bool gone; /* the client; its request is read on for what it costs, what is sent is dropped */
     struct buf head; /* request target, header names and values, back to back */
     struct buf body;
     struct buf early;   /* bytes of the next request that came too soon */
@@ -66,6 +67,7 @@ struct conn {
     uint64_t begun_ns;    /* first byte of the request */
     uint64_t progress_ns; /* last byte read or written */
     uint64_t linger_ns;   /* since when */
+    uint64_t gone_ns;     /* likewise */
     uint16_t refused;     /* enum client_error + 1 decided inside the parser */
     struct timer timer;
     char ip[46];

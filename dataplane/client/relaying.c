@@ -363,6 +363,7 @@ static void stream_body(struct request *r, const char *p, size_t n)
         return;
     }
     metric_add(r->cx->region, METRIC_EVENTS, *events - before);
+    books_progress(r);
     if (!r->client_head_sent) {
         if (x && x->t.first_failed) {
             relaying_stop(r, CLIENT_ERRORS);
@@ -403,6 +404,7 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
         stream_body(r, p, n);
         return;
     }
+    books_progress(r);
     if (r->embeddings && r->reply != REPLY_ERROR) {
         r->encoded.n = 0;
         ok = embedding_encode(r->embeddings, &r->cx->bufs, p, n, &r->encoded);

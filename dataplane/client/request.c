@@ -538,11 +538,27 @@ void request_complete(struct request *r)
     }
 }
 
+bool request_orphan(struct request *r)
+{
+    const struct exchange *e = &r->exchange;
+
+    if (!r->active || r->accounted || !r->meter || !(r->meter->record.flags & RECORD_SPOOL) ||
+        e->state == EXCHANGE_IDLE || e->state == EXCHANGE_CONNECT || !exchange_is_sent(e) ||
+        r->cx->n_gone >= r->snapshot->h->settings.client_gone_drains)
+        return false;
+    r->is_orphan = true;
+    r->meter->record.flags |= RECORD_CLIENT_GONE;
+    metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
+    exchange_resume(&r->exchange);
+    return true;
+}
+
 void request_abandon(struct request *r)
 {
     if (r->accounted)
         return; /* its reply is complete, and mostly sent */
-    metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
+    if (!r->is_orphan)
+        metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
     attempt_abandon(r);
 }
 

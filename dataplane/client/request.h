@@ -63,6 +63,7 @@ struct request {
     /* the attempt that runs */
     struct buf head; /* request head, with what of the body is small */
     bool relay_open, client_head_sent;
+    bool is_orphan;        /* its client is gone */
     bool held_failed;      /* events of a reply that is held could not be read */
     uint8_t reply;         /* enum request_reply */
     struct buf reply_body; /* non-streamed reply or error body so far; of events what they became */
@@ -131,6 +132,10 @@ void request_refuse(struct request *r, enum client_error error, struct str detai
 
 /* The client is gone. */
 void request_abandon(struct request *r);
+
+/* Likewise; true when the reply is read on for what it costs, as weir.client_gone says: then what
+ * is sent is dropped, and it ends as if the client were there. */
+bool request_orphan(struct request *r);
 
 /* The identities are others now: a request whose key, or whoever stands behind it, may not call any
  * more is cut. */
