@@ -13,9 +13,10 @@
  * machine some 10 ms later: a thread of the spool syncs. The steady state allocates nothing.
  */
 
+#include "common/gateway/spool_record.h"
+
 #include "link/name_file.h"
 #include "link/spool_reader.h"
-#include "link/spool_record.h"
 
 enum { SPOOL_BUFFER = 128 * 1024, SPOOL_PATH = 512 };
 

@@ -7,8 +7,7 @@
  */
 
 #include "common/err.h"
-
-#include "link/spool_record.h"
+#include "common/gateway/spool_record.h"
 
 struct spool_place {
     uint64_t segment, offset;
