@@ -299,6 +299,77 @@ void tx_script(struct tx *tx, const char *sql)
     (void)run(tx, sql, NULL, 0, true);
 }
 
+/* ---- COPY ---- */
+
+void tx_copy_begin(struct tx *tx, const char *sql)
+{
+    ASSERT(tx->is_open || !tx_ok(tx)); /* a connection that died in its sleep has shown by now */
+    if (!tx_ok(tx))
+        return;
+    PGconn *pg = db_conn_pg(tx->conn);
+    PGresult *r = PQsendQuery(pg, sql) && await(tx) ? PQgetResult(pg) : NULL;
+    if (PQresultStatus(r) == PGRES_COPY_IN) {
+        PQclear(r);
+        return;
+    }
+    if (r)
+        translate_error(tx, r);
+    PQclear(r);
+    tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
+    tx->is_broken = true;
+}
+
+/* Until libpq holds nothing more of it. */
+static void copy_flush(struct tx *tx)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+    uint64_t deadline = clock_mono_ns() +
+                        (db_options(tx->db)->statement_timeout_ms + DB_WAIT_MS) * UINT64_C(1000000);
+    int left;
+
+    while ((left = PQflush(pg)) > 0) {
+        enum db_fault fault = db_conn_poll(tx->conn, POLLIN | POLLOUT, deadline, &tx->wait);
+        if (!fault && PQconsumeInput(pg))
+            continue;
+        tx_fail(tx, fault ? fault : DB_AWAY, "no answer in time");
+        tx->is_broken = true;
+        return;
+    }
+    if (left < 0) {
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
+        tx->is_broken = true;
+    }
+}
+
+void tx_copy_put(struct tx *tx, struct str bytes)
+{
+    if (!tx_ok(tx) || !bytes.n)
+        return;
+    if (PQputCopyData(db_conn_pg(tx->conn), bytes.p, (int)bytes.n) <= 0) {
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(db_conn_pg(tx->conn)));
+        tx->is_broken = true;
+        return;
+    }
+    copy_flush(tx);
+}
+
+void tx_copy_end(struct tx *tx)
+{
+    if (!tx_ok(tx))
+        return;
+    if (PQputCopyEnd(db_conn_pg(tx->conn), NULL) <= 0) {
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(db_conn_pg(tx->conn)));
+        tx->is_broken = true;
+        return;
+    }
+    PGresult *r = collect(tx);
+    if (!r)
+        return;
+    keep(tx, r);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK)
+        translate_error(tx, r);
+}
+
 void tx_begin(struct tx *tx)
 {
     ASSERT(!tx->is_open);
@@ -328,7 +399,8 @@ void tx_forget(struct tx *tx)
 {
     for (unsigned i = 0; i < tx->n_results; i++)
         PQclear(tx->results[i]);
-    tx->n_results = 0;
+    tx->results = NULL; /* the arena may be reset as well */
+    tx->n_results = tx->cap_results = 0;
 }
 
 void tx_end(struct tx *tx)

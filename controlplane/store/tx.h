@@ -14,9 +14,9 @@
 struct tx {
     enum db_fault fault;
     char sqlstate[6];
-    struct err err; /* for the log, never for the client */
-    bool is_open;   /* in a transaction */
-    bool no_cancel; /* its end may not be interrupted any more */
+    struct err err;     /* for the log, never for the client */
+    bool is_open;       /* in a transaction */
+    bool no_cancel;     /* its end may not be interrupted any more */
     uint64_t n_changed; /* rows written by INSERT, UPDATE and DELETE so far */
 
     /* private */
@@ -45,7 +45,8 @@ static inline bool tx_ok(const struct tx *tx)
     return tx->fault == DB_OK;
 }
 
-/* Frees the rows read so far: for units that read more than memory holds. */
+/* Frees the rows read so far: for units that read more than memory holds. The arena may then be
+ * reset too. */
 void tx_forget(struct tx *tx);
 
 /* Undoes what is not committed, gives the connection back, frees all rows. */
@@ -97,6 +98,14 @@ struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, 
 
 /* Several statements in one text, without values and without rows; for migrations. */
 void tx_script(struct tx *tx, const char *sql);
+
+/*
+ * COPY ... FROM STDIN: what tx_copy_put() is given goes out as it comes, without rows that come
+ * back. After tx_copy_end() all of it is taken or the fault is set.
+ */
+void tx_copy_begin(struct tx *tx, const char *sql);
+void tx_copy_put(struct tx *tx, struct str bytes);
+void tx_copy_end(struct tx *tx);
 
 /* How many rows a statement changed. */
 int64_t rows_affected(struct rows r);

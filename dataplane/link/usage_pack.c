@@ -79,6 +79,7 @@ size_t usage_pack(unsigned char *out, const struct record *r)
     m.client_gone = (r->flags & RECORD_CLIENT_GONE) != 0;
     m.died = (r->flags & RECORD_DIED) != 0;
     m.reused = (r->flags & RECORD_REUSED) != 0;
+    m.retried = (r->flags & RECORD_ACCESS) == 0;
     m.start_us = r->start_us;
     m.first_us = r->first_us;
     m.end_us = r->end_us;

@@ -1,0 +1,19 @@
+#pragma once
+
+/* Spend of whoever pays: LiteLLM's columns, and weir.total. */
+
+#include "ingest/spent.h"
+#include "store/catalog.h"
+
+enum { ENTITY_KINDS = 9 };
+
+struct entity_tables { /* private: a statement each, NULL where there is no such table */
+    const char *sql[ENTITY_KINDS];
+};
+
+/* Of this database. */
+void entity_init(struct entity_tables *t, const struct catalog *c);
+
+/* Adds what they cost. One that is gone meanwhile stays gone; end users are made, as LiteLLM does,
+ * and members of teams that have no row yet. The unit's arena is reset. */
+void entity_add(struct tx *tx, const struct entity_tables *t, struct spent *const *s, size_t n);
