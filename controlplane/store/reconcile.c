@@ -165,7 +165,8 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
 /*
  * Rows there are, against records taken of spools. Rows of days that were counted stand in
  * weir.checked_day; those of days that were added to since are counted here, in the same statement.
- * A row that LiteLLM wrote is of no spool.
+ * A row that LiteLLM wrote is of no spool; one that came late, to a day of which none are kept, is
+ * nowhere to be counted.
  */
 #define ROWS_AND_SPOOLS                                                                            \
     "WITH touched AS (SELECT date AS day FROM \"LiteLLM_DailyUserSpend\" GROUP BY 1 HAVING"        \
@@ -176,9 +177,11 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     "  AND \"startTime\" < t.day::date + 1) AS l),"                                                \
     " counted AS (SELECT coalesce(sum(rows), 0) AS n FROM weir.checked_day"                        \
     "  WHERE day NOT IN (SELECT day FROM touched)),"                                               \
-    " taken AS (SELECT coalesce(sum(records), 0) AS n FROM weir.spool)"                            \
+    " taken AS (SELECT coalesce(sum(records - refused), 0) AS n FROM weir.spool)"                  \
     " SELECT 'all', 'rows', taken.n, counted.n + now_there.n FROM taken, counted, now_there"       \
-    " WHERE NOT " ADOPTED " AND taken.n <> counted.n + now_there.n"
+    " WHERE NOT " ADOPTED " AND taken.n <> counted.n + now_there.n"                                \
+    " AND NOT EXISTS (SELECT FROM touched WHERE day::date < (SELECT kept_from FROM"                \
+    "  weir.retention))"
 
 void reconcile_totals(struct store *s, struct findings *f)
 {
