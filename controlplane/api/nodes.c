@@ -37,6 +37,9 @@ static void put_node(void *ctx, const struct hub_node *n)
     row_put_int(s, v, "requests", (int64_t)n->requests);
     row_put_int(s, v, "in_flight", (int64_t)n->in_flight);
     row_put_int(s, v, "spool_bytes", (int64_t)n->spool_bytes);
+    row_put_bool(s, v, "spool_full", n->spool_is_full);
+    row_put_int(s, v, "unshipped_bytes", (int64_t)n->unshipped_bytes);
+    row_put_num(s, v, "unshipped_seconds", (double)n->unshipped_ms / 1e3);
     row_put_int(s, v, "resident_bytes", (int64_t)n->resident_bytes);
     row_put_int(s, v, "entities", (int64_t)n->entities);
     row_put_bool(s, v, "config_matches", n->config_matches);

@@ -22,9 +22,11 @@ struct session {
     void *parked;    /* NULL: nothing waits */
     uint64_t parked_until_ns;
     unsigned n_jobs;
-    bool config_matches, is_draining;
+    bool has_usage; /* a batch of it is worked on: one at a time */
+    bool config_matches, is_draining, spool_is_full;
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
+    uint64_t unshipped_bytes, unshipped_ms;
 };
 
 struct hub {
@@ -59,7 +61,8 @@ static void refuse(struct hub *h, void *to, Weir__Refusal__Why why, const char *
 
 static bool is_live(const struct session *s, uint64_t now_ns)
 {
-    return s->is_connected && (s->parked || s->n_jobs || now_ns < s->seen_ns + ms(HUB_GONE_MS));
+    return s->is_connected &&
+           (s->parked || s->n_jobs || s->has_usage || now_ns < s->seen_ns + ms(HUB_GONE_MS));
 }
 
 static struct session *session_find(struct hub *h, const unsigned char *id)
@@ -325,6 +328,9 @@ static void on_status(struct hub *h, void *to, struct session *s, const Weir__St
     s->spool_bytes = m->spool_bytes;
     s->resident_bytes = m->resident_bytes;
     s->entities = m->entities;
+    s->unshipped_bytes = m->unshipped_bytes;
+    s->unshipped_ms = m->unshipped_ms;
+    s->spool_is_full = m->spool_full;
     s->is_draining = m->draining;
     copy_text(s->error, sizeof s->error, m->error);
     r.is_case = WEIR__REPLY__IS_STATUS_TAKEN;
@@ -332,52 +338,85 @@ static void on_status(struct hub *h, void *to, struct session *s, const Weir__St
     send_bytes(h, to, wire_reply(&h->wire, &r));
 }
 
+/* ---- UsageBatch ---- */
+
+/* True: the request is taken with it. */
+static bool on_usage(struct hub *h, void *to, struct session *s, Weir__Request *take_r)
+{
+    struct hub_usage u = {.to = to, .request = take_r};
+
+    memcpy(u.session, s->id, HUB_SESSION);
+    if (!s->has_usage && h->o.usage(h->o.ctx, &u)) {
+        s->has_usage = true;
+        return true;
+    }
+    refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too much usage waits");
+    return false;
+}
+
 /* ---- requests ---- */
 
-static void dispatch(struct hub *h, void *to, struct hub_peer peer, const Weir__Request *r,
+/* True: the request is taken. */
+static bool dispatch(struct hub *h, void *to, struct hub_peer peer, Weir__Request *r,
                      uint64_t now_ns)
 {
     struct session *s = NULL;
 
     if (r->is_case == WEIR__REQUEST__IS_HELLO) {
         on_hello(h, to, peer, r->hello, now_ns);
-        return;
+        return false;
     }
     if (r->session.len == HUB_SESSION)
         s = session_find(h, r->session.data);
     if (!s) {
         refuse(h, to, WEIR__REFUSAL__WHY__EXPIRED, "no such session");
-        return;
+        return false;
     }
     if (peer.is_local != !s->token[0]) { /* a session does not change its way */
         refuse(h, to, WEIR__REFUSAL__WHY__EXPIRED, "no such session here");
-        return;
+        return false;
     }
     s->seen_ns = now_ns;
     s->pipe = peer.pipe;
     s->is_connected = true;
+    if (r->is_case == WEIR__REQUEST__IS_USAGE)
+        return on_usage(h, to, s, r);
     if (r->is_case == WEIR__REQUEST__IS_CHANGES)
         on_changes(h, to, s, r->changes, now_ns);
     else if (r->is_case == WEIR__REQUEST__IS_STATUS)
         on_status(h, to, s, r->status);
     else
         refuse(h, to, WEIR__REFUSAL__WHY__UNKNOWN_REQUEST, "unknown request");
+    return false;
+}
+
+/* Only usage may be large. */
+static Weir__Request *request_read(struct str bytes)
+{
+    Weir__Request *r = bytes.n && bytes.n <= USAGE_REQUEST_MAX
+                           ? weir__request__unpack(NULL, bytes.n, (const uint8_t *)bytes.p)
+                           : NULL;
+
+    if (r && bytes.n > REQUEST_MAX && r->is_case != WEIR__REQUEST__IS_USAGE) {
+        weir__request__free_unpacked(r, NULL);
+        r = NULL;
+    }
+    return r;
 }
 
 void hub_request(struct hub *h, void *take_to, struct hub_peer peer, struct str bytes,
                  uint64_t now_ns)
 {
-    Weir__Request *r = bytes.n && bytes.n <= REQUEST_MAX
-                           ? weir__request__unpack(NULL, bytes.n, (const uint8_t *)bytes.p)
-                           : NULL;
+    Weir__Request *r = request_read(bytes);
+    bool is_taken = false;
 
     (void)pthread_mutex_lock(&h->lock);
     if (r)
-        dispatch(h, take_to, peer, r, now_ns);
+        is_taken = dispatch(h, take_to, peer, r, now_ns);
     else
         refuse(h, take_to, WEIR__REFUSAL__WHY__MALFORMED, "not a request");
     (void)pthread_mutex_unlock(&h->lock);
-    if (r)
+    if (r && !is_taken)
         weir__request__free_unpacked(r, NULL);
 }
 
@@ -428,17 +467,31 @@ void hub_tick(struct hub *h, uint64_t now_ns)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
-void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                  struct str bytes)
+static void work_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                      bool is_usage, struct str bytes)
 {
     (void)pthread_mutex_lock(&h->lock);
     struct session *s = session_find(h, session);
-    if (s) {
+    if (s && is_usage)
+        s->has_usage = false;
+    else if (s)
         s->n_jobs -= s->n_jobs > 0;
+    if (s)
         s->seen_ns = clock_mono_ns();
-    }
     send_bytes(h, take_to, s ? bytes : (struct str){0});
     (void)pthread_mutex_unlock(&h->lock);
+}
+
+void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                  struct str bytes)
+{
+    work_done(h, take_to, session, false, bytes);
+}
+
+void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                    struct str bytes)
+{
+    work_done(h, take_to, session, true, bytes);
 }
 
 /* ---- what the reader found ---- */
@@ -564,6 +617,9 @@ void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct
             .spool_bytes = s->spool_bytes,
             .resident_bytes = s->resident_bytes,
             .entities = s->entities,
+            .unshipped_bytes = s->unshipped_bytes,
+            .unshipped_ms = s->unshipped_ms,
+            .spool_is_full = s->spool_is_full,
             .config_matches = s->config_matches,
             .is_draining = s->is_draining,
         };

@@ -7,6 +7,7 @@
  *
  *   Hello ───────▶ session        ChangesSince ─▶ parked ─▶ page of the feed, or heartbeat
  *                                             └─▶ job: a page that only the database has
+ *                               UsageBatch ───▶ usage: to spend, in the database
  */
 
 #include "publish/wire.h"
@@ -30,6 +31,12 @@ struct hub_job { /* a page for somebody */
     struct entities_place place; /* its keys borrow from the request */
 };
 
+struct hub_usage { /* a batch of somebody's spool */
+    void *to;
+    unsigned char session[HUB_SESSION];
+    Weir__Request *request; /* of which it is */
+};
+
 struct hub_options {
     void *ctx;
     const char *version;
@@ -38,6 +45,8 @@ struct hub_options {
     void (*send)(void *ctx, void *to, struct str bytes);
     /* Takes job->to when it returns true; copies what it needs. False: too many wait. */
     bool (*job)(void *ctx, const struct hub_job *job);
+    /* Takes to and request when it returns true. False: too many wait. */
+    bool (*usage)(void *ctx, const struct hub_usage *u);
     /* Somebody has a revision that this control plane does not know. */
     void (*ahead)(void *ctx, struct revision r);
     /* Somebody acknowledged, while hub_await() is on. */
@@ -64,6 +73,10 @@ void hub_tick(struct hub *h, uint64_t now_ns);
 /* The answer to a job; of who was cut meanwhile nothing is sent. */
 void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
                   struct str bytes);
+
+/* The answer to a batch, likewise. */
+void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                    struct str bytes);
 
 /* ---- what the reader found ---- */
 
@@ -98,7 +111,8 @@ struct hub_node {
     double age_seconds;
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
-    bool config_matches, is_draining;
+    uint64_t unshipped_bytes, unshipped_ms;
+    bool config_matches, is_draining, spool_is_full;
 };
 void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct hub_node *n),
               void *ctx);

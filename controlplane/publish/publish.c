@@ -10,6 +10,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "publish/authority.h"
+#include "publish/intake.h"
 #include "publish/pages.h"
 #include "publish/reader.h"
 #include "publish/sockets.h"
@@ -37,6 +38,7 @@ struct publish {
     struct entities *entities;
     struct hub *hub;
     struct pages *pages;
+    struct intake *intake;
     struct sockets *sockets;
     struct reader *reader;
 
@@ -147,6 +149,13 @@ static bool ask_page(void *ctx, const struct hub_job *job)
     return pages_push(p->pages, job);
 }
 
+static bool ask_usage(void *ctx, const struct hub_usage *u)
+{
+    struct publish *p = ctx;
+
+    return p->intake && intake_push(p->intake, u);
+}
+
 static void on_ahead(void *ctx, struct revision r)
 {
     struct publish *p = ctx;
@@ -232,6 +241,7 @@ static enum errc start(struct publish *p, struct err *e)
                              .config_hash = p->d->config->file.hash,
                              .send = send_reply,
                              .job = ask_page,
+                             .usage = ask_usage,
                              .ahead = on_ahead,
                              .progress = on_progress};
     struct reader_options ro = {.catalog = p->d->catalog, .seen = on_progress, .ctx = p};
@@ -302,8 +312,10 @@ struct publish *publish_free(struct publish *p)
     sockets_close(p->sockets);
     p->reader = reader_free(p->reader);
     pages_stop(p->pages);
+    intake_stop(p->intake);
     p->hub = hub_free(p->hub);
     p->pages = pages_free(p->pages);
+    p->intake = intake_free(p->intake);
     p->sockets = sockets_free(p->sockets);
     entities_free(p->entities);
     p->pages_db = db_free(p->pages_db);

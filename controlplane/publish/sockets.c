@@ -72,9 +72,10 @@ static void on_receive(void *arg)
         nng_msg *m = nng_aio_get_msg(s->receive);
         nng_pipe pipe = nng_msg_get_pipe(m);
         struct str bytes = {nng_msg_body(m), nng_msg_len(m)};
-        char copy[REQUEST_MAX];
+        char small[REQUEST_MAX];
+        char *copy = bytes.n <= sizeof small ? small : malloc(bytes.n);
 
-        if (bytes.n <= sizeof copy) {
+        if (copy) {
             memcpy(copy, bytes.p, bytes.n);
             nng_msg_clear(m);
             hub_request(s->hub, m, (struct hub_peer){(uint32_t)nng_pipe_id(pipe), is_local(pipe)},
@@ -82,6 +83,8 @@ static void on_receive(void *arg)
         } else {
             nng_msg_free(m);
         }
+        if (copy != small)
+            free(copy);
     }
     nng_recv_aio(s->socket, s->receive);
 }
@@ -123,7 +126,7 @@ enum errc sockets_new(struct sockets **ret_s, struct hub *hub, struct err *e)
     int rv = nng_rep0_open_raw(&s->socket);
     s->is_open = rv == 0;
     if (!rv)
-        rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, REQUEST_MAX);
+        rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, USAGE_REQUEST_MAX);
     if (!rv)
         rv = nng_socket_set_int(s->socket, NNG_OPT_SENDBUF, SEND_QUEUE);
     if (!rv)

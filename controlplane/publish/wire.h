@@ -5,7 +5,12 @@
 #include "publish/entities.h"
 #include "publish/feed.h"
 
-enum { REQUEST_MAX = 16 * 1024, CURSOR_MAX = 8 * 1024 };
+enum {
+    REQUEST_MAX = 16 * 1024,
+    USAGE_MAX = 512 * 1024, /* records of a batch */
+    USAGE_REQUEST_MAX = USAGE_MAX + 1024,
+    CURSOR_MAX = 8 * 1024,
+};
 
 struct revision {
     uint64_t epoch, n;

@@ -63,6 +63,7 @@ static struct ask ask_of(struct request *r)
         .group = r->model.n ? access_group_of(r->snapshot, &r->found) : NULL,
         .scan = scanned ? &r->scan : NULL,
         .body = scanned ? (struct str){r->conn->body.p, r->conn->body.n} : (struct str){0},
+        .spool_is_full = counter_get(&r->cx->shared.header->metric[POD_SPOOL_FULL]) != 0,
         .now_us = context_wall_us(r->cx, r->body_ns ? r->body_ns : r->head_ns),
         .refusal = {.error = CLIENT_ERRORS},
     };

@@ -194,6 +194,7 @@ static enum errc open_session(struct builder *b, const struct config *c, struct 
     const struct session_options o = {
         .state_dir = state_dir ? state_dir : ".",
         .shared = b->o.shared,
+        .ship = b->o.ship,
         .counters = {(void *)(uintptr_t)b->o.counters, know, known, clear, forget},
         .publish = tell,
     };
@@ -343,6 +344,11 @@ void builder_drain(struct builder *b)
 {
     if (b->session)
         session_drain(b->session);
+}
+
+bool builder_has_plane(const struct builder *b)
+{
+    return b->session != NULL;
 }
 
 const struct snapshot *builder_snapshot(const struct builder *b)

@@ -17,6 +17,7 @@ struct builder_options {
     struct shared *shared;
     const struct counters *counters;
     struct access *access; /* told where its lines go */
+    struct ship *ship;     /* sends usage, where there is a control plane */
 };
 
 struct builder *builder_new(const struct builder_options *o); /* NULL: no memory */
@@ -37,6 +38,9 @@ int builder_fd(const struct builder *b);
 void builder_tick(struct builder *b, uint64_t now_ns, bool has_news);
 
 void builder_drain(struct builder *b);
+
+/* A control plane is configured. */
+bool builder_has_plane(const struct builder *b);
 
 /* What the workers serve with, as far as this link knows; NULL: nothing yet. */
 const struct snapshot *builder_snapshot(const struct builder *b);

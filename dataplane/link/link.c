@@ -24,7 +24,9 @@
 #include "link/access.h"
 #include "link/builder.h"
 #include "link/settle.h"
+#include "link/ship.h"
 #include "link/spool.h"
+#include "link/sums.h"
 #include "link/usage_pack.h"
 #include "shared/control.h"
 #include "shared/counters.h"
@@ -39,7 +41,9 @@ enum {
     LINGER_MS = 60000, /* without a manager */
     ORPHAN_MS = 1000,  /* between looks at who is left */
     FLUSH_MS = 5000,   /* for the rest, without a manager to say */
-    QUIET_MS = 10000,  /* without a record: the memory of buffers is given back */
+    SHIP_MS = 3000,    /* draining: for the control plane to take the rest */
+    ALARM_PERCENT = 80,
+    QUIET_MS = 10000, /* without a record: the memory of buffers is given back */
 };
 
 struct region_reader {
@@ -59,12 +63,17 @@ struct link {
     struct builder *builder; /* generations, and the session with a control plane */
 
     struct access *access;
+    struct ship *ship;
     struct spool *spool;                      /* NULL: cannot be opened yet */
     uint64_t retry_ns;                        /* the spool failed: not before */
     uint64_t alarm_spool_ns, alarm_access_ns; /* the next alarm, not before */
     struct spool_totals told;                 /* of the spool, as far as reported */
     uint64_t told_dropped;                    /* access lines, likewise */
     bool failing;                             /* the spool, since the last success */
+    struct sums *sums;                        /* what it did not take; NULL: nothing */
+    uint64_t unsummed;                        /* records lost for want of memory */
+    uint64_t alarm_full_ns;                   /* the next alarm of its cap, not before */
+    uint64_t shipped_until_ns;                /* draining: how long it may take; 0: not begun */
     bool stalled;                             /* the spool does not take the next record */
     uint64_t quiet_ns;                        /* when it will have been quiet; 0: trimmed since */
 };
@@ -125,6 +134,7 @@ static void spool_failed(struct link *l, const struct err *e)
     l->failing = true;
     l->retry_ns = clock_mono_ns() + ms_ns(RETRY_MS);
     pod_metric_add(&l->shared, POD_SPOOL_FAILURES, 1);
+    pod_metric_set(&l->shared, POD_SPOOL_FULL, 1);
     if (may_alarm(&l->alarm_spool_ns))
         log_error("spool_failed", "error=\"%s\" consequence=\"records wait in memory\"", e->msg);
 }
@@ -133,7 +143,7 @@ static void open_spool(struct link *l)
 {
     const char *state_dir = getenv("WEIR_STATE_DIR");
     char dir[512];
-    struct spool_options o = {.dir = dir};
+    struct spool_options o = {.dir = dir, .synced = ship_on_synced, .synced_ctx = l->ship};
     struct err e;
 
     (void)snprintf(dir, sizeof dir, "%s/spool", state_dir ? state_dir : "."); /* cut: refused */
@@ -146,6 +156,7 @@ static void open_spool(struct link *l)
         spool_failed(l, &e);
         return;
     }
+    ship_spool(l->ship, l->spool);
     struct spool_totals t = l->told = spool_totals(l->spool);
     if (t.torn_bytes)
         log_warn("spool_repaired", "torn_bytes=%llu", (unsigned long long)t.torn_bytes);
@@ -165,6 +176,23 @@ static void release(struct link *l)
     }
 }
 
+/* It works again: what was added up meanwhile is written first. False: it does not. */
+static bool recover(struct link *l)
+{
+    size_t n = l->sums ? sums_count(l->sums) : 0;
+    struct err e;
+
+    if (l->sums && sums_write(l->sums, l->spool, l->shared.header->epoch, &e)) {
+        spool_failed(l, &e);
+        return false;
+    }
+    l->sums = sums_free(l->sums);
+    log_info("spool_works", "sums=%zu consequence=\"waiting records written\"", n);
+    l->failing = false;
+    pod_metric_set(&l->shared, POD_SPOOL_FULL, 0);
+    return true;
+}
+
 /* Writes what is buffered and frees the rings of it. */
 static bool flush(struct link *l)
 {
@@ -175,7 +203,7 @@ static bool flush(struct link *l)
         return false;
     }
     release(l);
-    return true;
+    return !l->failing || recover(l);
 }
 
 /* Takes one record; false when the spool has no room for it now. */
@@ -188,7 +216,7 @@ static bool take(struct link *l, unsigned region, const struct record *rec)
         if (!body)
             body = spool_begin(l->spool);
         struct spool_id id = {l->shared.header->epoch, region, rec->seq};
-        spool_end(l->spool, &id, SPOOL_USAGE, usage_pack(body, rec));
+        spool_end(l->spool, &id, SPOOL_USAGE, usage_pack(body, rec, 0));
         pod_metric_add(&l->shared, POD_SPOOLED, 1);
     }
     if (rec->flags & RECORD_ACCESS)
@@ -233,6 +261,52 @@ static bool drain_ring(struct link *l, unsigned i)
     }
 }
 
+/* ---- without the spool ---- */
+
+static void sum(struct link *l, unsigned region, const struct record *rec)
+{
+    if (rec->flags & RECORD_SPOOL && rec->seq >= l->readers[region].next_seq) {
+        if (!l->sums)
+            l->sums = sums_new();
+        if (l->sums && sums_add(l->sums, rec))
+            pod_metric_add(&l->shared, POD_SUMMED, 1);
+        else
+            l->unsummed++;
+    }
+    if (rec->flags & RECORD_ACCESS)
+        access_add(l->access, rec);
+}
+
+/* A ring that fills while the spool fails is added up in memory, so that who has no budget goes on.
+ * Less stays whole in the ring. */
+static void sum_ring(struct link *l, unsigned i)
+{
+    struct region *r = shared_region(&l->shared, i);
+    struct region_reader *rr = &l->readers[i];
+    union {
+        struct record record;
+        char bytes[RECORD_MAX];
+    } u;
+    uint64_t next;
+
+    if (rr->at == UINT64_MAX)
+        rr->at = r->ring_tail;
+    if (r->ring_head - r->ring_tail < REGION_RING / 2)
+        return;
+    for (enum ring_got got = RING_RECORD; got != RING_EMPTY; rr->at = next) {
+        got = ring_peek(r, rr->at, &u.record, &next);
+        if (got == RING_RECORD)
+            sum(l, i, &u.record);
+    }
+    ring_release(r, rr->at);
+}
+
+static void sum_rings(struct link *l)
+{
+    for (unsigned i = 0; l->failing && i < shared_regions(&l->shared); i++)
+        sum_ring(l, i);
+}
+
 /* Frees a dead region once nothing of its worker is left. */
 static void bury(struct link *l, unsigned i)
 {
@@ -259,13 +333,9 @@ static void report(struct link *l)
     uint64_t dropped = access_dropped(l->access);
     int sys;
 
-    pod_metric_set(&l->shared, POD_SPOOL_BYTES, t.bytes);
     pod_metric_add(&l->shared, POD_SPOOL_CUT, t.cut_segments - l->told.cut_segments);
     pod_metric_add(&l->shared, POD_SPOOL_FAILURES, t.sync_failures - l->told.sync_failures);
     pod_metric_add(&l->shared, POD_ACCESS_DROPPED, dropped - l->told_dropped);
-    if (l->failing)
-        log_info("spool_works", "consequence=\"waiting records written\"");
-    l->failing = false;
     if (t.cut_segments != l->told.cut_segments)
         log_warn("spool_cut", "segments=%llu consequence=\"oldest usage records deleted\"",
                  (unsigned long long)(t.cut_segments - l->told.cut_segments));
@@ -290,6 +360,24 @@ static void trim(struct link *l, bool any, uint64_t now_ns)
     }
 }
 
+/* The cap as configured, and what it means; whole segments that were taken go. */
+static void limit_spool(struct link *l)
+{
+    const struct snapshot *snap = builder_snapshot(l->builder);
+    bool keeps = builder_has_plane(l->builder);
+
+    spool_limit(l->spool, snap ? snap->h->settings.spool_max_bytes : 0, keeps);
+    spool_release(l->spool);
+    uint64_t bytes = spool_totals(l->spool).bytes, max = spool_max(l->spool);
+    pod_metric_set(&l->shared, POD_SPOOL_BYTES, bytes);
+    if (keeps && bytes > max / 100 * ALARM_PERCENT && may_alarm(&l->alarm_full_ns))
+        log_error(
+            "spool_nearly_full",
+            "bytes=%llu cap=%llu consequence=\"then usage is summed up and keys with a budget "
+            "are refused\"",
+            (unsigned long long)bytes, (unsigned long long)max);
+}
+
 /* Once around the rings; returns whether there was anything. */
 static bool carry(struct link *l, uint64_t now_ns)
 {
@@ -300,8 +388,11 @@ static bool carry(struct link *l, uint64_t now_ns)
     l->stalled = false;
     if (!l->spool)
         open_spool(l);
-    if (!l->spool)
+    if (!l->spool) {
+        sum_rings(l);
         return false;
+    }
+    limit_spool(l);
     for (unsigned i = 0; i < shared_regions(&l->shared) && !l->stalled; i++) {
         struct region *r = shared_region(&l->shared, i);
         any |= drain_ring(l, i);
@@ -310,6 +401,8 @@ static bool carry(struct link *l, uint64_t now_ns)
     }
     if (!l->stalled && flush(l) && any)
         report(l);
+    if (l->stalled)
+        sum_rings(l);
     access_tick(l->access, now_ns);
     trim(l, any, now_ns);
     return any;
@@ -320,6 +413,14 @@ static bool carry(struct link *l, uint64_t now_ns)
 static bool is_settled(const struct link *l)
 {
     return l->spool && !l->stalled && shared_is_settled(&l->shared);
+}
+
+/* The disk may go with the pod: what can be delivered is, within a moment. */
+static bool is_shipped(struct link *l, uint64_t now_ns)
+{
+    if (!l->shipped_until_ns)
+        l->shipped_until_ns = now_ns + ms_ns(SHIP_MS);
+    return ship_is_done(l->ship) || now_ns >= l->shipped_until_ns;
 }
 
 /* Nobody reaps the workers of a dead manager: see which are left. */
@@ -423,11 +524,13 @@ static int loop(struct link *l)
         busy = carry(l, now_ns);
         if (!l->has_manager && !l->draining)
             look_for_orphans(l, now_ns);
-        if (l->draining && is_settled(l))
+        if (l->draining && is_settled(l) && is_shipped(l, now_ns))
             return 0;
         if (l->draining && now_ns >= l->deadline_ns) {
             if (l->shared.header->link_pid != (uint32_t)getpid())
                 return 0; /* the next link goes on from the tails */
+            if (is_settled(l))
+                return 0;
             log_error("flush_incomplete", "consequence=\"the rest stays in the shared file\"");
             return 1;
         }
@@ -457,7 +560,10 @@ static enum errc start(struct link *l, struct err *e)
     rc = access_new(&l->access, e);
     if (rc)
         return rc;
-    const struct builder_options o = {l->config, &l->shared, &l->counters, l->access};
+    l->ship = ship_new(&l->shared);
+    if (!l->ship)
+        return err_set(e, ERRC_NOMEM, 0, "link");
+    const struct builder_options o = {l->config, &l->shared, &l->counters, l->access, l->ship};
     l->builder = builder_new(&o);
     return l->builder ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "link");
 }
@@ -479,9 +585,15 @@ int link_run(const char *config)
     read_messages(&l); /* the generation in force, when another link came before */
     builder_start(l.builder);
     int rc = loop(&l);
+    if (l.sums || l.unsummed)
+        log_error("usage_lost", "sums=%zu records=%llu consequence=\"not billed\"",
+                  l.sums ? sums_count(l.sums) : 0, (unsigned long long)l.unsummed);
+    l.sums = sums_free(l.sums);
     l.builder = builder_free(l.builder);
     l.access = access_free(l.access);
+    ship_stop(l.ship);
     l.spool = spool_free(l.spool);
+    l.ship = ship_free(l.ship);
     free(l.readers);
     counters_unmap(&l.counters);
     shared_unmap(&l.shared);

@@ -22,16 +22,24 @@ enum {
     REDIAL_MAX_MS = 500,
 };
 
+struct lane {
+    struct plane *plane;
+    nng_ctx ctx;
+    nng_aio *aio;
+    bool has_ctx;
+    bool is_done, is_busy; /* under the lock */
+    nng_msg *answer;       /* lent by plane_ask() */
+};
+
 struct plane {
     pthread_mutex_t lock;
     pthread_cond_t woken;
-    bool is_up, is_lost, is_done, is_stopped; /* under the lock */
+    bool is_up, is_lost, is_stopped; /* under the lock */
+    bool is_open;                    /* likewise: a lane may begin to ask */
 
     nng_socket socket;
-    nng_ctx ctx;
-    nng_aio *aio;
-    bool has_socket, has_ctx;
-    nng_msg *answer; /* lent by plane_ask() */
+    bool has_socket;
+    struct lane lanes[PLANE_LANES];
 };
 
 static enum errc errc_from_nng(struct err *e, int rc, const char *what)
@@ -104,9 +112,9 @@ bool plane_is_stopped(struct plane *p)
 
 static void on_done(void *ctx)
 {
-    struct plane *p = ctx;
+    struct lane *l = ctx;
 
-    wake(p, &p->is_done);
+    wake(l->plane, &l->is_done);
 }
 
 static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *ctx)
@@ -132,36 +140,60 @@ struct plane *plane_new(void)
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->woken, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
+    for (unsigned i = 0; i < PLANE_LANES; i++)
+        p->lanes[i].plane = p;
     return p;
 }
 
-static void forget_answer(struct plane *p)
+static void forget_answer(struct lane *l)
 {
-    if (p->answer)
-        nng_msg_free(p->answer);
-    p->answer = NULL;
+    if (l->answer)
+        nng_msg_free(l->answer);
+    l->answer = NULL;
+}
+
+/* Nobody asks any more: what waits ends with the flag that says it is lost. */
+static void quiesce(struct plane *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    p->is_open = false;
+    p->is_lost = true;
+    (void)pthread_cond_broadcast(&p->woken);
+    for (unsigned i = 0; i < PLANE_LANES; i++)
+        while (p->lanes[i].is_busy)
+            (void)pthread_cond_wait(&p->woken, &p->lock);
+    (void)pthread_mutex_unlock(&p->lock);
 }
 
 void plane_disconnect(struct plane *p)
 {
-    forget_answer(p);
-    if (p->has_ctx)
-        (void)nng_ctx_close(p->ctx); /* fails only if it is closed */
+    quiesce(p);
+    forget_answer(&p->lanes[PLANE_SESSION]); /* that of usage is read by its own thread */
+    for (unsigned i = 0; i < PLANE_LANES; i++) {
+        if (p->lanes[i].has_ctx)
+            (void)nng_ctx_close(p->lanes[i].ctx); /* fails only if it is closed */
+        p->lanes[i].has_ctx = false;
+    }
     if (p->has_socket)
         (void)nng_close(p->socket);
-    p->has_ctx = p->has_socket = false;
+    p->has_socket = false;
     p->is_up = p->is_lost = false; /* no callback comes any more */
 }
 
 struct plane *plane_free(struct plane *p)
 {
+    bool has_aio = false;
+
     if (!p)
         return NULL;
     plane_disconnect(p);
-    if (p->aio) {
-        nng_aio_free(p->aio);
-        nng_fini(); /* waits for what its threads still have to free; there is one plane */
+    for (unsigned i = 0; i < PLANE_LANES; i++) {
+        forget_answer(&p->lanes[i]);
+        has_aio |= p->lanes[i].aio != NULL;
+        nng_aio_free(p->lanes[i].aio); /* NULL is fine */
     }
+    if (has_aio)
+        nng_fini(); /* waits for what its threads still have to free; there is one plane */
     (void)pthread_cond_destroy(&p->woken);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);
@@ -207,10 +239,8 @@ static int dial(struct plane *p, const char *address, const struct join *j, bool
 
 static int open_socket(struct plane *p)
 {
-    int rc = p->aio ? 0 : nng_aio_alloc(&p->aio, on_done, p);
+    int rc = nng_req0_open(&p->socket);
 
-    if (!rc)
-        rc = nng_req0_open(&p->socket);
     if (rc)
         return rc;
     p->has_socket = true;
@@ -225,9 +255,13 @@ static int open_socket(struct plane *p)
         rc = nng_pipe_notify(p->socket, NNG_PIPE_EV_ADD_POST, on_pipe, p);
     if (!rc)
         rc = nng_pipe_notify(p->socket, NNG_PIPE_EV_REM_POST, on_pipe, p);
-    if (!rc)
-        rc = nng_ctx_open(&p->ctx, p->socket);
-    p->has_ctx = rc == 0;
+    for (unsigned i = 0; i < PLANE_LANES && !rc; i++) {
+        struct lane *l = &p->lanes[i];
+        rc = l->aio ? 0 : nng_aio_alloc(&l->aio, on_done, l);
+        if (!rc)
+            rc = nng_ctx_open(&l->ctx, p->socket);
+        l->has_ctx = rc == 0;
+    }
     return rc;
 }
 
@@ -261,6 +295,7 @@ enum errc plane_connect(struct plane *p, const char *address, const struct join 
     (void)pthread_mutex_lock(&p->lock);
     wait_for(p, &p->is_up, &never, is_tls ? CONNECT_TLS_MS : CONNECT_IPC_MS);
     bool is_up = p->is_up, is_stopped = p->is_stopped;
+    p->is_open = is_up && !is_stopped;
     (void)pthread_mutex_unlock(&p->lock);
     if (is_up && !is_stopped)
         return ERRC_OK;
@@ -270,54 +305,78 @@ enum errc plane_connect(struct plane *p, const char *address, const struct join 
                                 is_tls ? ", or a certificate is not accepted" : "");
 }
 
-/* Waits for what p->aio does; what is not done by then is given up. */
-static int aio_wait(struct plane *p, unsigned ms)
+/* Waits for what the lane does; what is not done by then is given up. */
+static int aio_wait(struct lane *l, unsigned ms)
 {
+    struct plane *p = l->plane;
+
     (void)pthread_mutex_lock(&p->lock);
-    wait_for(p, &p->is_done, &p->is_lost, ms);
-    bool is_done = p->is_done, is_cut = p->is_lost || p->is_stopped;
+    wait_for(p, &l->is_done, &p->is_lost, ms);
+    bool is_done = l->is_done, is_cut = p->is_lost || p->is_stopped;
     (void)pthread_mutex_unlock(&p->lock);
     if (!is_done)
-        nng_aio_abort(p->aio, is_cut ? NNG_ECLOSED : NNG_ETIMEDOUT);
-    nng_aio_wait(p->aio);
-    return nng_aio_result(p->aio);
+        nng_aio_abort(l->aio, is_cut ? NNG_ECLOSED : NNG_ETIMEDOUT);
+    nng_aio_wait(l->aio);
+    return nng_aio_result(l->aio);
 }
 
-static void begin(struct plane *p)
+static void begin(struct lane *l)
 {
-    (void)pthread_mutex_lock(&p->lock);
-    p->is_done = false;
-    (void)pthread_mutex_unlock(&p->lock);
+    (void)pthread_mutex_lock(&l->plane->lock);
+    l->is_done = false;
+    (void)pthread_mutex_unlock(&l->plane->lock);
 }
 
-enum errc plane_ask(struct plane *p, struct str request, unsigned timeout_ms,
-                    struct str *ret_answer, struct err *e)
+static enum errc exchange(struct lane *l, struct str request, unsigned timeout_ms,
+                          struct str *ret_answer, struct err *e)
 {
     uint64_t until_ns = clock_mono_ns() + (uint64_t)timeout_ms * 1000000, now_ns;
     nng_msg *m;
     int rc;
 
-    if (!p->has_ctx)
-        return err_set(e, ERRC_CLOSED, 0, "not connected");
-    forget_answer(p);
+    forget_answer(l);
     if ((rc = nng_msg_alloc(&m, request.n)) != 0)
         return errc_from_nng(e, rc, "ask");
     memcpy(nng_msg_body(m), request.p, request.n);
-    begin(p);
-    nng_aio_set_msg(p->aio, m);
-    nng_ctx_send(p->ctx, p->aio);
-    rc = aio_wait(p, timeout_ms);
+    begin(l);
+    nng_aio_set_msg(l->aio, m);
+    nng_ctx_send(l->ctx, l->aio);
+    rc = aio_wait(l, timeout_ms);
     if (rc) {
         nng_msg_free(m);
         return errc_from_nng(e, rc, "ask");
     }
     now_ns = clock_mono_ns();
-    begin(p);
-    nng_ctx_recv(p->ctx, p->aio);
-    rc = aio_wait(p, now_ns < until_ns ? (unsigned)((until_ns - now_ns) / 1000000) : 0);
+    begin(l);
+    nng_ctx_recv(l->ctx, l->aio);
+    rc = aio_wait(l, now_ns < until_ns ? (unsigned)((until_ns - now_ns) / 1000000) : 0);
     if (rc)
         return errc_from_nng(e, rc, "wait for the answer");
-    p->answer = nng_aio_get_msg(p->aio);
-    *ret_answer = (struct str){nng_msg_body(p->answer), nng_msg_len(p->answer)};
+    l->answer = nng_aio_get_msg(l->aio);
+    *ret_answer = (struct str){nng_msg_body(l->answer), nng_msg_len(l->answer)};
     return ERRC_OK;
+}
+
+static bool set_busy(struct lane *l, bool is_busy)
+{
+    struct plane *p = l->plane;
+
+    (void)pthread_mutex_lock(&p->lock);
+    bool may = p->is_open && l->has_ctx;
+    l->is_busy = is_busy && may;
+    (void)pthread_cond_broadcast(&p->woken);
+    (void)pthread_mutex_unlock(&p->lock);
+    return may;
+}
+
+enum errc plane_ask(struct plane *p, enum plane_lane lane, struct str request, unsigned timeout_ms,
+                    struct str *ret_answer, struct err *e)
+{
+    struct lane *l = &p->lanes[lane];
+
+    if (!set_busy(l, true))
+        return err_set(e, ERRC_CLOSED, 0, "not connected");
+    enum errc rc = exchange(l, request, timeout_ms, ret_answer, e);
+    (void)set_busy(l, false);
+    return rc;
 }

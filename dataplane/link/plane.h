@@ -2,12 +2,15 @@
 
 /*
  * The way to one control plane: nng's req over ipc, or over tls+tcp with certificates on both
- * sides. One request at a time; whatever happens to the connection meanwhile ends it. What came
- * before the other end was lost is never asked again by itself.
+ * sides. Two lanes over one connection, each with one request at a time and a thread of its own:
+ * the session's, which connects, and the one that ships usage. Whatever happens to the connection
+ * ends what is asked. What came before the other end was lost is never asked again by itself.
  */
 
 #include "common/err.h"
 #include "common/gateway/join.h"
+
+enum plane_lane { PLANE_SESSION, PLANE_USAGE, PLANE_LANES };
 
 struct plane;
 
@@ -19,15 +22,16 @@ struct plane *plane_free(struct plane *p);
  * ERRC_INVALID, ERRC_NOMEM. */
 MUST_CHECK enum errc plane_connect(struct plane *p, const char *address, const struct join *j,
                                    struct err *e);
+/* What another lane asks is given up, and waited for. */
 void plane_disconnect(struct plane *p);
 
 /*
- * Sends `request` and waits for the answer, which the plane keeps until the next call.
- * ERRC_TIMEOUT, ERRC_CLOSED (the connection, or plane_stop()), ERRC_NOMEM. After a failure the
- * connection is no good.
+ * Sends `request` and waits for the answer, which the lane keeps until its next call. ERRC_TIMEOUT,
+ * ERRC_CLOSED (the connection, or plane_stop()), ERRC_NOMEM. After a failure the session's lane has
+ * to connect again; that of usage may ask again while there is a connection.
  */
-MUST_CHECK enum errc plane_ask(struct plane *p, struct str request, unsigned timeout_ms,
-                               struct str *ret_answer, struct err *e);
+MUST_CHECK enum errc plane_ask(struct plane *p, enum plane_lane lane, struct str request,
+                               unsigned timeout_ms, struct str *ret_answer, struct err *e);
 
 /* Waits; false when plane_stop() ended it. */
 bool plane_sleep(struct plane *p, unsigned ms);

@@ -35,6 +35,7 @@ static const char *fault_of(const Weir__Reply *r)
         return fault_of_changes(r->changes);
     case WEIR__REPLY__IS_REFUSAL:
     case WEIR__REPLY__IS_STATUS_TAKEN:
+    case WEIR__REPLY__IS_USAGE_TAKEN:
         return NULL;
     case WEIR__REPLY__IS__NOT_SET:
     case _WEIR__REPLY__IS__CASE_IS_INT_SIZE:

@@ -216,6 +216,13 @@ static void await_workers(struct session *s, bool has_documents)
 
 /* ---- asking ---- */
 
+static void disconnect(struct session *s)
+{
+    s->name_len = 0;
+    plane_disconnect(s->plane); /* what is asked over it ends, so the next is short */
+    ship_session(s->o.ship, NULL, NULL, 0);
+}
+
 static void lose(struct session *s, const struct err *e)
 {
     if (s->name_len || !(s->told & TOLD_DOWN))
@@ -223,8 +230,7 @@ static void lose(struct session *s, const struct err *e)
                  "address=\"%s\" error=\"%s\" consequence=\"served as known\"", address_of(s),
                  e->msg);
     s->told |= TOLD_DOWN;
-    s->name_len = 0;
-    plane_disconnect(s->plane);
+    disconnect(s);
     directory_abandon(s->directory);
     gauge(s, POD_PLANE_UP, 0);
     pod_metric_add(s->o.shared, POD_PLANE_FAILURES, 1);
@@ -247,7 +253,8 @@ static enum errc ask(struct session *s, Weir__Request *r, unsigned timeout_ms,
     if (!packed)
         return err_set(e, ERRC_NOMEM, 0, "ask");
     (void)weir__request__pack(r, packed);
-    enum errc rc = plane_ask(s->plane, (struct str){(char *)packed, n}, timeout_ms, &answer, e);
+    enum errc rc =
+        plane_ask(s->plane, PLANE_SESSION, (struct str){(char *)packed, n}, timeout_ms, &answer, e);
     arena_reset(&s->arena);
     return rc ? rc : reply_read(ret, answer, &s->arena, e);
 }
@@ -297,6 +304,7 @@ static void welcomed(struct session *s, const Weir__Welcome *w)
 
     memcpy(s->name, w->session.data, w->session.len);
     s->name_len = w->session.len;
+    ship_session(s->o.ship, s->plane, s->name, s->name_len);
     s->heartbeat_ms = w->heartbeat_ms < HEARTBEAT_MIN_MS   ? HEARTBEAT_MIN_MS
                       : w->heartbeat_ms > HEARTBEAT_MAX_MS ? HEARTBEAT_MAX_MS
                                                            : w->heartbeat_ms;
@@ -565,9 +573,8 @@ static void take_params(struct session *s)
         return;
     s->params = params_free(s->params);
     s->params = p;
-    s->name_len = 0;
     s->address = 0;
-    plane_disconnect(s->plane);
+    disconnect(s);
 }
 
 static enum errc turn(struct session *s, struct err *e)
@@ -705,6 +712,8 @@ enum errc session_start(struct session *s, struct err *e)
     /* Configured, and never answered: no key can be called unknown. */
     uint64_t never = 0;
     (void)atomic_compare_exchange_strong(&s->o.shared->header->session_ns, &never, 1);
+    if (ship_start(s->o.ship, e))
+        return e->code;
     int rc = pthread_create(&s->thread, NULL, run, s);
     if (rc)
         return err_set(e, ERRC_SYS, rc, "thread of the session");
@@ -744,6 +753,7 @@ struct session *session_close(struct session *s)
     if (s->has_thread) {
         plane_stop(s->plane);
         (void)pthread_join(s->thread, NULL);
+        disconnect(s);
         if (s->is_synced)
             session_save(s);
         gauge(s, POD_PLANE_UP, 0);

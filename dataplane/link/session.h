@@ -16,6 +16,7 @@
  */
 
 #include "link/documents.h"
+#include "link/ship.h"
 #include "shared/control.h"
 #include "shared/region.h"
 
@@ -31,6 +32,7 @@ struct session_config {
 struct session_options {
     const char *state_dir; /* borrowed for its life */
     struct shared *shared; /* likewise */
+    struct ship *ship;     /* likewise: sends usage while there is a session */
     struct directory_counters counters;
     /* Hands a sealed file on; from session_open() and from the session's thread. */
     enum errc (*publish)(void *ctx, enum control_type type, uint64_t n, int fd, struct err *e);

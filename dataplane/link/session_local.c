@@ -1,14 +1,13 @@
 /* What a session keeps on disk. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/gateway/seal.h"
 #include "common/log.h"
 
+#include "link/name_file.h"
 #include "link/session_priv.h"
 
 enum { PARAMS_MAX = 1 << 20, PATH_LEN = 512 };
@@ -57,40 +56,15 @@ static bool path_of(char out[PATH_LEN], const struct session *s, const char *nam
 
 /* ---- the pod's name ---- */
 
-static bool pod_read(struct session *s, const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, s->pod, POD_NAME);
-    close(fd);
-    return n == POD_NAME;
-}
-
-/* Under another name first: half a name is none. */
-static bool pod_write(const struct session *s, const char *path)
-{
-    char temp[PATH_LEN + 8];
-
-    (void)snprintf(temp, sizeof temp, "%s.new", path);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return false;
-    bool ok = write(fd, s->pod, POD_NAME) == POD_NAME && fsync(fd) == 0;
-    close(fd);
-    return ok && rename(temp, path) == 0;
-}
-
 void session_name_pod(struct session *s)
 {
     char path[PATH_LEN];
     bool has_path = path_of(path, s, "pod");
 
-    if (has_path && pod_read(s, path))
+    if (has_path && name_file_read(path, s->pod))
         return;
     (void)!getrandom(s->pod, POD_NAME, 0); /* so few bytes come whole once there are any */
-    if (!has_path || !pod_write(s, path))
+    if (!has_path || !name_file_write(path, s->pod))
         log_warn("pod_not_named", "path=\"%s\" error=\"%s\" consequence=\"a new one each start\"",
                  path, strerror(errno));
 }

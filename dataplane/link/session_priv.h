@@ -6,10 +6,11 @@
 
 #include "common/gateway/join.h"
 
+#include "link/name_file.h"
 #include "link/plane.h"
 #include "link/session.h"
 
-enum { POD_NAME = 16, SESSION_PROTOCOL = 1, SESSION_PROTOCOL_OLDEST = 1 };
+enum { POD_NAME = NAME_FILE, SESSION_PROTOCOL = 1, SESSION_PROTOCOL_OLDEST = 1 };
 
 struct params { /* struct session_config, owned */
     struct arena arena;

@@ -3,7 +3,7 @@
  *
  *   link thread:  spool_end() -> buffer -> spool_flush(): pwrite at `end`, or again there
  *   sync thread:  fdatasync of the current segment, at most each 10 ms; of full ones, then closes
- *                 them
+ *                 them; `synced` moves, and whoever ships is told
  *
  * A failed write leaves `end` where it was, so that a retry overwrites what was written in part.
  */
@@ -16,30 +16,33 @@
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/crc32c.h"
 #include "common/num.h"
 #include "common/pages.h"
 
 enum {
     SYNC_MS = 10,
+    SEGMENTS = 8, /* the cap holds as many at least */
     SYNC_STACK = 64 * 1024,
     NAME_DIGITS = 10,
-    PATH_CAP = 512,
     WINDOW = 1 << 20, /* of a segment being read that stays mapped in */
-    RECORD_LEAST = SPOOL_HEAD + SPOOL_CRC,
-    RECORD_MOST = SPOOL_HEAD + SPOOL_BODY_MAX + SPOOL_CRC,
 };
 
+#define SEGMENT_BYTES (UINT64_C(64) << 20)
+#define MAX_BYTES     (UINT64_C(4) << 30)
+
 struct spool {
-    char dir[PATH_CAP - 32];
+    struct spool_options o; /* of it only what is called */
+    char dir[SPOOL_PATH - 32];
     int dir_fd, lock_fd;
     uint64_t segment_bytes, max_bytes;
-    uint64_t first, last; /* segment numbers on disk; last is written */
-    uint64_t end;         /* length of the last segment: whole records only */
-    int fd;               /* of the last segment; closed by the sync thread once it is full */
+    uint64_t first, last;     /* segment numbers on disk; last is written */
+    uint64_t end;             /* length of the last segment: whole records only */
+    struct spool_place begun; /* end of what was there when it was opened */
+    int fd;                   /* of the last segment; closed by the sync thread once it is full */
     size_t used;
     struct spool_totals totals; /* without sync_failures */
 
@@ -52,75 +55,43 @@ struct spool {
     bool dirty, stop;
     bool new_name; /* a segment was made: the directory needs a sync as well */
     uint64_t sync_failures;
+    struct spool_place written, synced; /* ends of what is in the file, and on the disk */
+    struct spool_place taken;           /* everything before it may go */
+    bool keeps;                         /* what is not taken never goes */
+    unsigned char name[NAME_FILE];
+    bool has_name;
 
     unsigned char buffer[SPOOL_BUFFER];
 };
 
-/* --- the format ------------------------------------------------------------------------------ */
+/* --- segments ---------------------------------------------------------------------------- */
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the spool is little endian"
-#endif
-
-/* The record at the start of `n` bytes; false when there is no whole one. */
-static bool record_read(const unsigned char *p, size_t n, struct spool_entry *ret, size_t *ret_len)
-{
-    uint32_t len, crc;
-
-    if (n < RECORD_LEAST)
-        return false;
-    memcpy(&len, p, 4);
-    if (len < RECORD_LEAST || len > RECORD_MOST || len > n)
-        return false;
-    memcpy(&crc, p + len - SPOOL_CRC, 4);
-    if (crc != crc32c(0, p, len - SPOOL_CRC))
-        return false;
-    ret->type = p[4];
-    ret->version = p[5];
-    memcpy(&ret->id.epoch, p + 6, 8);
-    memcpy(&ret->id.region, p + 14, 4);
-    memcpy(&ret->id.seq, p + 18, 8);
-    ret->body = (struct str){(const char *)p + SPOOL_HEAD, len - RECORD_LEAST};
-    *ret_len = len;
-    return true;
-}
-
-/*
- * Visits the whole records among `n` bytes. Returns the end of the last one; *ret_bad counts
- * damaged places before it. Behind damage every byte may be a beginning, and is taken for one when
- * two records follow each other there: a text inside a damaged record may look like one, not like
- * two.
- */
+/* Visits the whole records among `n` bytes. Returns the end of the last one; *ret_bad counts
+ * damaged places before it. */
 static size_t segment_visit(const unsigned char *p, size_t n, spool_entry_fn visit, void *ctx,
                             uint64_t *ret_bad)
 {
-    struct spool_entry en, next;
-    size_t at = 0, end = 0, behind = 0, len, next_len;
+    struct spool_entry en;
+    size_t end = 0, behind = 0, len = 0;
 
-    while (at < n) {
-        if (at - behind >= WINDOW) { /* what was read need not stay in memory; the file has it */
-            (void)madvise((void *)(uintptr_t)(p + behind), WINDOW, MADV_DONTNEED);
-            behind += WINDOW;
-        }
-        bool whole = record_read(p + at, n - at, &en, &len);
-        if (whole && at != end)
-            whole = record_read(p + at + len, n - at - len, &next, &next_len);
-        if (!whole) {
-            at++;
-            continue;
-        }
+    for (;;) {
+        size_t at = spool_record_find(p, n, end);
+        if (at == n || !spool_record_read(p + at, n - at, &en, &len))
+            return end;
         *ret_bad += at != end;
         if (visit)
             visit(ctx, &en);
-        at += len;
-        end = at;
+        end = at + len;
+        while (end - behind >= WINDOW) { /* what was read need not stay in memory */
+            (void)madvise((void *)(uintptr_t)(p + behind), WINDOW, MADV_DONTNEED);
+            behind += WINDOW;
+        }
     }
-    return end;
 }
 
-static void segment_path(char out[PATH_CAP], const char *dir, uint64_t number)
+void spool_segment_path(char out[SPOOL_PATH], const char *dir, uint64_t number)
 {
-    (void)snprintf(out, PATH_CAP, "%s/%0*llu.seg", dir, NAME_DIGITS, (unsigned long long)number);
+    (void)snprintf(out, SPOOL_PATH, "%s/%0*llu.seg", dir, NAME_DIGITS, (unsigned long long)number);
 }
 
 /* Visits one file; *ret_end and *ret_size tell whether its tail is torn. */
@@ -159,8 +130,7 @@ static bool segment_number(const char *name, uint64_t *ret)
     return str_ends(s, suffix) && num_u64((struct str){s.p, s.n - suffix.n}, ret);
 }
 
-/* The lowest and highest segment number in `dir`; 0, 0 when there is none. */
-static enum errc dir_range(const char *dir, uint64_t *ret_first, uint64_t *ret_last, struct err *e)
+enum errc spool_range(const char *dir, uint64_t *ret_first, uint64_t *ret_last, struct err *e)
 {
     DIR *d = opendir(dir);
     struct dirent *en;
@@ -182,16 +152,16 @@ static enum errc dir_range(const char *dir, uint64_t *ret_first, uint64_t *ret_l
 enum errc spool_read(const char *dir, spool_entry_fn visit, void *ctx, uint64_t *ret_bad,
                      struct err *e)
 {
-    char path[PATH_CAP];
+    char path[SPOOL_PATH];
     uint64_t first, last;
     size_t end, size;
-    enum errc rc = dir_range(dir, &first, &last, e);
+    enum errc rc = spool_range(dir, &first, &last, e);
 
     *ret_bad = 0;
     if (rc || last == 0)
         return rc;
     for (uint64_t n = first; n <= last; n++) {
-        segment_path(path, dir, n);
+        spool_segment_path(path, dir, n);
         rc = file_visit(path, visit, ctx, &end, &size, ret_bad, e);
         if (rc && e->sys != ENOENT) /* a hole in the row, or gone meanwhile */
             return rc;
@@ -213,6 +183,7 @@ static void *sync_run(void *arg)
             (void)pthread_cond_wait(&s->wake, &s->lock);
         int current = s->current_fd, full = s->full_fd;
         bool new_name = s->new_name;
+        struct spool_place written = s->written;
         s->dirty = s->new_name = false;
         stop = s->stop;
         (void)pthread_mutex_unlock(&s->lock);
@@ -226,9 +197,12 @@ static void *sync_run(void *arg)
         }
         (void)pthread_mutex_lock(&s->lock);
         s->sync_failures += failures;
+        s->synced = written; /* where a sync failed, it is as safe as it gets */
         if (full >= 0)
             s->full_fd = -1;
         (void)pthread_mutex_unlock(&s->lock);
+        if (s->o.synced)
+            s->o.synced(s->o.synced_ctx);
         if (!stop)
             (void)nanosleep(&pause, NULL); /* what comes meanwhile shares the next sync */
     }
@@ -241,6 +215,8 @@ static enum errc sync_start(struct spool *s, struct err *e)
 
     s->current_fd = s->fd;
     s->full_fd = -1;
+    s->written = (struct spool_place){s->last, s->end};
+    s->dirty = true; /* what was found may not have been synced */
     int rc = pthread_attr_init(&attr);
     if (rc == 0) {
         (void)pthread_attr_setstacksize(&attr, SYNC_STACK); /* else the default: larger */
@@ -257,7 +233,7 @@ static enum errc sync_start(struct spool *s, struct err *e)
 
 static enum errc lock_dir(struct spool *s, struct err *e)
 {
-    char path[PATH_CAP];
+    char path[SPOOL_PATH];
 
     if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
         return err_set(e, ERRC_SYS, errno, "make directory %s", s->dir);
@@ -277,9 +253,9 @@ static enum errc lock_dir(struct spool *s, struct err *e)
 /* Makes segment `number` the one that is written. Sets fd and end only when it worked. */
 static enum errc segment_make(struct spool *s, uint64_t number, struct err *e)
 {
-    char path[PATH_CAP];
+    char path[SPOOL_PATH];
 
-    segment_path(path, s->dir, number);
+    spool_segment_path(path, s->dir, number);
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_set(e, ERRC_SYS, errno, "make %s", path);
@@ -296,10 +272,10 @@ static enum errc segment_make(struct spool *s, uint64_t number, struct err *e)
 /* Repairs and opens the last segment. */
 static enum errc segment_continue(struct spool *s, spool_entry_fn seen, void *ctx, struct err *e)
 {
-    char path[PATH_CAP];
+    char path[SPOOL_PATH];
     size_t end, size;
 
-    segment_path(path, s->dir, s->last);
+    spool_segment_path(path, s->dir, s->last);
     enum errc rc = file_visit(path, seen, ctx, &end, &size, &s->totals.bad_records, e);
     if (rc)
         return rc;
@@ -315,25 +291,25 @@ static enum errc segment_continue(struct spool *s, spool_entry_fn seen, void *ct
 
 static uint64_t segment_size(const struct spool *s, uint64_t number)
 {
-    char path[PATH_CAP];
+    char path[SPOOL_PATH];
     struct stat st;
 
-    segment_path(path, s->dir, number);
+    spool_segment_path(path, s->dir, number);
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 static enum errc recover(struct spool *s, spool_entry_fn seen, void *ctx, struct err *e)
 {
-    char path[PATH_CAP];
+    char path[SPOOL_PATH];
     size_t end, size;
-    enum errc rc = dir_range(s->dir, &s->first, &s->last, e);
+    enum errc rc = spool_range(s->dir, &s->first, &s->last, e);
 
     if (rc)
         return rc;
     if (s->last == 0)
         return segment_make(s, 1, e);
     if (s->last > s->first) {
-        segment_path(path, s->dir, s->last - 1);
+        spool_segment_path(path, s->dir, s->last - 1);
         rc = file_visit(path, seen, ctx, &end, &size, &s->totals.bad_records, e);
         if (rc && e->sys != ENOENT)
             return rc;
@@ -355,13 +331,16 @@ enum errc spool_open(struct spool **ret_s, const struct spool_options *o, spool_
     s->fd = s->dir_fd = s->lock_fd = -1;
     (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail here */
     (void)pthread_cond_init(&s->wake, NULL);
-    s->segment_bytes = o->segment_bytes ? o->segment_bytes : UINT64_C(64) << 20;
-    s->max_bytes = o->max_bytes ? o->max_bytes : UINT64_C(4) << 30;
+    s->o.synced = o->synced;
+    s->o.synced_ctx = o->synced_ctx;
+    s->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
+    s->max_bytes = o->max_bytes ? o->max_bytes : MAX_BYTES;
     if ((size_t)snprintf(s->dir, sizeof s->dir, "%s", o->dir) >= sizeof s->dir)
         return err_set(e, ERRC_LIMIT, 0, "path of the spool is too long");
     enum errc rc = lock_dir(s, e);
     if (!rc)
         rc = recover(s, seen, ctx, e);
+    s->begun = (struct spool_place){s->last, s->end};
     if (!rc)
         rc = sync_start(s, e);
     if (rc)
@@ -395,40 +374,55 @@ struct spool *spool_free(struct spool *s)
 
 unsigned char *spool_begin(struct spool *s)
 {
-    return s->used + RECORD_MOST <= sizeof s->buffer ? s->buffer + s->used + SPOOL_HEAD : NULL;
+    return s->used + SPOOL_RECORD_MOST <= sizeof s->buffer ? s->buffer + s->used + SPOOL_HEAD
+                                                           : NULL;
 }
 
 void spool_end(struct spool *s, const struct spool_id *id, uint8_t type, size_t body_len)
 {
-    unsigned char *p = s->buffer + s->used;
-    uint32_t len = (uint32_t)(RECORD_LEAST + body_len);
+    s->used += spool_record_seal(s->buffer + s->used, id, type, body_len);
+}
 
-    ASSERT(body_len <= SPOOL_BODY_MAX);
-    memcpy(p, &len, 4);
-    p[4] = type;
-    p[5] = SPOOL_VERSION;
-    memcpy(p + 6, &id->epoch, 8);
-    memcpy(p + 14, &id->region, 4);
-    memcpy(p + 18, &id->seq, 8);
-    uint32_t crc = crc32c(0, p, len - SPOOL_CRC);
-    memcpy(p + len - SPOOL_CRC, &crc, 4);
-    s->used += len;
+/* Deletes the first segment, which is not the last one. */
+static bool segment_delete(struct spool *s)
+{
+    char path[SPOOL_PATH];
+    uint64_t size = segment_size(s, s->first);
+
+    spool_segment_path(path, s->dir, s->first);
+    bool ok = unlink(path) == 0;
+    if (ok)
+        s->totals.bytes -= MIN(size, s->totals.bytes);
+    s->first++;
+    return ok;
+}
+
+void spool_release(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct spool_place taken = s->taken;
+    (void)pthread_mutex_unlock(&s->lock);
+    while (s->first < s->last && s->first < taken.segment)
+        (void)segment_delete(s);
 }
 
 /* Deletes the oldest segments while there is no room for another full one below the cap. */
 static void cut_oldest(struct spool *s)
 {
-    char path[PATH_CAP];
+    (void)pthread_mutex_lock(&s->lock);
+    bool keeps = s->keeps;
+    (void)pthread_mutex_unlock(&s->lock);
+    while (!keeps && s->first < s->last && s->totals.bytes + s->segment_bytes > s->max_bytes)
+        s->totals.cut_segments += segment_delete(s);
+}
 
-    while (s->first < s->last && s->totals.bytes + s->segment_bytes > s->max_bytes) {
-        uint64_t size = segment_size(s, s->first);
-        segment_path(path, s->dir, s->first);
-        if (unlink(path) == 0) {
-            s->totals.cut_segments++;
-            s->totals.bytes -= MIN(size, s->totals.bytes);
-        }
-        s->first++;
-    }
+/* True: what is kept leaves no room for the buffer below the cap. */
+static bool is_full(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool keeps = s->keeps;
+    (void)pthread_mutex_unlock(&s->lock);
+    return keeps && s->totals.bytes + s->used > s->max_bytes;
 }
 
 /* Goes on in a new segment. While the sync thread still has the one before, the current one grows
@@ -448,6 +442,7 @@ static enum errc rotate(struct spool *s, struct err *e)
     (void)pthread_mutex_lock(&s->lock);
     s->full_fd = was;
     s->current_fd = s->fd;
+    s->written = (struct spool_place){s->last, 0};
     s->dirty = true;
     (void)pthread_cond_signal(&s->wake);
     (void)pthread_mutex_unlock(&s->lock);
@@ -468,6 +463,10 @@ enum errc spool_flush(struct spool *s, struct err *e)
 
     if (s->used == 0)
         return ERRC_OK;
+    spool_release(s);
+    if (is_full(s))
+        return err_set(e, ERRC_LIMIT, 0, "%s: full: %llu MiB wait for the control plane", s->dir,
+                       (unsigned long long)(s->totals.bytes >> 20));
     if (s->end > 0 && s->end + s->used > s->segment_bytes)
         rc = rotate(s, e);
     while (!rc && done < s->used) {
@@ -485,6 +484,7 @@ enum errc spool_flush(struct spool *s, struct err *e)
     s->totals.bytes += s->used;
     s->used = 0;
     (void)pthread_mutex_lock(&s->lock);
+    s->written = (struct spool_place){s->last, s->end};
     s->dirty = true;
     (void)pthread_cond_signal(&s->wake);
     (void)pthread_mutex_unlock(&s->lock);
@@ -500,4 +500,75 @@ struct spool_totals spool_totals(const struct spool *s)
     t.sync_failures = s->sync_failures;
     (void)pthread_mutex_unlock(lock);
     return t;
+}
+
+/* --- what is shipped ------------------------------------------------------------------------- */
+
+void spool_limit(struct spool *s, uint64_t max_bytes, bool keeps)
+{
+    if (max_bytes) {
+        s->max_bytes = max_bytes;
+        s->segment_bytes = MIN(SEGMENT_BYTES, max_bytes / SEGMENTS);
+    }
+    (void)pthread_mutex_lock(&s->lock);
+    s->keeps = keeps;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t spool_max(const struct spool *s)
+{
+    return s->max_bytes;
+}
+
+struct spool_place spool_synced(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct spool_place p = s->synced;
+    (void)pthread_mutex_unlock(&s->lock);
+    return p;
+}
+
+bool spool_is_synced(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool is_synced = spool_place_cmp(s->synced, s->written) == 0;
+    (void)pthread_mutex_unlock(&s->lock);
+    return is_synced;
+}
+
+void spool_taken(struct spool *s, struct spool_place p)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->taken = p;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+const char *spool_dir(const struct spool *s)
+{
+    return s->dir;
+}
+
+struct spool_place spool_begun(const struct spool *s)
+{
+    return s->begun;
+}
+
+static bool name_make(struct spool *s, const char *path)
+{
+    return getrandom(s->name, NAME_FILE, 0) == NAME_FILE && name_file_write(path, s->name) &&
+           fsync(s->dir_fd) == 0;
+}
+
+bool spool_name(struct spool *s, bool renew, unsigned char out[NAME_FILE])
+{
+    char path[SPOOL_PATH];
+
+    (void)snprintf(path, sizeof path, "%s/name", s->dir);
+    (void)pthread_mutex_lock(&s->lock);
+    if (renew || !s->has_name)
+        s->has_name = (!renew && name_file_read(path, s->name)) || name_make(s, path);
+    bool ok = s->has_name;
+    memcpy(out, s->name, NAME_FILE);
+    (void)pthread_mutex_unlock(&s->lock);
+    return ok;
 }

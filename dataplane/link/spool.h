@@ -7,41 +7,26 @@
  *   record                   length u32 (of all of it), type u8, version u8,
  *                            id (epoch u64, region u32, seq u64), body, CRC-32C u32 of all before
  *   DIR/lock                 held by the link that writes
+ *   DIR/name                 16 random bytes: control planes know the spool by them
  *
  * A record is safe from a dying process once spool_flush() returned ERRC_OK, and from a dying
  * machine some 10 ms later: a thread of the spool syncs. The steady state allocates nothing.
  */
 
-#include "common/err.h"
-#include "common/str.h"
+#include "link/name_file.h"
+#include "link/spool_reader.h"
+#include "link/spool_record.h"
 
-enum {
-    SPOOL_HEAD = 26,
-    SPOOL_CRC = 4,
-    SPOOL_BODY_MAX = 4096,
-    SPOOL_BUFFER = 128 * 1024,
-    SPOOL_USAGE = 1, /* type: body is UsageRecord */
-    SPOOL_VERSION = 1,
-};
-
-struct spool_id {
-    uint64_t epoch;
-    uint32_t region;
-    uint64_t seq;
-};
-
-struct spool_entry { /* borrowed from the segment */
-    struct spool_id id;
-    uint8_t type, version;
-    struct str body;
-};
+enum { SPOOL_BUFFER = 128 * 1024, SPOOL_PATH = 512 };
 
 typedef void (*spool_entry_fn)(void *ctx, const struct spool_entry *en);
 
 struct spool_options {
     const char *dir;
-    uint64_t segment_bytes; /* 0: 64 MiB */
-    uint64_t max_bytes;     /* of all segments; the oldest goes beyond it. 0: 4 GiB */
+    uint64_t segment_bytes;    /* 0: 64 MiB */
+    uint64_t max_bytes;        /* of all segments; the oldest goes beyond it. 0: 4 GiB */
+    void (*synced)(void *ctx); /* from the spool's thread: spool_synced() has moved; NULL: none */
+    void *synced_ctx;
 };
 
 /* What others may read at any time. */
@@ -75,7 +60,8 @@ void spool_end(struct spool *s, const struct spool_id *id, uint8_t type, size_t 
 
 /*
  * Writes the buffer. On ERRC_OK everything ended so far is in the file. ERRC_SYS (disk full, I/O
- * error): the buffer is kept and the call may be repeated; nothing is written twice.
+ * error), ERRC_LIMIT (the cap, and nothing may go): the buffer is kept and the call may be
+ * repeated; nothing is written twice.
  */
 MUST_CHECK enum errc spool_flush(struct spool *s, struct err *e);
 
@@ -83,6 +69,37 @@ MUST_CHECK enum errc spool_flush(struct spool *s, struct err *e);
 void spool_trim(struct spool *s);
 
 struct spool_totals spool_totals(const struct spool *s);
+
+/* ---- what is shipped ---- */
+
+/* The cap (0: as before), and whether only what was taken may go for it. */
+void spool_limit(struct spool *s, uint64_t max_bytes, bool keeps);
+uint64_t spool_max(const struct spool *s);
+
+/* Deletes whole segments before what was taken. */
+void spool_release(struct spool *s);
+
+/* Any thread. What lies before `synced` is on the disk; of what lies before `taken` a control plane
+ * has answered that it is counted. */
+struct spool_place spool_synced(struct spool *s);
+bool spool_is_synced(struct spool *s); /* all that was written is */
+void spool_taken(struct spool *s, struct spool_place p);
+const char *spool_dir(const struct spool *s);
+
+/* Where this process began to write. */
+struct spool_place spool_begun(const struct spool *s);
+
+/* Its name, or (`renew`) another one. False: it cannot be kept, so there is none now. Any thread.
+ */
+MUST_CHECK bool spool_name(struct spool *s, bool renew, unsigned char out[NAME_FILE]);
+
+/* ---- segments ---- */
+
+void spool_segment_path(char out[SPOOL_PATH], const char *dir, uint64_t number);
+
+/* The lowest and highest segment number in `dir`; 0, 0 when there is none. */
+MUST_CHECK enum errc spool_range(const char *dir, uint64_t *ret_first, uint64_t *ret_last,
+                                 struct err *e);
 
 /*
  * Visits every whole record of the spool in `dir`, oldest first, without changing it; it may be in

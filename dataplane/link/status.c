@@ -49,6 +49,9 @@ void status_fill(Weir__Status *st, Weir__Revision *have, struct session *s)
     st->have = have;
     st->workers = (uint32_t)counter_get(&sh->header->metric[POD_WORKERS]);
     st->spool_bytes = counter_get(&sh->header->metric[POD_SPOOL_BYTES]);
+    st->unshipped_bytes = counter_get(&sh->header->metric[POD_UNSHIPPED_BYTES]);
+    st->unshipped_ms = counter_get(&sh->header->metric[POD_UNSHIPPED_MS]);
+    st->spool_full = counter_get(&sh->header->metric[POD_SPOOL_FULL]) != 0;
     st->entities = directory_count(s->directory);
     st->resident_bytes = resident_of(getpid()) + resident_of(getppid());
     for (unsigned i = 0; i < shared_regions(sh); i++) {

@@ -26,7 +26,7 @@ static size_t tags(ProtobufCBinaryData *out, size_t max, const struct record *r)
     return n;
 }
 
-size_t usage_pack(unsigned char *out, const struct record *r)
+size_t usage_pack(unsigned char *out, const struct record *r, uint64_t exchanges)
 {
     Weir__Usage u;
     Weir__UsageRecord m;
@@ -70,6 +70,7 @@ size_t usage_pack(unsigned char *out, const struct record *r)
     m.project = text(r, RS_PROJECT);
     m.tags = tag;
     m.n_tags = tags(tag, ARRAY_LEN(tag), r);
+    m.exchanges = exchanges;
     m.status = r->status;
     m.upstream_status = r->upstream_status;
     m.api = r->api;

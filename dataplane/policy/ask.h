@@ -25,6 +25,7 @@ struct ask {
     const struct request_scan *scan; /* NULL: there is no body */
     struct str body;
     int64_t now_us;
+    bool spool_is_full;     /* usage cannot be written down now */
     struct refusal refusal; /* what a check that failed says */
 };
 

@@ -9,6 +9,7 @@
 
 #include "policy/access.h"
 #include "policy/budget.h"
+#include "policy/ledger.h"
 
 enum check_when {
     OF_KEYS = BIT(0),   /* not for the master key, nor where anybody may call */
@@ -314,6 +315,7 @@ static const struct {
     {checks_key, OF_KEYS},
     {check_ips, OF_KEYS},
     {access_key, OF_KEYS},
+    {ledger_keeps, OF_KEYS | COSTS},
     {budget_member, OF_KEYS | COSTS},
     {check_expiry, OF_KEYS},
     {budget_key, OF_KEYS | COSTS},

@@ -103,6 +103,13 @@ static uint64_t max_body_bytes(const struct config *c)
     return (theirs ? MIN(ours, theirs) : ours) << 20;
 }
 
+static uint32_t client_gone_drains(const struct config *c)
+{
+    bool drains = str_eq(config_text(&c->file, SETTING_WEIR_client_gone), STR("drain"));
+
+    return drains ? config_u32(&c->file, SETTING_WEIR_client_gone_drains) : 0;
+}
+
 static struct snap_ref put_setting_names(struct build *b, enum setting_id id)
 {
     return build_name_list(b, &b->c->file.value[id], 1);
@@ -206,5 +213,7 @@ void build_settings(struct build *b, struct snap_settings *s)
         .max_inflight_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_max_inflight_mb) << 20,
         .response_store_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_response_store_mb)
                                 << 20,
+        .spool_max_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_spool_max_mb) << 20,
+        .client_gone_drains = client_gone_drains(c),
     };
 }

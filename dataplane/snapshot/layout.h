@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 9, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 10, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -221,6 +221,9 @@ struct snap_settings {
     uint64_t max_body_bytes;       /* of one request */
     uint64_t max_inflight_bytes;   /* bodies held per worker */
     uint64_t response_store_bytes; /* responses kept per worker; 0: none */
+    uint64_t spool_max_bytes;
+    uint32_t client_gone_drains; /* read on for nobody, at once and per worker; 0: cancelled */
+    uint32_t reserved_settings;
 };
 
 struct snap_header {

@@ -10,7 +10,8 @@ struct wire_end {
     unsigned char session[HUB_SESSION];
     struct hub *hub;
     struct hub_job job;
-    bool has_job;
+    struct hub_usage usage;
+    bool has_job, has_usage;
 };
 
 static void on_send(void *ctx, void *to, struct str bytes)
@@ -38,6 +39,18 @@ static bool on_job(void *ctx, const struct hub_job *job)
     w->job = *job;
     w->has_job = true;
     ASSERT(job->place.kind < ENTITY_KINDS);
+    return true;
+}
+
+static bool on_usage(void *ctx, const struct hub_usage *u)
+{
+    struct wire_end *w = ctx;
+
+    if (w->has_usage)
+        return false;
+    ASSERT(u->request->is_case == WEIR__REQUEST__IS_USAGE && u->request->usage);
+    w->usage = *u;
+    w->has_usage = true;
     return true;
 }
 
@@ -97,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                             .version = "1",
                             .send = on_send,
                             .job = on_job,
+                            .usage = on_usage,
                             .ahead = on_ahead,
                             .progress = on_progress};
     static const uint8_t hello[] = {0x0a, 24, 8, 1, 16, 1,  0x22, 16, 1,  2,  3,  4,    5,
@@ -126,9 +140,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             w.has_job = false;
             hub_job_done(w.hub, w.job.to, w.job.session, (struct str){0});
         }
+        if (w.has_usage && i % 2 == 0) {
+            w.has_usage = false;
+            weir__request__free_unpacked(w.usage.request, NULL);
+            hub_usage_done(w.hub, w.usage.to, w.usage.session, (struct str){0});
+        }
         if (i % 4 == 0)
             publish(w.hub, (uint64_t)i);
         hub_tick(w.hub, now);
+    }
+    if (w.has_usage) {
+        weir__request__free_unpacked(w.usage.request, NULL);
+        hub_usage_done(w.hub, w.usage.to, w.usage.session, (struct str){0});
     }
     hub_free(w.hub);
     ASSERT(w.open == 0);

@@ -127,6 +127,47 @@ def refusal(why, text="as the test has it"):
 STATUS_TAKEN = message({4: {}})
 
 
+def usage_taken(place):
+    return message({5: {1: place[0], 2: place[1]}})
+
+
+def usage_records(data):
+    """The records of a batch: the fields of each UsageRecord by number, and "id", which tells them apart."""
+    out, at = [], 0
+    while at < len(data):
+        length, kind, version, epoch, region, seq = struct.unpack_from("<IBBQIQ", data, at)
+        assert kind == 1 and version == 1 and at + length <= len(data)
+        out.append({"id": (epoch, region, seq), **parse(data[at + 26 : at + length - 4])})
+        at += length
+    return out
+
+
+class Ledger:
+    """What a control plane has of spools: cursors, and the records it counted, once each."""
+
+    def __init__(self):
+        self.cursors, self.records, self.gaps, self.batches = {}, [], [], []
+        self.lock = threading.Lock()
+
+    def take(self, r):
+        """Where the spool then stands."""
+        with self.lock:
+            begin, end = r["from"], r["next"]
+            cursor = self.cursors.get(r["spool"], (0, 0))
+            if begin < cursor or (begin, end) == ((0, 0), (0, 0)):
+                return cursor
+            if begin > cursor:
+                self.gaps.append((cursor, begin))
+            self.batches.append(r)
+            self.records += usage_records(r["records"])
+            self.cursors[r["spool"]] = end
+            return end
+
+    def ids(self):
+        with self.lock:
+            return [first(r, 1).decode() for r in self.records]
+
+
 def request(data):
     """What was asked, as a dict with "kind"."""
     r = parse(data)
@@ -142,9 +183,14 @@ def request(data):
         have = parse(first(c, 1))
         return {"kind": "changes", "have": (first(have, 1, 0), first(have, 2, 0)), "cursor": first(c, 2),
                 "wait": bool(first(c, 3, 0)), "session": session}  # fmt: skip
+    if 4 in r:
+        u = parse(r[4][0])
+        return {"kind": "usage", "spool": first(u, 1), "from": (first(u, 2, 0), first(u, 3, 0)), "records": first(u, 4),
+                "next": (first(u, 5, 0), first(u, 6, 0)), "session": session}  # fmt: skip
     s = parse(first(r, 3))
     return {"kind": "status", "workers": first(s, 1, 0), "entities": first(s, 6, 0), "error": first(s, 9).decode(),
-            "resident_bytes": first(s, 5, 0), "draining": bool(first(s, 8, 0)), "session": session}  # fmt: skip
+            "resident_bytes": first(s, 5, 0), "draining": bool(first(s, 8, 0)), "unshipped_bytes": first(s, 10, 0), "unshipped_ms": first(s, 11, 0),
+            "spool_full": bool(first(s, 12, 0)), "session": session}  # fmt: skip
 
 
 class Plane:
@@ -154,6 +200,7 @@ class Plane:
         self.path, self.tls, self.epoch, self.page = path and str(path), tls, epoch, page
         self.n = 1
         self.entities = dict(entities or {})  # name -> entity
+        self.ledger = Ledger()
         self.log = []  # (n, entity): what changed when
         self.seen = []  # requests
         self.answer = None
@@ -272,6 +319,8 @@ class Plane:
             return welcome(b"0123456789abcdef")
         if r["kind"] == "status":
             return STATUS_TAKEN
+        if r["kind"] == "usage":
+            return usage_taken(self.ledger.take(r))
         with self.changed:
             if r["cursor"] or r["have"][0] != self.epoch or not r["have"][1]:
                 return self._full(int(r["cursor"] or b"0"))

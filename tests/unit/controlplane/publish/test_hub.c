@@ -17,8 +17,9 @@ struct fixture {
     uint64_t now;
     struct answer answers[ANSWERS];
     size_t n_answers;
-    struct hub_job job; /* the last one */
-    unsigned n_jobs, n_progress;
+    struct hub_job job;     /* the last one */
+    struct hub_usage usage; /* the last one; its request is the test's */
+    unsigned n_jobs, n_progress, n_usage;
     bool refuses_jobs;
     struct revision ahead;
     int tos[4096]; /* what `to` points to: its index is the request's number */
@@ -48,6 +49,17 @@ static bool on_job(void *ctx, const struct hub_job *job)
     return true;
 }
 
+static bool on_usage(void *ctx, const struct hub_usage *u)
+{
+    struct fixture *f = ctx;
+
+    if (f->refuses_jobs)
+        return false;
+    f->usage = *u;
+    f->n_usage++;
+    return true;
+}
+
 static void on_ahead(void *ctx, struct revision r)
 {
     ((struct fixture *)ctx)->ahead = r;
@@ -66,6 +78,7 @@ static int setup(void **state)
                             .config_hash = STR("hash"),
                             .send = on_send,
                             .job = on_job,
+                            .usage = on_usage,
                             .ahead = on_ahead,
                             .progress = on_progress};
     struct err e;
@@ -256,6 +269,98 @@ static void test_who_is_new_or_of_another_epoch_gets_everything(void **state)
     assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
 }
 
+static int usage(struct fixture *f, const struct plane *p, size_t records)
+{
+    static uint8_t bytes[USAGE_REQUEST_MAX], out[USAGE_REQUEST_MAX + 4096];
+    static uint8_t spool[16] = {1, 2, 3};
+    Weir__Request r;
+    Weir__UsageBatch b;
+
+    weir__request__init(&r);
+    weir__usage_batch__init(&b);
+    b.spool = (ProtobufCBinaryData){sizeof spool, spool};
+    b.segment = 3;
+    b.from = 4;
+    b.records = (ProtobufCBinaryData){records, bytes};
+    r.is_case = WEIR__REQUEST__IS_USAGE;
+    r.usage = &b;
+    r.session = (ProtobufCBinaryData){HUB_SESSION, (uint8_t *)(uintptr_t)p->session};
+    size_t n = weir__request__pack(&r, out);
+    int *to = &f->tos[f->n_tos++ % ARRAY_LEN(f->tos)];
+
+    hub_request(f->hub, to, p->peer, (struct str){(char *)out, n}, f->now);
+    return (int)(to - f->tos);
+}
+
+static void usage_done(struct fixture *f, struct str bytes)
+{
+    hub_usage_done(f->hub, f->usage.to, f->usage.session, bytes);
+    weir__request__free_unpacked(f->usage.request, NULL);
+}
+
+static void test_usage_is_worked_on_one_batch_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1), q = joined(f, 2);
+
+    int to = usage(f, &p, USAGE_MAX);
+    assert_int_equal(f->n_usage, 1);
+    assert_true(f->usage.request->usage->segment == 3 && f->usage.request->usage->from == 4);
+    assert_int_equal(f->usage.request->usage->records.len, USAGE_MAX);
+    struct hub_usage first = f->usage;
+    (void)usage(f, &p, 10);
+    assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
+    (void)usage(f, &q, 10); /* somebody else's */
+    assert_int_equal(f->n_usage, 2);
+    usage_done(f, STR(""));
+    f->usage = first;
+    usage_done(f, STR(""));
+    assert_int_equal(last(f)->to, to);
+    (void)usage(f, &p, 0);
+    assert_int_equal(f->n_usage, 3);
+    usage_done(f, STR(""));
+    f->refuses_jobs = true;
+    (void)usage(f, &p, 0);
+    assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
+}
+
+static void test_usage_of_who_is_cut_is_not_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1);
+    struct wire w = {0};
+
+    int to = usage(f, &p, 100);
+    (void)joined(f, 1); /* a connection has one session */
+    usage_done(f, wire_refusal(&w, WEIR__REFUSAL__WHY__AWAY, ""));
+    assert_true(last(f)->to == to && !last(f)->reply);
+    (void)usage(f, &p, 100);
+    assert_refused(last(f), WEIR__REFUSAL__WHY__EXPIRED);
+    wire_deinit(&w);
+}
+
+static void test_only_usage_may_be_large(void **state)
+{
+    static uint8_t out[2 * REQUEST_MAX], cursor[REQUEST_MAX];
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1);
+    Weir__Request r;
+    Weir__ChangesSince c;
+
+    (void)usage(f, &p, USAGE_REQUEST_MAX);
+    assert_refused(last(f), WEIR__REFUSAL__WHY__MALFORMED);
+    weir__request__init(&r);
+    weir__changes_since__init(&c);
+    c.cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
+    r.is_case = WEIR__REQUEST__IS_CHANGES;
+    r.changes = &c;
+    r.session = (ProtobufCBinaryData){HUB_SESSION, p.session};
+    size_t n = weir__request__pack(&r, out);
+    hub_request(f->hub, &f->tos[f->n_tos++], p.peer, (struct str){(char *)out, n}, f->now);
+    assert_refused(last(f), WEIR__REFUSAL__WHY__MALFORMED);
+    assert_int_equal(f->n_usage, 0);
+}
+
 static void test_who_is_ahead_is_reported_and_waits(void **state)
 {
     struct fixture *f = *state;
@@ -393,6 +498,9 @@ int main(void)
         TEST(test_who_asks_twice_gets_two_answers),
         TEST(test_nothing_is_known_yet),
         TEST(test_who_is_new_or_of_another_epoch_gets_everything),
+        TEST(test_usage_is_worked_on_one_batch_at_a_time),
+        TEST(test_usage_of_who_is_cut_is_not_answered),
+        TEST(test_only_usage_may_be_large),
         TEST(test_who_is_ahead_is_reported_and_waits),
         TEST(test_who_does_not_take_it_is_lagging),
         TEST(test_gone_connection_answers_nothing),

@@ -120,7 +120,7 @@ static void test_message_holds_the_record(void **state)
     const struct record *r = example(&u);
 
     (void)state;
-    size_t n = usage_pack(packed, r);
+    size_t n = usage_pack(packed, r, 0);
     Weir__UsageRecord *m = weir__usage_record__unpack(NULL, n, packed);
     assert_non_null(m);
     assert_bytes(m->request_id, STR("0190-abc"));
@@ -158,7 +158,7 @@ static void test_largest_message_fits(void **state)
     memset(u.r.len, 0, sizeof u.r.len);
     u.r.len[RS_MODEL] = RECORD_MAX - sizeof u.r;
     u.r.at[RS_MODEL] = sizeof u.r;
-    assert_true(usage_pack(packed, &u.r) <= sizeof packed);
+    assert_true(usage_pack(packed, &u.r, 0) <= sizeof packed);
 }
 
 static struct region *region_new(void)

@@ -43,6 +43,8 @@ static int teardown(void **state)
     }
     (void)snprintf(path, sizeof path, "%s/lock", dir);
     (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/name", dir);
+    (void)unlink(path);
     return rmdir(dir);
 }
 
@@ -355,6 +357,240 @@ static void test_full_disk_keeps_the_buffer_and_recovers(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* --- what is shipped ------------------------------------------------------------------------- */
+
+static void read_batch(struct spool_reader *r, struct spool_place at, struct spool_place end,
+                       struct spool_batch *ret, bool *ret_any)
+{
+    struct err e;
+
+    if (spool_reader_next(r, at, end, ret, ret_any, &e))
+        fail_msg("%s", e.msg);
+}
+
+struct shipped {
+    struct seen seen;
+    unsigned gaps, batches;
+    struct spool_place at;
+};
+
+/* All batches from a place on, as a control plane would take them. */
+static struct shipped ship(struct spool_place from, struct spool_place end)
+{
+    struct shipped s = {.at = from};
+    struct spool_reader r;
+    struct spool_batch b;
+    struct err e;
+    bool any;
+
+    assert_int_equal(spool_reader_init(&r, dir, &e), ERRC_OK);
+    for (read_batch(&r, s.at, end, &b, &any); any; read_batch(&r, s.at, end, &b, &any)) {
+        struct spool_entry en;
+        size_t len = 0;
+        unsigned n = 0;
+        assert_true(spool_place_cmp(b.from, s.at) >= 0);
+        assert_true(spool_place_cmp(b.next, s.at) > 0);
+        s.gaps += spool_place_cmp(b.from, s.at) > 0;
+        for (size_t i = 0; i < b.records.n; i += len, n++) {
+            assert_true(spool_record_read((const unsigned char *)b.records.p + i, b.records.n - i,
+                                          &en, &len));
+            see(&s.seen, &en);
+        }
+        if (b.records.n) {
+            assert_int_equal(n, b.n);
+            assert_int_equal(b.next.segment, b.from.segment);
+            assert_int_equal(b.next.offset, b.from.offset + b.records.n);
+        }
+        s.batches++;
+        s.at = b.next;
+    }
+    spool_reader_deinit(&r);
+    return s;
+}
+
+static struct spool_place await_synced(struct spool *s)
+{
+    for (int i = 0; i < 5000 && !spool_is_synced(s); i++)
+        (void)usleep(1000);
+    assert_true(spool_is_synced(s));
+    return spool_synced(s);
+}
+
+/* A spool of `n` records in small segments; its end. */
+static struct spool_place written(unsigned n)
+{
+    struct spool_options o = {.segment_bytes = 4096};
+    struct seen seen;
+    struct spool *s = open_with(o, &seen);
+
+    for (uint64_t i = 0; i < n; i++) {
+        add(s, i);
+        if (i % 10 == 9) {
+            flush(s);
+            (void)await_synced(s); /* so that the next segment may begin */
+        }
+    }
+    flush(s);
+    struct spool_place end = await_synced(s);
+    s = spool_free(s);
+    return end;
+}
+
+static const struct spool_place nothing;
+
+static void test_batches_hold_every_record_once_and_again(void **state)
+{
+    (void)state;
+    struct spool_place end = written(400);
+    assert_true(end.segment > 3);
+    for (int i = 0; i < 2; i++) { /* replayed: the same */
+        struct shipped s = ship(nothing, end);
+        assert_row(&s.seen, 0, 400);
+        assert_int_equal(s.gaps, 0);
+        assert_int_equal(spool_place_cmp(s.at, end), 0);
+    }
+    struct shipped half = ship(nothing, (struct spool_place){3, 0});
+    struct shipped rest = ship(half.at, end);
+    assert_int_equal(half.gaps + rest.gaps, 0);
+    assert_row(&rest.seen, half.seen.n, 400 - half.seen.n);
+}
+
+/* What is written but not synced, and half a record, is not sent. */
+static void test_every_end_is_respected(void **state)
+{
+    size_t ends[21] = {0}, n = 0;
+
+    (void)state;
+    (void)written(20);
+    for (uint64_t i = 0; i < 20; i++)
+        ends[i + 1] = ends[i] + SPOOL_HEAD + i % 100 + SPOOL_CRC;
+    for (size_t at = 0; at <= ends[20]; at++) {
+        while (n < 20 && ends[n + 1] <= at)
+            n++;
+        struct shipped s = ship(nothing, (struct spool_place){1, at});
+        assert_row(&s.seen, 0, n);
+        assert_true(s.at.offset == ends[n] && s.gaps == 0);
+    }
+}
+
+static void test_damage_is_a_gap_and_costs_one_record(void **state)
+{
+    static unsigned char all[65536];
+    size_t fifth = 0;
+
+    (void)state;
+    struct spool_place end = written(300);
+    size_t size = slurp(1, all, sizeof all);
+    for (uint64_t i = 0; i < 5; i++)
+        fifth += SPOOL_HEAD + i % 100 + SPOOL_CRC;
+    for (size_t at = fifth; at < fifth + SPOOL_HEAD + 5 + SPOOL_CRC; at++) {
+        all[at] ^= 0x40;
+        put_back(1, all, size);
+        struct shipped s = ship(nothing, end);
+        assert_int_equal(s.gaps, 1);
+        assert_int_equal(s.seen.n, 299);
+        assert_int_equal(s.seen.seq[4], 4);
+        assert_int_equal(s.seen.seq[5], 6);
+        assert_int_equal(spool_place_cmp(s.at, end), 0);
+        all[at] ^= 0x40;
+    }
+}
+
+/* A segment cut short at every byte, as no crash leaves it: the rest of it is a gap. */
+static void test_every_prefix_of_an_earlier_segment_is_passed(void **state)
+{
+    static unsigned char all[65536];
+
+    (void)state;
+    struct spool_place end = written(300);
+    size_t size = slurp(2, all, sizeof all);
+    struct shipped before = ship(nothing, (struct spool_place){2, 0});
+    struct shipped after = ship((struct spool_place){3, 0}, end);
+    for (size_t cut = 0; cut < size; cut++) {
+        put_back(2, all, cut);
+        struct shipped s = ship(nothing, end);
+        assert_true(s.seen.n >= before.seen.n + after.seen.n && s.seen.n < 300);
+        assert_int_equal(s.seen.seq[s.seen.n - 1], 299);
+        assert_int_equal(spool_place_cmp(s.at, end), 0);
+    }
+}
+
+static void test_segments_that_are_gone_are_a_gap(void **state)
+{
+    char path[96];
+
+    (void)state;
+    struct spool_place end = written(300);
+    struct shipped all = ship(nothing, end), from_3 = ship((struct spool_place){3, 0}, end);
+    for (unsigned n = 1; n < 3; n++) {
+        segment(path, n);
+        (void)unlink(path);
+    }
+    struct shipped s = ship(nothing, end);
+    assert_true(s.gaps == 1 && s.seen.n == from_3.seen.n && s.seen.n < all.seen.n);
+    s = ship((struct spool_place){1, 500}, end);
+    assert_true(s.gaps == 1 && s.seen.n == from_3.seen.n);
+    s = ship((struct spool_place){3, 0}, end);
+    assert_int_equal(s.gaps, 0);
+}
+
+/* The cap: what nobody took stays, and nothing more is written until somebody took some. */
+static void test_cap_keeps_what_is_not_taken(void **state)
+{
+    struct seen seen;
+    struct err e;
+    uint64_t bad, i = 0;
+    enum errc rc = ERRC_OK;
+
+    (void)state;
+    struct spool *s = open_spool(&seen);
+    spool_limit(s, 32768, true);
+    for (; !rc; i += 10) {
+        assert_true(i < 4000);
+        for (uint64_t k = 0; k < 10; k++)
+            add(s, i + k);
+        rc = spool_flush(s, &e);
+        (void)await_synced(s);
+    }
+    assert_int_equal(rc, ERRC_LIMIT);
+    assert_int_equal(spool_flush(s, &e), ERRC_LIMIT); /* kept in the buffer */
+    assert_true(spool_totals(s).bytes <= 32768 && spool_totals(s).cut_segments == 0);
+    read_all(&seen, &bad);
+    assert_row(&seen, 0, i - 10);
+    struct spool_place end = spool_synced(s);
+    assert_true(end.segment >= 8);
+    spool_taken(s, (struct spool_place){3, 17});
+    flush(s);
+    struct shipped rest = ship((struct spool_place){3, 0}, await_synced(s));
+    assert_int_equal(rest.gaps, 0);
+    assert_int_equal(rest.seen.seq[rest.seen.n - 1], i - 1);
+    spool_taken(s, spool_synced(s));
+    spool_release(s);
+    assert_true(spool_totals(s).bytes <= 8192); /* the last segment stays */
+    s = spool_free(s);
+}
+
+static void test_name_is_kept(void **state)
+{
+    unsigned char name[3][NAME_FILE];
+    struct seen seen;
+
+    (void)state;
+    struct spool *s = open_spool(&seen);
+    assert_true(spool_name(s, false, name[0]) && spool_name(s, false, name[1]));
+    assert_memory_equal(name[0], name[1], NAME_FILE);
+    s = spool_free(s);
+    s = open_spool(&seen);
+    assert_true(spool_name(s, false, name[1]) && spool_name(s, true, name[2]));
+    assert_memory_equal(name[0], name[1], NAME_FILE);
+    assert_memory_not_equal(name[1], name[2], NAME_FILE);
+    s = spool_free(s);
+    s = open_spool(&seen);
+    assert_true(spool_name(s, false, name[1]));
+    assert_memory_equal(name[1], name[2], NAME_FILE);
+    s = spool_free(s);
+}
+
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -369,6 +605,13 @@ int main(void)
         SPOOL_TEST(test_text_that_looks_like_a_record_is_none),
         SPOOL_TEST(test_segments_follow_each_other_and_the_oldest_goes_at_the_cap),
         SPOOL_TEST(test_full_disk_keeps_the_buffer_and_recovers),
+        SPOOL_TEST(test_batches_hold_every_record_once_and_again),
+        SPOOL_TEST(test_every_end_is_respected),
+        SPOOL_TEST(test_damage_is_a_gap_and_costs_one_record),
+        SPOOL_TEST(test_every_prefix_of_an_earlier_segment_is_passed),
+        SPOOL_TEST(test_segments_that_are_gone_are_a_gap),
+        SPOOL_TEST(test_cap_keeps_what_is_not_taken),
+        SPOOL_TEST(test_name_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

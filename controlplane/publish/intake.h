@@ -1,0 +1,31 @@
+#pragma once
+
+/*
+ * Batches of usage on their way to the database: a bounded queue and threads with connections of
+ * their own, so that neither changes nor keys being made wait for them. What a batch becomes is
+ * somebody else's (`take`); who sent it is answered once that is committed.
+ */
+
+#include "publish/hub.h"
+
+struct intake;
+
+struct intake_options {
+    struct db *db; /* of its own: a connection a thread */
+    unsigned threads;
+    struct hub *hub;
+    /* As ingest_batch(). ERRC_INVALID: it is no batch; any other fault: to be sent again. */
+    enum errc (*take)(void *ctx, struct db *db, const Weir__UsageBatch *b, Weir__UsageTaken *ret,
+                      struct err *e);
+    void *ctx;
+};
+
+MUST_CHECK enum errc intake_new(struct intake **ret_i, const struct intake_options *o,
+                                struct err *e);
+
+/* As hub_options.usage. */
+bool intake_push(struct intake *i, const struct hub_usage *u);
+
+/* Ends the threads; what waits is answered with nothing, and comes again. */
+void intake_stop(struct intake *i);
+struct intake *intake_free(struct intake *i);

@@ -1,0 +1,49 @@
+#pragma once
+
+/*
+ * The spool as it is shipped: batches of whole records from a place on, which a writer may be
+ * adding to meanwhile. Only what is synced is read: what a control plane has counted must not be
+ * lost with the machine and its place given to something else. Any one thread.
+ */
+
+#include "common/err.h"
+
+#include "link/spool_record.h"
+
+struct spool_place {
+    uint64_t segment, offset;
+};
+
+static inline int spool_place_cmp(struct spool_place a, struct spool_place b)
+{
+    if (a.segment != b.segment)
+        return a.segment < b.segment ? -1 : 1;
+    return a.offset < b.offset ? -1 : a.offset > b.offset;
+}
+
+enum { SPOOL_BATCH_MAX = 512 * 1024 };
+
+struct spool_reader {
+    char dir[480];
+    unsigned char *buffer; /* SPOOL_BATCH_MAX; the reader's */
+    int fd;                /* of `segment`; -1: none */
+    uint64_t segment, size;
+};
+
+struct spool_batch {
+    struct spool_place from; /* the place asked for; beyond it where something is lost */
+    struct str records;      /* in the buffer until the next call; empty: only the place moves */
+    unsigned n;              /* how many */
+    struct spool_place next; /* where what follows begins */
+};
+
+MUST_CHECK enum errc spool_reader_init(struct spool_reader *r, const char *dir, struct err *e);
+void spool_reader_deinit(struct spool_reader *r);
+
+/*
+ * What follows `at`, up to `end` (spool_synced()). *ret_any: false when there is nothing. A segment
+ * that is gone, or cut short, is a gap; so is damage, which is passed over. ERRC_SYS.
+ */
+MUST_CHECK enum errc spool_reader_next(struct spool_reader *r, struct spool_place at,
+                                       struct spool_place end, struct spool_batch *ret,
+                                       bool *ret_any, struct err *e);
