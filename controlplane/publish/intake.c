@@ -56,21 +56,23 @@ bool intake_push(struct intake *i, const struct hub_usage *u)
     return fits;
 }
 
-/* NULL: it ends. */
-static struct batch *pull(struct intake *i)
+/* How many; 0: it ends. */
+static size_t pull(struct intake *i, struct batch *ret[INTAKE_MERGE])
 {
+    size_t n = 0;
+
     (void)pthread_mutex_lock(&i->lock);
     while (!i->first && !i->ending)
         (void)pthread_cond_wait(&i->pushed, &i->lock);
-    struct batch *b = i->ending ? NULL : i->first;
-    if (b) {
-        i->first = b->next;
-        if (!i->first)
-            i->last = &i->first;
+    while (!i->ending && i->first && n < INTAKE_MERGE) {
+        ret[n++] = i->first;
+        i->first = i->first->next;
         i->n--;
     }
+    if (!i->first)
+        i->last = &i->first;
     (void)pthread_mutex_unlock(&i->lock);
-    return b;
+    return n;
 }
 
 /* Once when it begins to fail, then now and then, and when it works again. */
@@ -90,38 +92,54 @@ static void note(struct intake *i, enum errc rc, const struct err *e)
         log_info("usage_taken", "again=ok");
 }
 
-static struct str answer(struct intake *i, const Weir__UsageBatch *b, struct wire *w)
+static struct str reply_of(struct wire *w, enum errc rc, Weir__UsageTaken *taken)
 {
-    Weir__UsageTaken taken;
     Weir__Reply r;
-    struct err e = {0};
 
-    weir__usage_taken__init(&taken);
-    weir__reply__init(&r);
-    enum errc rc = b->spool.len != 16 || b->records.len > USAGE_MAX
-                       ? err_set(&e, ERRC_INVALID, 0, "a batch without a spool, or too large")
-                       : i->o.take(i->o.ctx, i->o.db, b, &taken, &e);
-    note(i, rc, &e);
     if (rc)
         return wire_refusal(
             w, rc == ERRC_INVALID ? WEIR__REFUSAL__WHY__MALFORMED : WEIR__REFUSAL__WHY__AWAY,
             "not taken");
+    weir__reply__init(&r);
     r.is_case = WEIR__REPLY__IS_USAGE_TAKEN;
-    r.usage_taken = &taken;
+    r.usage_taken = taken;
     return wire_reply(w, &r);
+}
+
+/* All in one; where one is no batch, each by itself. */
+static void take(struct intake *i, struct batch *const *b, size_t n, struct wire *w)
+{
+    const Weir__UsageBatch *of[INTAKE_MERGE] = {0};
+    Weir__UsageTaken taken[INTAKE_MERGE];
+    struct err e = {0};
+
+    for (size_t k = 0; k < n; k++) {
+        weir__usage_taken__init(&taken[k]);
+        of[k] = b[k]->of.request->usage;
+    }
+    enum errc rc = i->o.take(i->o.ctx, i->o.db, of, n, taken, &e);
+    if (rc == ERRC_INVALID && n > 1) {
+        for (size_t k = 0; k < n; k++)
+            take(i, b + k, 1, w);
+        return;
+    }
+    note(i, rc, &e);
+    for (size_t k = 0; k < n; k++)
+        hub_usage_done(i->o.hub, b[k]->of.to, b[k]->of.session, reply_of(w, rc, &taken[k]));
 }
 
 static void *thread_main(void *arg)
 {
+    struct batch *b[INTAKE_MERGE];
     struct intake *i = arg;
     struct wire wire = {0};
-    struct batch *b;
+    size_t n;
 
     (void)prctl(PR_SET_NAME, "weir-intake", 0, 0, 0);
-    while ((b = pull(i))) {
-        struct str bytes = answer(i, b->of.request->usage, &wire);
-        hub_usage_done(i->o.hub, b->of.to, b->of.session, bytes);
-        batch_free(b);
+    while ((n = pull(i, b))) {
+        take(i, b, n, &wire);
+        for (size_t k = 0; k < n; k++)
+            batch_free(b[k]);
     }
     wire_deinit(&wire);
     return NULL;

@@ -2,21 +2,24 @@
 
 /*
  * Batches of usage on their way to the database: a bounded queue and threads with connections of
- * their own, so that neither changes nor keys being made wait for them. What a batch becomes is
- * somebody else's (`take`); who sent it is answered once that is committed.
+ * their own, so that neither changes nor keys being made wait for them. What batches become is
+ * somebody else's (`take`); who sent them is answered once that is committed. Those that wait
+ * together are taken together.
  */
 
 #include "publish/hub.h"
 
 struct intake;
 
+enum { INTAKE_MERGE = 16 }; /* batches taken together, at most */
+
 struct intake_options {
     struct db *db; /* of its own: a connection a thread */
     unsigned threads;
     struct hub *hub;
-    /* As ingest_batch(). ERRC_INVALID: it is no batch; any other fault: to be sent again. */
-    enum errc (*take)(void *ctx, struct db *db, const Weir__UsageBatch *b, Weir__UsageTaken *ret,
-                      struct err *e);
+    /* As ingest_batches(). ERRC_INVALID: one is no batch; any other fault: to be sent again. */
+    enum errc (*take)(void *ctx, struct db *db, const Weir__UsageBatch *const *b, size_t n,
+                      Weir__UsageTaken *ret, struct err *e);
     void *ctx;
 };
 

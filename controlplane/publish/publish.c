@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "daemon.h"
+#include "ingest/ingest.h"
 #include "publish/authority.h"
 #include "publish/intake.h"
 #include "publish/pages.h"
@@ -22,6 +23,7 @@ enum {
     START_MS = 10000,
     READER_CONNS = 2,
     PAGES_CONNS = 1,
+    INTAKE_CONNS = 2,
 };
 
 struct waiter {
@@ -34,7 +36,8 @@ struct waiter {
 
 struct publish {
     struct daemon *d;
-    struct db *reader_db, *pages_db;
+    struct db *reader_db, *pages_db, *intake_db;
+    struct ingest *ingest;
     struct entities *entities;
     struct hub *hub;
     struct pages *pages;
@@ -153,7 +156,13 @@ static bool ask_usage(void *ctx, const struct hub_usage *u)
 {
     struct publish *p = ctx;
 
-    return p->intake && intake_push(p->intake, u);
+    return intake_push(p->intake, u);
+}
+
+static enum errc take_usage(void *ctx, struct db *db, const Weir__UsageBatch *const *b, size_t n,
+                            Weir__UsageTaken *ret, struct err *e)
+{
+    return ingest_batches(ctx, db, b, n, ret, e);
 }
 
 static void on_ahead(void *ctx, struct revision r)
@@ -172,13 +181,13 @@ struct hub *publish_hub(struct publish *p)
 /* ---- start ---- */
 
 static enum errc open_db(struct publish *p, struct db **ret, const char *name, unsigned conns,
-                         struct err *e)
+                         unsigned statement_ms, struct err *e)
 {
     struct db_options o = *db_options(p->d->db[LANE_CRUD]);
 
     o.name = name;
     o.max_conns = conns;
-    o.statement_timeout_ms = STATEMENT_MS;
+    o.statement_timeout_ms = statement_ms;
     return db_new(ret, &o, p->d->health, e);
 }
 
@@ -234,6 +243,30 @@ static enum errc listen_all(struct publish *p, struct err *e)
     return rc;
 }
 
+/* All but its threads, which need the hub. */
+static enum errc open_intake(struct publish *p, struct err *e)
+{
+    const struct config *c = p->d->config;
+    const struct ingest_options o = {
+        .catalog = p->d->catalog,
+        .no_agent_tags =
+            config_bool(&c->file, SETTING_LITELLM_disable_add_user_agent_to_request_tags)};
+    enum errc rc = ingest_new(&p->ingest, &o, e);
+
+    return rc ? rc : open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
+}
+
+static enum errc start_intake(struct publish *p, struct err *e)
+{
+    const struct intake_options o = {.db = p->intake_db,
+                                     .threads = INTAKE_CONNS,
+                                     .hub = p->hub,
+                                     .take = take_usage,
+                                     .ctx = p->ingest};
+
+    return intake_new(&p->intake, &o, e);
+}
+
 static enum errc start(struct publish *p, struct err *e)
 {
     struct hub_options ho = {.ctx = p,
@@ -246,10 +279,12 @@ static enum errc start(struct publish *p, struct err *e)
                              .progress = on_progress};
     struct reader_options ro = {.catalog = p->d->catalog, .seen = on_progress, .ctx = p};
     struct pages_options po = {.catalog = p->d->catalog};
-    enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, e);
+    enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, STATEMENT_MS, e);
 
     if (!rc)
-        rc = open_db(p, &p->pages_db, "weir pages", PAGES_CONNS, e);
+        rc = open_db(p, &p->pages_db, "weir pages", PAGES_CONNS, STATEMENT_MS, e);
+    if (!rc)
+        rc = open_intake(p, e);
     if (!rc)
         rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
     if (!rc)
@@ -260,6 +295,8 @@ static enum errc start(struct publish *p, struct err *e)
     ro.db = p->reader_db;
     if (!rc)
         rc = pages_new(&p->pages, &po, e);
+    if (!rc)
+        rc = start_intake(p, e);
     if (!rc)
         rc = reader_new(&p->reader, &ro, e);
     if (!rc)
@@ -318,6 +355,8 @@ struct publish *publish_free(struct publish *p)
     p->intake = intake_free(p->intake);
     p->sockets = sockets_free(p->sockets);
     entities_free(p->entities);
+    p->ingest = ingest_free(p->ingest);
+    p->intake_db = db_free(p->intake_db);
     p->pages_db = db_free(p->pages_db);
     p->reader_db = db_free(p->reader_db);
     free(p);

@@ -6,6 +6,7 @@
  *
  *   reader     sees what was committed, gives it revisions       thread, connections of its own
  *   pages      reads everything, page by page, for who is new    thread, a connection of its own
+ *   intake     usage of data planes: to spend                    threads, connections of their own
  *   hub        sessions, parked requests, acknowledgements       any thread, short
  *   sockets    ipc and tls+tcp                                   threads of nng
  *   publish    answers that wait                                 the loop
