@@ -84,8 +84,9 @@ class Upstream:
             if cut and n == cut:
                 yield RST
                 return
+            if isinstance(step, bytes):
+                yield Delay(rng.random() * 0.03)
             yield step
-            yield Delay(rng.random() * 0.03)
 
 
 def tag_of(request):
@@ -145,7 +146,7 @@ class Clients:
                         if not self._one(rng, c, f"t{n}-{turn}-{i}"):
                             break
             except TimeoutError:
-                self.faults.append(f"t{n}-{turn}: neither answered nor cut within {PATIENCE_S} s")
+                self.faults.append(f"t{n}-{turn}-{i}: neither answered nor cut within {PATIENCE_S} s")
             except (OSError, EOFError) as e:
                 self.counts[type(e).__name__] += 1
                 time.sleep(0.02)
@@ -282,14 +283,19 @@ def is_flagged(row):
 class Audit:
     def __init__(self, site, clients):
         self.site, self.whole = site, clients.whole
-        self.faults = list(clients.faults)
         self.billed = dict(site.upstream.billed)
+        self.hung = clients.faults
+        self.faults = []
+        self.faults += [f"the upstream failed: {e!r}" for e in site.upstream.mock.failures if not isinstance(e, OSError)]
 
     def run(self):
         self._wait()
         self.rows = self.site.rows()
         for tag in self.rows.keys() | self.billed.keys():
             self._tag(tag, self.rows.get(tag, []), self.billed.get(tag, []))
+        for fault in self.hung:
+            tag = fault.split(":")[0]
+            self.faults.append(f"{fault}; billed {self.billed.get(tag)}, recorded {self.rows.get(tag)}")
         self._estimates()
         self._sums()
         self._verify()
@@ -313,6 +319,8 @@ class Audit:
         (row,) = rows
         entries = {e.id: e for e in billed if e}
         entry = entries.get(row["weir"].get("response_id"))
+        if not entry and len(billed) == 1 and billed[0] and billed[0].api == "embeddings":
+            entry = billed[0]  # their replies have no id
         if tag in self.whole and not entry:
             self.faults.append(f"the row of {tag}, which was answered, is of {row['weir']}")
         if not entry:
@@ -332,9 +340,10 @@ class Audit:
 
     def _estimates(self):
         whole = [self.rows[t][0] for t in self.whole if len(self.rows.get(t, [])) == 1]
-        self.n_estimated = sum(bool(r["weir"].get("estimated")) for r in whole)
+        estimated = [r for r in whole if r["weir"].get("estimated")]
+        self.n_estimated = len(estimated)
         if self.n_estimated * 1000 > len(whole):
-            self.faults.append(f"{self.n_estimated} of {len(whole)} undisturbed exchanges are estimates")
+            self.faults.append(f"{self.n_estimated} of {len(whole)} undisturbed exchanges are estimates: {estimated[:3]}")
 
     def _sums(self):
         """Totals and columns against rows, added here."""
