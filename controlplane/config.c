@@ -37,6 +37,16 @@ static struct str models_json(struct config_file *f)
     return jw_finish(&w);
 }
 
+static enum errc read_prices(struct config *c, struct err *e)
+{
+    struct str path = config_text(&c->file, SETTING_WEIR_model_price_map);
+    enum errc rc = ERRC_OK;
+
+    if (path.n)
+        rc = price_map_load(&c->prices, arena_str(&c->file.arena, path).p, e);
+    return rc ? err_wrap(e, "weir.model_price_map") : ERRC_OK;
+}
+
 static enum errc read_rest(struct config *c, struct err *e)
 {
     struct config_file *f = &c->file;
@@ -51,7 +61,7 @@ static enum errc read_rest(struct config *c, struct err *e)
     c->runs_jobs = config_bool(f, SETTING_WEIR_jobs);
     c->models = models_json(f);
     c->credentials = list_json(f, "credential_list");
-    return ERRC_OK;
+    return read_prices(c, e);
 }
 
 static enum errc read_tls(struct config *c, struct err *e)
@@ -127,8 +137,10 @@ enum errc config_load(struct config **ret_c, const char *path, struct err *e)
 
 struct config *config_free(struct config *c)
 {
-    if (c)
+    if (c) {
+        price_map_free(c->prices);
         config_file_deinit(&c->file);
+    }
     free(c);
     return NULL;
 }

@@ -14,9 +14,9 @@
 #include "config.h"
 #include "jobs/jobs.h"
 #include "lane.h"
+#include "opener.h"
 #include "publish/publish.h"
 #include "store/catalog.h"
-#include "store/migrate.h"
 
 enum {
     CRUD_STATEMENT_MS = 1500, /* below DB_WAIT_MS: a slow statement is not a frozen server */
@@ -42,6 +42,9 @@ struct daemon_priv {
     unsigned n_calls; /* with the lanes */
     uint64_t cut_ns;  /* when a drain has taken long enough */
     bool draining, cut, closed;
+    struct opener *opener;
+    atomic_bool is_open;
+    struct err failed; /* code: the opener's; under `lock` */
 };
 
 /* ---- answers ---- */
@@ -102,7 +105,22 @@ static void on_done(void *ctx, struct call *c)
     (void)uv_async_send(&p->async);
 }
 
+static void end(struct daemon *d, unsigned drain_ms);
 static void maybe_close(struct daemon *d);
+
+/* On the opener's thread. */
+static void on_opened(void *ctx, const struct err *e)
+{
+    struct daemon *d = ctx;
+    struct daemon_priv *p = d->priv;
+
+    if (!e)
+        return;
+    (void)pthread_mutex_lock(&p->lock);
+    p->failed = *e;
+    (void)pthread_mutex_unlock(&p->lock);
+    (void)uv_async_send(&p->async);
+}
 
 static void on_async(uv_async_t *async)
 {
@@ -114,7 +132,10 @@ static void on_async(uv_async_t *async)
     c = p->done;
     p->done = NULL;
     p->done_last = &p->done;
+    bool failed = p->failed.code;
     (void)pthread_mutex_unlock(&p->lock);
+    if (failed && !p->draining)
+        end(d, 0);
     for (; c; c = next) {
         next = c->next;
         p->n_calls--;
@@ -193,6 +214,16 @@ static void on_gone(void *ctx, struct http_request *r)
 
 /* ---- ends ---- */
 
+bool daemon_is_open(const struct daemon *d)
+{
+    return atomic_load(&d->priv->is_open);
+}
+
+void daemon_set_open(struct daemon *d)
+{
+    atomic_store(&d->priv->is_open, true);
+}
+
 bool daemon_is_ending(const struct daemon *d)
 {
     return d->priv->draining;
@@ -217,6 +248,7 @@ static void maybe_close(struct daemon *d)
     if (p->n_calls || (!p->cut && http_server_connections(d->server)))
         return;
     p->closed = true;
+    p->opener = opener_free(p->opener);
     http_server_close(d->server);
     publish_close(d->publish);
     uv_close((uv_handle_t *)&p->async, NULL);
@@ -230,6 +262,17 @@ static void on_drain_tick(uv_timer_t *t)
     maybe_close(t->data);
 }
 
+static void end(struct daemon *d, unsigned drain_ms)
+{
+    struct daemon_priv *p = d->priv;
+
+    p->draining = true;
+    p->cut_ns = clock_mono_ns() + drain_ms * UINT64_C(1000000);
+    http_server_drain(d->server);
+    (void)uv_timer_start(&p->drain, on_drain_tick, 20, 20);
+    maybe_close(d);
+}
+
 static void on_signal(uv_signal_t *s, int signum)
 {
     struct daemon *d = s->data;
@@ -240,28 +283,10 @@ static void on_signal(uv_signal_t *s, int signum)
         _exit(1);
     }
     log_info("stop", "signal=%d", signum);
-    p->draining = true;
-    p->cut_ns = clock_mono_ns() + DRAIN_MS * UINT64_C(1000000);
-    http_server_drain(d->server);
-    (void)uv_timer_start(&p->drain, on_drain_tick, 20, 20);
-    maybe_close(d);
+    end(d, DRAIN_MS);
 }
 
 /* ---- start ---- */
-
-static enum errc load_catalog(struct daemon *d, struct catalog **ret, struct err *e)
-{
-    struct db_wait w = {.deadline_ns = clock_mono_ns() + 10 * UINT64_C(1000000000), .wake_fd = -1};
-    struct arena arena;
-    struct tx tx;
-
-    arena_init(&arena, NULL, 16 * 1024 * 1024);
-    tx_init(&tx, d->db[LANE_CRUD], &arena, &w);
-    enum errc rc = catalog_load(ret, &tx, db_options(d->db[LANE_CRUD])->schema, e);
-    tx_end(&tx);
-    arena_reset(&arena);
-    return rc;
-}
 
 static struct db_options db_options_of(const struct config *c, const char *name, unsigned max_conns,
                                        unsigned statement_timeout_ms)
@@ -300,13 +325,6 @@ static enum errc start_lanes(struct daemon *d, struct err *e)
         rc = lane_new(&d->lane[l], &o, e);
     }
     return rc;
-}
-
-static enum errc start_jobs(struct daemon *d, struct err *e)
-{
-    struct db_options o = db_options_of(d->config, "weir jobs", 1, REPORT_STATEMENT_MS);
-
-    return jobs_new(&d->jobs, d, &o, e);
 }
 
 static enum errc start_loop(struct daemon *d, struct err *e)
@@ -358,21 +376,37 @@ static enum errc start_server(struct daemon *d, const struct daemon_options *o, 
     if (!err)
         err = http_server_listen(d->server, host, port, &port, e);
     if (!err)
-        log_info("ready", "address=%s port=%u", host, port);
+        log_info("listening", "address=%s port=%u", host, port);
     return err;
 }
 
-static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
-                            struct config **ret_config, struct catalog **ret_catalog,
-                            struct arena *arena, struct err *e)
+static enum errc start_all(struct daemon *d, const struct daemon_options *o, struct err *e)
 {
+    struct opener_options oo = {.adopt = o->adopt, .done = on_opened, .ctx = d};
+    enum errc rc = start_loop(d, e);
+
+    if (!rc)
+        rc = publish_new(&d->publish, d, e);
+    if (!rc)
+        rc = start_lanes(d, e);
+    if (!rc)
+        rc = start_server(d, o, e);
+    if (!rc)
+        rc = opener_new(&d->priv->opener, d, &oo, e);
+    return rc;
+}
+
+static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
+                            struct config **ret_config, struct arena *arena, struct err *e)
+{
+    struct daemon_priv *p = d->priv;
     enum errc rc = config_load(ret_config, o->config, e);
 
     if (rc)
         return rc;
     d->config = *ret_config;
     if (d->config->certfile)
-        rc = tls_identity_new(&d->priv->tls, d->config->certfile, d->config->keyfile, e);
+        rc = tls_identity_new(&p->tls, d->config->certfile, d->config->keyfile, e);
     if (rc)
         return rc;
     rc = db_health_new(&d->health, e);
@@ -382,30 +416,17 @@ static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
     }
     if (rc)
         return rc;
-    bool verify = config_bool(&d->config->file, SETTING_ENV_DISABLE_SCHEMA_UPDATE);
-    rc = migrate(db_options(d->db[LANE_CRUD]), d->health,
-                 verify && !o->migrate_only ? MIGRATE_VERIFY : MIGRATE_RUN, o->adopt, stderr, e);
-    if (rc || o->migrate_only)
-        return rc;
-    rc = load_catalog(d, ret_catalog, e);
-    if (rc)
-        return rc;
-    d->catalog = *ret_catalog;
+    if (o->migrate_only)
+        return opener_migrate(d, o->adopt, e);
     d->openapi = openapi_json(arena).p;
     if (!d->openapi)
         return err_set(e, ERRC_NOMEM, 0, "openapi.json");
-    rc = start_loop(d, e);
-    if (!rc)
-        rc = publish_new(&d->publish, d, e);
-    if (!rc)
-        rc = start_lanes(d, e);
-    if (!rc)
-        rc = start_jobs(d, e);
-    if (!rc)
-        rc = start_server(d, o, e);
-    if (!rc)
-        (void)uv_run(&d->priv->loop, UV_RUN_DEFAULT);
-    return rc;
+    rc = start_all(d, o, e);
+    if (rc)
+        return rc;
+    (void)uv_run(&p->loop, UV_RUN_DEFAULT);
+    *e = p->failed;
+    return e->code;
 }
 
 int daemon_main(const struct daemon_options *o)
@@ -413,20 +434,19 @@ int daemon_main(const struct daemon_options *o)
     struct daemon_priv p = {.done_last = &p.done};
     struct daemon d = {.priv = &p};
     struct config *config = NULL;
-    struct catalog *catalog = NULL;
     struct arena arena;
     struct err e = {0};
 
     (void)signal(SIGPIPE, SIG_IGN);
     (void)pthread_mutex_init(&p.lock, NULL);
     arena_init(&arena, NULL, 16 * 1024 * 1024);
-    enum errc rc = daemon_run(&d, o, &config, &catalog, &arena, &e);
+    enum errc rc = daemon_run(&d, o, &config, &arena, &e);
     if (rc)
         log_error("start", "what=\"%s\" consequence=\"not started\"", e.msg);
     d.jobs = jobs_free(d.jobs);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
         d.lane[l] = lane_free(d.lane[l]);
-    if (rc && d.loop)
+    if (d.loop && !p.closed)
         return 1; /* a loop with open handles: the process ends anyway */
     d.publish = publish_free(d.publish);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
@@ -436,7 +456,7 @@ int daemon_main(const struct daemon_options *o)
     p.tls = tls_identity_unref(p.tls);
     if (d.loop)
         (void)uv_loop_close(d.loop);
-    catalog_free(catalog);
+    catalog_free(d.catalog);
     config_free(config);
     arena_reset(&arena);
     (void)pthread_mutex_destroy(&p.lock);

@@ -2,7 +2,8 @@
 
 /*
  * The process: one loop thread that accepts, parses and answers, and two lanes of pool threads that
- * work. Everything a handler reaches beyond its call hangs here, and does not change while it runs.
+ * work. Everything a handler reaches beyond its call hangs here; nothing of it changes once
+ * daemon_is_open(), and before no handler runs that needs the database.
  */
 
 #include <uv.h>
@@ -22,15 +23,16 @@ struct arena;
 
 struct daemon {
     const struct config *config;
-    const struct catalog *catalog;
     struct db_health *health;
     struct db *db[3];     /* by enum route_lane */
     struct lane *lane[3]; /* the same */
-    struct jobs *jobs;
     struct http_server *server;
     struct publish *publish;
     uv_loop_t *loop;
     const char *openapi; /* NUL behind it */
+    /* once it is open: opener.c */
+    struct catalog *catalog;
+    struct jobs *jobs;
     /* private: daemon.c */
     struct daemon_priv *priv;
 };
@@ -43,6 +45,10 @@ struct daemon_options { /* of the command line; NULL, -1: as the configuration s
 
 /* Runs until a signal ends it; the exit status. */
 int daemon_main(const struct daemon_options *o);
+
+/* Any thread: the database was there, and is what this program needs. */
+bool daemon_is_open(const struct daemon *d);
+void daemon_set_open(struct daemon *d);
 
 /* On the loop: a signal has come, what runs may finish. */
 bool daemon_is_ending(const struct daemon *d);

@@ -20,7 +20,8 @@ struct lane {
     pthread_mutex_t lock;
     pthread_cond_t pushed;
     struct call *first, **last; /* of the queue */
-    unsigned n_queued, n_threads;
+    unsigned n_queued, n_running, n_threads;
+    uint64_t n_refused;
     bool ending;
     struct lane_thread thread[THREADS_MAX];
 };
@@ -38,6 +39,7 @@ static struct call *take(struct lane *l, struct lane_thread *t)
         if (!l->first)
             l->last = &l->first;
         l->n_queued--;
+        l->n_running++;
         c->next = NULL;
         c->thread = t;
         c->wait.wake_fd = t->wake_fd;
@@ -52,6 +54,7 @@ static void give_back(struct lane *l, struct lane_thread *t, struct call *c)
 
     (void)pthread_mutex_lock(&l->lock);
     c->thread = NULL;
+    l->n_running--;
     (void)pthread_mutex_unlock(&l->lock);
     (void)!read(t->wake_fd, &n, sizeof n); /* a late wake-up is not the next call's */
     l->o.done(l->o.ctx, c);
@@ -88,8 +91,17 @@ bool lane_push(struct lane *l, struct call *c)
         l->n_queued++;
         (void)pthread_cond_signal(&l->pushed);
     }
+    l->n_refused += !fits;
     (void)pthread_mutex_unlock(&l->lock);
     return fits;
+}
+
+struct lane_load lane_load(struct lane *l)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    struct lane_load load = {l->n_running, l->n_queued, l->n_refused};
+    (void)pthread_mutex_unlock(&l->lock);
+    return load;
 }
 
 void lane_cancel(struct lane *l, struct call *c)

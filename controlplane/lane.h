@@ -29,5 +29,11 @@ MUST_CHECK bool lane_push(struct lane *l, struct call *c);
 /* Whoever asked is gone: the call ends as soon as it looks. It is still handed to done(). */
 void lane_cancel(struct lane *l, struct call *c);
 
+struct lane_load {
+    unsigned running, queued;
+    uint64_t refused; /* ever, for a full queue */
+};
+struct lane_load lane_load(struct lane *l); /* any thread */
+
 /* Ends the threads once the queue is empty, then frees. */
 struct lane *lane_free(struct lane *l);

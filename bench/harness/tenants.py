@@ -186,7 +186,8 @@ def outage(ctx):
         measure(ctx, "outage", "warm-up", p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE, duration=500, **LOAD)
         for r in range(ctx.pick(1, 3)):
             for state in STATES if r % 2 == 0 else STATES[::-1]:
-                with TROUBLE[state](*([] if state == "undisturbed" else [p])), Liveness(p.weir.port) as liveness:
+                with (TROUBLE[state](*([] if state == "undisturbed" else [p])), Liveness(p.weir.port) as liveness,
+                      machine.in_real_time([ctx.mock.child.pid])):
                     measure(ctx, "outage", state, p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE,
                             duration=ctx.pick(1000, 3500), **LOAD)
                     direct = ctx.gateways["direct"]

@@ -2,12 +2,11 @@
 
 #include "common/gateway/config_file.h"
 
-#include <mbedtls/sha256.h>
 #include <unistd.h>
 
 #include "common/crc32c.h"
+#include "common/digest.h"
 #include "common/log.h"
-#include "common/num.h"
 
 enum { ARENA_CEILING = 512 * 1024 * 1024, MAX_FILES = 100, MAX_NESTING = 10, MAX_TOLD_ROWS = 20 };
 
@@ -236,16 +235,6 @@ static enum errc read_file(struct config_file *c, const struct conf_node **ret, 
     return ERRC_OK;
 }
 
-struct str config_sha256(struct arena *a, struct str text)
-{
-    unsigned char digest[32];
-    char *hex = arena_alloc(a, 2 * sizeof digest);
-
-    if (!hex || mbedtls_sha256((const unsigned char *)text.p, text.n, digest, 0) != 0)
-        return (struct str){0};
-    return (struct str){hex, num_put_hex(hex, digest, sizeof digest)};
-}
-
 struct str config_deployment_id(struct config_file *c, struct str model_name,
                                 const struct conf_node *raw_params, struct str organization)
 {
@@ -256,7 +245,7 @@ struct str config_deployment_id(struct config_file *c, struct str model_name,
     jw_put_raw(&w, conf_json(&c->arena, raw_params));
     jw_put_str(&w, organization);
     jw_end(&w);
-    return config_sha256(&c->arena, jw_finish(&w));
+    return sha256_hex(&c->arena, jw_finish(&w));
 }
 
 static enum errc read_files(struct config_file *c, struct err *e)
@@ -266,7 +255,7 @@ static enum errc read_files(struct config_file *c, struct err *e)
 
     if (rc)
         return rc;
-    c->hash = config_sha256(&c->arena, conf_json(&c->arena, c->root));
+    c->hash = sha256_hex(&c->arena, conf_json(&c->arena, c->root));
     /* Their own os.environ/NAME mean the process's environment: c->variables is not set yet. */
     c->variables = config_resolve(c, conf_get(c->root, STR("environment_variables")));
     return arena_ok(&c->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", c->path);

@@ -112,9 +112,6 @@ uint32_t config_node_ms(const struct conf_node *n);
 struct str config_deployment_id(struct config_file *f, struct str model_name,
                                 const struct conf_node *raw_params, struct str organization);
 
-/* Hex SHA-256 of `text`. */
-struct str config_sha256(struct arena *a, struct str text);
-
 /* An entry of model_list with what is merged under it. */
 struct config_entry {
     const struct conf_node *own; /* litellm_params of the entry itself, as written */

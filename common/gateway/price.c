@@ -145,6 +145,25 @@ static enum price_field price_set_limit(uint32_t *ret, struct str value)
     return PRICE_FIELD_SET;
 }
 
+void price_each(const struct price *p, price_figure_fn fn, void *ctx)
+{
+    char name[64];
+
+    for (size_t i = 0; i < PRICE_ITEMS; i++)
+        if (p->item[i] != PRICE_UNKNOWN)
+            fn(ctx, item_names[i], p->item[i]);
+    for (size_t i = 0; i < PRICE_BANDS && p->band[i].above_tokens; i++)
+        for (size_t k = 0; k < ARRAY_LEN(band_fields); k++) {
+            int64_t pusd;
+            memcpy(&pusd, (const char *)&p->band[i] + band_fields[k].at, sizeof pusd);
+            int n = snprintf(name, sizeof name, STR_FMT "_above_%lluk_tokens",
+                             STR_ARG(band_fields[k].name),
+                             (unsigned long long)(p->band[i].above_tokens / 1000));
+            if (pusd != PRICE_UNKNOWN)
+                fn(ctx, (struct str){name, (size_t)n}, pusd);
+        }
+}
+
 enum price_field price_set(struct price *p, struct str name, struct str value)
 {
     enum price_item i = price_item_named(name);

@@ -45,6 +45,10 @@ static inline bool price_known(const struct price *p, enum price_item i)
     return p->item[i] != PRICE_UNKNOWN;
 }
 
+/* Each figure that is stated, bands among them, by LiteLLM's name for it; valid during the call. */
+typedef void (*price_figure_fn)(void *ctx, struct str name, int64_t pusd);
+void price_each(const struct price *p, price_figure_fn fn, void *ctx);
+
 enum price_field {
     PRICE_FIELD_SET,
     PRICE_FIELD_OTHER, /* not a field of the price: *p untouched */

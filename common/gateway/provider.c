@@ -130,6 +130,17 @@ struct str provider_endpoint_name(enum provider_endpoint e)
     return endpoint_names[e];
 }
 
+bool provider_is_spoken(const struct provider *p)
+{
+    static const enum provider_auth known[] = {AUTH_KEYLESS, AUTH_BEARER, AUTH_SCHEME, AUTH_HEADER};
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (p->auth == known[i])
+            return p->adapter <=
+                   ADAPTER_AZURE_AI; /* those behind it speak a dialect of their own */
+    return false;
+}
+
 const struct provider *provider_find(struct str id)
 {
     size_t from = 0, to = ARRAY_LEN(providers);

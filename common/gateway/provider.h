@@ -101,6 +101,9 @@ struct provider { /* columns: providers.def */
 size_t provider_count(void);
 const struct provider *provider_at(size_t i); /* in byte order of the id */
 
+/* Its dialect is one this build speaks, and the way to sign in one it knows. */
+bool provider_is_spoken(const struct provider *p);
+
 /* NULL when unknown. */
 const struct provider *provider_find(struct str id);
 

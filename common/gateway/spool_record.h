@@ -27,6 +27,17 @@ struct spool_id {
     uint64_t seq;
 };
 
+struct spool_place { /* in a spool; {0, 0}: before all of it */
+    uint64_t segment, offset;
+};
+
+static inline int spool_place_cmp(struct spool_place a, struct spool_place b)
+{
+    if (a.segment != b.segment)
+        return a.segment < b.segment ? -1 : 1;
+    return a.offset < b.offset ? -1 : a.offset > b.offset;
+}
+
 struct spool_entry { /* borrowed from the segment */
     struct spool_id id;
     uint8_t type, version;

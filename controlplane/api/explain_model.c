@@ -169,7 +169,7 @@ static void put_defaults(struct call *c, yyjson_mut_val *list, const yyjson_mut_
     if (!p)
         return;
     put_provider(c, list, p, params);
-    if (!price_map_find(NULL, p->id, base_model.n ? base_model : name, &priced))
+    if (!price_map_find(c->d->config->prices, p->id, base_model.n ? base_model : name, &priced))
         return;
     put_price(c, list, "input_cost_per_token", priced.price.item[PRICE_INPUT], params, info);
     put_price(c, list, "output_cost_per_token", priced.price.item[PRICE_OUTPUT], params, info);

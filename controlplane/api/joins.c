@@ -3,8 +3,10 @@
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/gateway/duration.h"
 #include "common/gateway/join.h"
+#include "common/num.h"
 
 #include "api/reply.h"
 #include "audit/audit.h"
@@ -91,8 +93,7 @@ static bool make_secrets(struct call *c, struct join *j, struct str id, int64_t 
 
     if (!token || getrandom(raw, sizeof raw, 0) != sizeof raw)
         return false;
-    for (size_t i = 0; i < sizeof raw; i++)
-        (void)snprintf(token + 2 * i, 3, "%02x", raw[i]);
+    token[num_put_hex(token, raw, sizeof raw)] = '\0';
     enum errc rc =
         authority_get(&authority, &c->store.tx, &config->seal, config->seal_format, &c->arena, &e);
     if (!rc)
@@ -127,7 +128,7 @@ void api_join_new(struct call *c)
         addresses[i] = str_of(j.addresses[i]);
     yyjson_mut_val *row =
         join_insert(s, &(struct join_row){.id = id,
-                                          .hash = key_sha256(&c->arena, str_of(j.token)),
+                                          .hash = sha256_hex(&c->arena, str_of(j.token)),
                                           .description = description,
                                           .created_by = audit_actor(c),
                                           .addresses = addresses,

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
@@ -215,7 +216,7 @@ yyjson_mut_val *key_new_row(struct call *c, const yyjson_mut_val *req, struct st
     struct store *s = &c->store;
     yyjson_mut_val *row = row_new(s);
 
-    row_put_text(s, row, "token", key_sha256(&c->arena, key));
+    row_put_text(s, row, "token", sha256_hex(&c->arena, key));
     key_put_name(c, row, key);
     key_put_columns(c, row, req, true);
     key_put_moments(c, row, req);

@@ -1,7 +1,7 @@
 #pragma once
 
-/* Between the files of the family of keys: keys.c makes and deletes, keys_update.c
- * changes, keys_read.c shows; key_row.c makes rows, key_rules.c and key_project.c judge. */
+/* Between the files of the family of keys: keys.c makes and deletes, keys_update.c and keys_bulk.c
+ * change, keys_read.c shows; key_row.c makes rows, key_rules.c and key_project.c judge. */
 
 #include "api/reply.h"
 #include "store/key.h"
@@ -48,6 +48,15 @@ bool key_may_modify(const struct call *c, const struct key_target *t);
 /* A row as the answer to whoever made it: the key itself, once. */
 void key_reply_generated(struct call *c, const yyjson_mut_val *row, struct str key,
                          const yyjson_mut_val *req);
+
+/* ---- keys_update.c ---- */
+
+/* May change it at all; budgets only those who run it. False with an answer. */
+bool key_check_may_update(struct call *c, const yyjson_mut_val *req, const struct key_target *t);
+
+/* Judges the request, changes the locked row and writes the entry; the row as it is then, or NULL
+ * with an answer or a fault. */
+yyjson_mut_val *key_change(struct call *c, yyjson_mut_val *req, struct key_target *t);
 
 /* ---- key_rules.c: who may ----
  *

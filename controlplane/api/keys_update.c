@@ -1,6 +1,7 @@
-/* Keys changed, one or many, replaced, refused (litellm-controlplane.md 2.1, 3.6, 3.7). */
+/* Keys changed, replaced, refused (litellm-controlplane.md 2.1, 3.6, 3.7). */
 
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/gateway/duration.h"
 
 #include "api/keys_priv.h"
@@ -8,8 +9,6 @@
 #include "audit/audit.h"
 #include "config.h"
 #include "daemon.h"
-
-enum { BULK_MAX = 500 };
 
 /* ---- update ---- */
 
@@ -51,8 +50,7 @@ static bool check_owner_change(struct call *c, const yyjson_mut_val *req,
     return false;
 }
 
-/* May change it at all; budgets only those who run it. */
-static bool check_may_update(struct call *c, const yyjson_mut_val *req, const struct key_target *t)
+bool key_check_may_update(struct call *c, const yyjson_mut_val *req, const struct key_target *t)
 {
     bool budget = is_budget_change(req);
 
@@ -169,8 +167,7 @@ static yyjson_mut_val *check_changes(struct call *c, yyjson_mut_val *req, struct
     return changes_of(c, req, t);
 }
 
-/* Changes it and writes the entry; the row as it is then, or NULL with an answer or a fault. */
-static yyjson_mut_val *update(struct call *c, yyjson_mut_val *req, struct key_target *t)
+yyjson_mut_val *key_change(struct call *c, yyjson_mut_val *req, struct key_target *t)
 {
     yyjson_mut_val *changes = check_changes(c, req, t), *now;
 
@@ -217,75 +214,13 @@ void api_key_update(struct call *c)
     struct key_target t;
     yyjson_mut_val *req = row_copy(&c->store, c->in), *now, *out;
 
-    if (!find_to_update(c, &t) || !check_may_update(c, req, &t))
+    if (!find_to_update(c, &t) || !key_check_may_update(c, req, &t))
         return;
-    now = update(c, req, &t);
+    now = key_change(c, req, &t);
     if (!now)
         return;
     out = row_copy(&c->store, now);
     row_put_text(&c->store, out, "key", in_set(c, "key") ? in_text(c, "key") : t.hash);
-    reply(c, out);
-}
-
-/* ---- many ---- */
-
-static void add_failure(struct call *c, yyjson_mut_val *list, struct str key, struct str reason)
-{
-    yyjson_mut_val *one = row_new(&c->store);
-
-    row_put_text(&c->store, one, "key", key);
-    row_put_text(&c->store, one, "failed_reason", reason);
-    row_append(&c->store, list, one);
-}
-
-/* One of them; its refusal becomes its reason. */
-static void update_one(struct call *c, yyjson_mut_val *req, yyjson_mut_val *done,
-                       yyjson_mut_val *failed)
-{
-    struct store *s = &c->store;
-    struct str key = row_text(req, "key");
-    struct key_target t = {.hash = key_hash_of(&c->arena, key)};
-    yyjson_mut_val *now = NULL, *one;
-
-    t.row = store_lock(s, TABLE_KEY, t.hash);
-    if (t.row && key_is_visible(c, &t))
-        now = update(c, req, &t);
-    else
-        refuse_text(c, 404, "Key not found.");
-    if (!now) {
-        add_failure(c, failed, key, refusal_text(c));
-        refusal_clear(c);
-        return;
-    }
-    one = row_new(s);
-    row_put_text(s, one, "key", key);
-    row_put(s, one, "key_info", now);
-    row_append(s, done, one);
-}
-
-void api_key_bulk_update(struct call *c)
-{
-    struct store *s = &c->store;
-    yyjson_mut_val *keys = in_val(c, "keys"), *out = row_new(s), *one;
-    yyjson_mut_val *done = row_list(s), *failed = row_list(s);
-    size_t i, n, total = yyjson_mut_arr_size(keys);
-
-    if (!total) {
-        refuse(c, 400, "No keys provided for update");
-        return;
-    }
-    if (total > BULK_MAX) {
-        refuse(c, 400, "Maximum %d keys can be updated at once. Found %zu keys.", BULK_MAX, total);
-        return;
-    }
-    yyjson_mut_arr_foreach(keys, i, n, one)
-    {
-        update_one(c, row_copy(s, one), done, failed);
-    }
-    c->is_unchanged = yyjson_mut_arr_size(done) == 0;
-    row_put_int(s, out, "total_requested", (int64_t)total);
-    row_put(s, out, "successful_updates", done);
-    row_put(s, out, "failed_updates", failed);
     reply(c, out);
 }
 
@@ -323,7 +258,7 @@ static void regenerate(struct call *c, yyjson_mut_val *req, struct key_target *t
     yyjson_mut_val *changes = check_changes(c, req, t), *now;
     if (!changes)
         return;
-    struct str hash = key_sha256(&c->arena, key);
+    struct str hash = sha256_hex(&c->arena, key);
     if (store_get(s, TABLE_KEY, hash)) {
         refuse(c, 400, "This key exists already.");
         return;
@@ -366,7 +301,7 @@ void api_key_regenerate(struct call *c)
     }
     if (t.team && !key_check_member(c, t.team, STR("/key/regenerate")))
         return;
-    if ((is_budget_change(req) || is_state_change(req, t.row)) && !check_may_update(c, req, &t))
+    if ((is_budget_change(req) || is_state_change(req, t.row)) && !key_check_may_update(c, req, &t))
         return;
     regenerate(c, req, &t);
 }

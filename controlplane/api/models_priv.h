@@ -23,3 +23,9 @@ bool credential_is_configured(struct call *c, struct str name);
 
 /* A deployment of that model's name exists, in either place. */
 bool model_name_exists(struct call *c, struct str name);
+
+/* The name requests use: of a team's own deployment its public one. */
+struct str model_public_name(const yyjson_mut_val *model);
+
+/* The caller may use the deployment (of model_all()). */
+bool model_is_visible(const struct caller *who, const yyjson_mut_val *model);

@@ -114,7 +114,7 @@ bool model_name_exists(struct call *c, struct str name)
 
 /* ---- whose ---- */
 
-static struct str public_name(const yyjson_mut_val *model)
+struct str model_public_name(const yyjson_mut_val *model)
 {
     struct str name = row_text(row_val(model, "model_info"), "team_public_model_name");
 
@@ -133,7 +133,7 @@ static bool list_has(const yyjson_mut_val *list, const yyjson_mut_val *model)
     {
         struct str name = {yyjson_mut_get_str(v), yyjson_mut_get_len(v)};
         if (name.p &&
-            (str_eq(name, STR("all-proxy-models")) || glob_match(name, public_name(model)) ||
+            (str_eq(name, STR("all-proxy-models")) || glob_match(name, model_public_name(model)) ||
              row_has(row_val(model, "model_info"), "access_groups", name)))
             return true;
     }
@@ -148,7 +148,7 @@ static bool is_teams(const yyjson_mut_val *model, const yyjson_mut_val *team)
     return !of.n || (team && str_eq(of, row_text(team, "team_id")));
 }
 
-static bool is_visible(const struct caller *who, const yyjson_mut_val *model)
+bool model_is_visible(const struct caller *who, const yyjson_mut_val *model)
 {
     const yyjson_mut_val *held = row_val(who->key, "models");
 
@@ -209,7 +209,7 @@ void api_model_info(struct call *c)
         return;
     if (id.n) {
         v = model_find(c, id);
-        if (!v || !is_visible(&c->caller, v)) {
+        if (!v || !model_is_visible(&c->caller, v)) {
             refuse(c, 400, "Model id = " STR_FMT " not found on litellm proxy", STR_ARG(id));
             return;
         }
@@ -217,7 +217,7 @@ void api_model_info(struct call *c)
     } else {
         yyjson_mut_arr_foreach(model_all(c), i, n, v)
         {
-            if (is_visible(&c->caller, v) && is_of_team(v, team))
+            if (model_is_visible(&c->caller, v) && is_of_team(v, team))
                 row_append(s, list, shown(c, v));
         }
     }
@@ -239,9 +239,9 @@ static bool matches(struct call *c, const yyjson_mut_val *model, const yyjson_mu
     struct str name = in_text(c, "model"), search = in_text(c, "search");
     struct str id = in_text(c, "modelId"), group = in_text(c, "access_group");
 
-    return is_visible(&c->caller, model) && is_of_team(model, team) &&
-           (!name.n || str_eq(name, public_name(model))) &&
-           (!search.n || contains_nocase(public_name(model), search)) &&
+    return model_is_visible(&c->caller, model) && is_of_team(model, team) &&
+           (!name.n || str_eq(name, model_public_name(model))) &&
+           (!search.n || contains_nocase(model_public_name(model), search)) &&
            (!id.n || str_eq(id, row_text(info, "id"))) &&
            (!group.n || row_has(info, "access_groups", group)) &&
            (!in_set(c, "blocked") || in_bool(c, "blocked") == row_bool(info, "blocked")) &&
@@ -258,7 +258,7 @@ struct sorting {
 
 static struct str sort_key(const yyjson_mut_val *model, const char *by)
 {
-    return str_eq(str_of(by), STR("model_name")) ? public_name(model)
+    return str_eq(str_of(by), STR("model_name")) ? model_public_name(model)
                                                  : row_text(row_val(model, "model_info"), by);
 }
 

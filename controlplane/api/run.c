@@ -201,6 +201,10 @@ void api_run(struct call *c, struct db *db)
         reply_fault(c, DB_SLOW); /* it waited too long to be begun */
         return;
     }
+    if (!daemon_is_open(c->d)) {
+        reply_fault(c, DB_AWAY);
+        return;
+    }
     for (unsigned i = 1; i <= ATTEMPTS; i++)
         if (attempt(c, db, i == ATTEMPTS))
             break;

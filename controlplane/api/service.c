@@ -1,7 +1,5 @@
 /* Routes about the service itself, answered on the loop. */
 
-#include "common/gateway/provider.h"
-
 #include "api/reply.h"
 #include "daemon.h"
 #include "embedded.h"
@@ -30,7 +28,7 @@ void api_ready(struct call *c)
 {
     struct store *s = &c->store;
     yyjson_mut_val *v = row_new(s);
-    bool up = db_health_is_up(c->d->health);
+    bool up = daemon_is_open(c->d) && db_health_is_up(c->d->health);
 
     if (is_ending(c))
         return;
@@ -38,6 +36,12 @@ void api_ready(struct call *c)
     row_put_text(s, v, "db", up ? STR("connected") : STR("disconnected"));
     row_put_text(s, v, "weir_version", STR(WEIR_VERSION));
     reply_status(c, up ? 200 : 503, v);
+}
+
+/* LiteLLM's default: nobody is drained over HTTP. */
+void api_drain(struct call *c)
+{
+    refuse_text(c, 404, "Not Found");
 }
 
 void api_openapi(struct call *c)
@@ -69,16 +73,6 @@ void api_routes(struct call *c)
     }
     row_put(s, v, "routes", list);
     reply(c, v);
-}
-
-void api_public_providers(struct call *c)
-{
-    struct store *s = &c->store;
-    yyjson_mut_val *list = row_list(s);
-
-    for (size_t i = 0; i < provider_count(); i++)
-        row_append_text(s, list, provider_at(i)->id);
-    reply(c, list);
 }
 
 void api_robots(struct call *c)

@@ -375,16 +375,22 @@ yyjson_mut_val *team_change(struct call *c, const yyjson_mut_val *team, const yy
     return now;
 }
 
-void api_team_update(struct call *c)
+yyjson_mut_val *team_update(struct call *c, struct str id, yyjson_mut_val *req)
 {
-    struct store *s = &c->store;
-    yyjson_mut_val *req = row_copy(s, c->in), *team, *now, *out;
-    struct str id = in_text(c, "team_id");
+    yyjson_mut_val *team;
 
     if (!find_governed(c, id, &team) || !team_check_values(c, req, team) ||
         !check_new_organization(c, req, team))
-        return;
-    now = team_change(c, team, req);
+        return NULL;
+    return team_change(c, team, req);
+}
+
+void api_team_update(struct call *c)
+{
+    struct store *s = &c->store;
+    struct str id = in_text(c, "team_id");
+    yyjson_mut_val *now = team_update(c, id, row_copy(s, c->in)), *out;
+
     if (!now)
         return;
     out = row_new(s);

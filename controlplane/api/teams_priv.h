@@ -48,6 +48,10 @@ yyjson_mut_val *team_permissions(struct store *s);
  * with a fault. */
 yyjson_mut_val *team_change(struct call *c, const yyjson_mut_val *team, const yyjson_mut_val *req);
 
+/* What /team/update does with a request that names its team; the row as it is then, or NULL with an
+ * answer or a fault. */
+yyjson_mut_val *team_update(struct call *c, struct str id, yyjson_mut_val *req);
+
 /* The row goes among the deleted; keys, models and memberships go with it. Whoever calls has
  * judged. */
 void team_remove(struct call *c, const yyjson_mut_val *team);

@@ -194,6 +194,42 @@ void api_team_info(struct call *c)
     reply(c, out);
 }
 
+/* The caller's own membership. */
+void api_team_member_me(struct call *c)
+{
+    static const char *const of_membership[] = {"spend", "total_spend", "budget_id",
+                                                "litellm_budget_table"};
+    struct store *s = &c->store;
+    struct str id = in_param(c, 0), self = c->caller.user_id;
+    yyjson_mut_val *team = store_get(s, TABLE_TEAM, id), *out = row_new(s), *row;
+    struct str role = self.n ? team_role_of(team, self) : (struct str){0};
+
+    if (!self.n) {
+        refuse(c, 400,
+               "API key has no associated user_id; cannot resolve 'me' for team membership.");
+        return;
+    }
+    if (!role.n) {
+        refuse(c, 404, "User user_id=" STR_FMT " is not a member of team_id=" STR_FMT ".",
+               STR_ARG(self), STR_ARG(id));
+        return;
+    }
+    row = STORE_FIRST(s, TABLE_TEAM_MEMBERSHIP, "WHERE t.team_id = $1 AND t.user_id = $2",
+                      DB_TEXT(id), DB_TEXT(self));
+    row = row ? membership_shown(c, row) : NULL;
+    row_put_text(s, out, "user_id", self);
+    row_put_text(s, out, "team_id", id);
+    row_put(s, out, "team_alias", row_val(team, "team_alias"));
+    row_put_text(s, out, "role", role);
+    row_put(s, out, "user_email", row_val(c->caller.user, "user_email"));
+    row_put_num(s, out, "spend", 0);
+    row_put_num(s, out, "total_spend", 0);
+    for (size_t i = 0; i < ARRAY_LEN(of_membership); i++)
+        if (row_val(row, of_membership[i]) || i >= 2)
+            row_put(s, out, of_membership[i], row_val(row, of_membership[i]));
+    reply(c, out);
+}
+
 /* ---- lists ---- */
 
 #define HAS_MEMBER                                                                                 \
@@ -512,4 +548,20 @@ void api_team_available(struct call *c)
             row_append(s, out, team_shown(c, team));
     }
     reply(c, out);
+}
+
+/* What a search box asks for. */
+void api_team_filter(struct call *c)
+{
+    struct store *s = &c->store;
+    struct filter f = filter_init(s);
+    struct str id = in_text(c, "team_id"), alias = in_text(c, "team_alias");
+    int64_t page = in_int(c, "page"), size = in_int(c, "page_size");
+
+    if (id.n)
+        FILTER_ADD(&f, "t.team_id ILIKE $?", DB_TEXT(filter_contains(&c->arena, id)));
+    if (alias.n)
+        FILTER_ADD(&f, "t.team_alias ILIKE $?", DB_TEXT(filter_contains(&c->arena, alias)));
+    reply(c,
+          filter_page(s, TABLE_TEAM, &f, "t.created_at DESC, t.team_id", size, (page - 1) * size));
 }

@@ -1,6 +1,7 @@
 /* Users shown: one with keys and teams, one alone, lists. */
 
 #include "api/users_priv.h"
+#include "store/access_group.h"
 #include "store/filter.h"
 
 enum { COUNT_MAX = 100000 };
@@ -318,4 +319,101 @@ void api_user_list(struct call *c)
     row_put_int(s, out, "page_size", size);
     row_put_int(s, out, "total_pages", (total + size - 1) / size);
     reply(c, out);
+}
+
+/* ---- for forms ---- */
+
+void api_user_available_roles(struct call *c)
+{
+    static const struct {
+        enum role role;
+        const char *label, *description;
+    } rows[] = {
+        {ROLE_ADMIN, "Admin (All Permissions)",
+         "Everything: keys, teams, users, models, settings."},
+        {ROLE_VIEWER, "Admin (View Only)", "Sees everything, changes nothing."},
+        {ROLE_USER, "Internal User (Create/Delete/View)",
+         "Makes, deletes and sees keys of their own."},
+        {ROLE_USER_VIEWER, "Internal User (View Only)", "Sees keys and spend of their own."},
+    };
+    struct store *s = &c->store;
+    yyjson_mut_val *out = row_new(s), *one;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        one = row_new(s);
+        row_put_text(s, one, "description", str_of(rows[i].description));
+        row_put_text(s, one, "ui_label", str_of(rows[i].label));
+        row_put(s, out, role_name(rows[i].role), one);
+    }
+    reply(c, out);
+}
+
+/* No licence bounds them. */
+void api_user_available_users(struct call *c)
+{
+    static const char *const bounds[] = {"total_users", "total_teams", "total_users_remaining",
+                                         "total_teams_remaining"};
+    struct store *s = &c->store;
+    yyjson_mut_val *out = row_new(s);
+    struct rows r = TX_QUERY0(&s->tx, "SELECT (SELECT count(*) FROM \"LiteLLM_UserTable\"),"
+                                      " (SELECT count(*) FROM \"LiteLLM_TeamTable\")");
+
+    for (size_t i = 0; i < ARRAY_LEN(bounds); i++)
+        row_put_null(s, out, bounds[i]);
+    row_put_int(s, out, "total_users_used", rows_int(r, 0, 0));
+    row_put_int(s, out, "total_teams_used", rows_int(r, 0, 1));
+    reply(c, out);
+}
+
+/* Those user_is_visible() would show: for others than admins, themselves and who is in an
+ * organization or a team of theirs. */
+static void filter_visible(struct call *c, struct filter *f)
+{
+    size_t n;
+    struct str *orgs, self = c->caller.user_id;
+    struct texts teams = store_texts(&c->store, row_val(c->caller.user, "teams"));
+
+    if (rbac_sees_all(&c->caller))
+        return;
+    orgs = user_my_orgs(c, &n);
+    FILTER_ADD(f,
+               "t.user_id = $?"
+               " OR EXISTS (SELECT FROM \"LiteLLM_OrganizationMembership\" m"
+               "  WHERE m.user_id = t.user_id AND m.organization_id = ANY ($?::text[]))"
+               " OR EXISTS (SELECT FROM \"LiteLLM_TeamTable\" x WHERE x.team_id = ANY ($?::text[])"
+               "  AND x.team_id = ANY (t.teams) AND x.members_with_roles @>"
+               "  jsonb_build_array(jsonb_build_object('user_id', $?::text, 'role', 'admin')))",
+               DB_TEXT(self.n ? self : STR("")), DB_TEXTS(orgs, n), DB_TEXTS(teams.p, teams.n),
+               DB_TEXT(self.n ? self : STR("")));
+}
+
+void api_user_filter(struct call *c)
+{
+    struct store *s = &c->store;
+    struct filter f = filter_init(s);
+    struct str id = in_text(c, "user_id"), email = in_text(c, "user_email");
+    struct str search = in_text(c, "search"), like;
+    int64_t page = in_int(c, "page"), size = in_int(c, "page_size");
+    yyjson_mut_val *list = row_list(s), *row, *one;
+    size_t i, n;
+
+    filter_visible(c, &f);
+    if (id.n)
+        FILTER_ADD(&f, "t.user_id ILIKE $?", DB_TEXT(filter_contains(&c->arena, id)));
+    if (email.n)
+        FILTER_ADD(&f, "t.user_email ILIKE $?", DB_TEXT(filter_contains(&c->arena, email)));
+    if (search.n) {
+        like = filter_contains(&c->arena, search);
+        FILTER_ADD(&f, "t.user_id ILIKE $? OR t.user_email ILIKE $?", DB_TEXT(like), DB_TEXT(like));
+    }
+    yyjson_mut_arr_foreach(
+        filter_page(s, TABLE_USER, &f, "t.created_at DESC, t.user_id", size, (page - 1) * size), i,
+        n, row)
+    {
+        one = row_new(s);
+        row_put(s, one, "user_id", row_val(row, "user_id"));
+        row_put(s, one, "user_email", row_val(row, "user_email"));
+        row_append(s, list, one);
+    }
+    reply(c, list);
 }

@@ -461,8 +461,9 @@ static yyjson_mut_val *read_query(struct call *c, enum field_list l, yyjson_mut_
     return to_object(s, l, sent, loc_of(s, "query"), errors);
 }
 
-/* Members that only an admin may set (threats R-02). */
-static bool check_writable(struct call *c, enum field_list l)
+/* Members that only an admin may set (threats R-02), those of objects among them; objects of a list
+ * are the handler's. */
+static bool check_writable(struct call *c, enum field_list l, const yyjson_mut_val *in)
 {
     struct field_walk w = {0};
     const struct field *f;
@@ -470,11 +471,14 @@ static bool check_writable(struct call *c, enum field_list l)
     if (rbac_is_admin(&c->caller))
         return true;
     while ((f = field_next(&w, l))) {
-        if (f->admin && row_val(c->in, f->name.p)) {
+        yyjson_mut_val *v = row_val(in, f->name.p);
+        if (v && f->admin) {
             refuse(c, 403, "Only proxy admins can set %s. Your role=%s", f->name.p,
                    role_name(c->caller.role));
             return false;
         }
+        if (v && f->type == FIELD_OBJECT && f->sub && !check_writable(c, f->sub, v))
+            return false;
     }
     return true;
 }
@@ -492,7 +496,7 @@ bool validate(struct call *c)
         refuse_invalid(c, errors);
         return false;
     }
-    return check_writable(c, l);
+    return check_writable(c, l, c->in);
 }
 
 /* ---- what was sent ---- */

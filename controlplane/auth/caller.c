@@ -1,9 +1,7 @@
 #include "auth/caller.h"
 
-#include <mbedtls/sha256.h>
-
 #include "common/clock.h"
-#include "common/num.h"
+#include "common/digest.h"
 
 static const struct {
     enum role role;
@@ -31,18 +29,6 @@ enum role role_of(struct str name)
     return ROLE_USER;
 }
 
-struct str key_sha256(struct arena *a, struct str key)
-{
-    unsigned char digest[32];
-    char *hex = arena_alloc(a, 2 * sizeof digest + 1);
-
-    if (!hex || mbedtls_sha256((const unsigned char *)key.p, key.n, digest, 0))
-        return (struct str){0};
-    (void)num_put_hex(hex, digest, sizeof digest);
-    hex[2 * sizeof digest] = '\0';
-    return (struct str){hex, 2 * sizeof digest};
-}
-
 static bool is_hash(struct str s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -53,7 +39,7 @@ static bool is_hash(struct str s)
 
 struct str key_hash_of(struct arena *a, struct str key)
 {
-    return is_hash(key) ? key : key_sha256(a, key);
+    return is_hash(key) ? key : sha256_hex(a, key);
 }
 
 struct str key_masked(struct arena *a, struct str key)
@@ -166,7 +152,7 @@ bool caller_find(struct caller *c, struct store *s, const struct caller_header *
         c->role = ROLE_ADMIN;
         c->is_master = true;
         c->user_id = STR("default_user_id");
-        c->key_hash = key_sha256(a, h->master_key);
+        c->key_hash = sha256_hex(a, h->master_key);
         return true;
     }
     if (!str_starts(key, STR("sk-")))
@@ -176,7 +162,7 @@ bool caller_find(struct caller *c, struct store *s, const struct caller_header *
                          "Authentication Error, LiteLLM Virtual Key expected. Received=" STR_FMT
                          ", expected to start with 'sk-'.",
                          STR_ARG(key_abbreviated(a, key))));
-    c->key_hash = key_sha256(a, key);
+    c->key_hash = sha256_hex(a, key);
     if (!find_row(c, s))
         return refuse(r, 401, "token_not_found_in_db", "key",
                       arena_printf(a,

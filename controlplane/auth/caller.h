@@ -50,9 +50,8 @@ const char *role_name(enum role r); /* "proxy_admin" */
 /* An unknown stored role counts as internal_user. */
 enum role role_of(struct str name);
 
-/* Hex SHA-256 of a key; what is 64 hex digits already stays. */
+/* sha256_hex() of a key; what is 64 hex digits already stays. */
 struct str key_hash_of(struct arena *a, struct str key);
-struct str key_sha256(struct arena *a, struct str key);
 /* "abcd****wxyz"; of a short one nothing. */
 struct str key_abbreviated(struct arena *a, struct str key);
 /* A key as it may be repeated to whoever named it: a hash whole, a key masked. */

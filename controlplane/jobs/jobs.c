@@ -9,10 +9,15 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#include "api/route.h"
 #include "config.h"
 #include "daemon.h"
 
-enum { RUN_MS = 60 * 1000, ARENA_MAX = 64 * 1024 * 1024 };
+enum {
+    RUN_MS = 60 * 1000,
+    STATEMENT_MS = 30 * 1000,
+    ARENA_MAX = 64 * 1024 * 1024,
+};
 
 enum whose { OURS, LITELLMS };
 
@@ -114,16 +119,19 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-enum errc jobs_new(struct jobs **ret_j, const struct daemon *d, const struct db_options *o,
-                   struct err *e)
+enum errc jobs_new(struct jobs **ret_j, const struct daemon *d, struct err *e)
 {
+    struct db_options o = *db_options(d->db[LANE_CRUD]);
     struct jobs *j = calloc(1, sizeof *j);
 
     if (!j)
         return err_set(e, ERRC_NOMEM, 0, "jobs");
+    o.name = "weir jobs";
+    o.max_conns = 1;
+    o.statement_timeout_ms = STATEMENT_MS;
     j->d = d;
     j->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum errc rc = j->wake_fd >= 0 ? db_new(&j->db, o, d->health, e)
+    enum errc rc = j->wake_fd >= 0 ? db_new(&j->db, &o, d->health, e)
                                    : err_set(e, ERRC_SYS, 0, "jobs: eventfd");
     int sys = rc ? 0 : pthread_create(&j->thread, NULL, thread_main, j);
     if (!rc && !sys) {

@@ -9,7 +9,6 @@
 #include "store/store.h"
 
 struct daemon;
-struct db_options;
 
 struct job { /* one run */
     const struct daemon *d;
@@ -25,8 +24,7 @@ typedef void (*job_fn)(struct job *j);
 
 struct jobs;
 
-/* Begins. `o` for its connection, `d` is borrowed until jobs_free(). */
-MUST_CHECK enum errc jobs_new(struct jobs **ret_j, const struct daemon *d,
-                              const struct db_options *o, struct err *e);
+/* Begins. `d` is borrowed until jobs_free(). */
+MUST_CHECK enum errc jobs_new(struct jobs **ret_j, const struct daemon *d, struct err *e);
 /* Ends the run in progress, undone, and the thread. */
 struct jobs *jobs_free(struct jobs *j);

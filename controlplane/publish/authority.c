@@ -177,7 +177,7 @@ enum errc authority_get(struct authority *ret_a, struct tx *tx, const struct sea
                        " ON CONFLICT DO NOTHING", /* another control plane was faster */
                        DB_TEXT(str_of(made.certificate)), DB_TEXT(sealed));
     }
-    return err_set(e, ERRC_CLOSED, 0, "authority: %s", tx->err.msg);
+    return err_set(e, errc_from_fault(tx->fault), 0, "authority: %s", tx->err.msg);
 }
 
 enum errc authority_sign(struct identity_pem *ret_i, const struct authority *a,

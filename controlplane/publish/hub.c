@@ -1,11 +1,12 @@
 #include "publish/hub.h"
 
-#include <mbedtls/sha256.h>
 #include <pthread.h>
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/digest.h"
 #include "common/log.h"
+#include "common/num.h"
 
 enum { POD = 16, JOBS_OF_A_SESSION = 2 };
 
@@ -117,13 +118,10 @@ static void copy_text(char *out, size_t cap, const char *text)
 
 static const struct hub_token *token_find(const struct hub *h, struct str token)
 {
-    unsigned char digest[32];
-    char hex[65];
+    char hex[SHA256_HEX + 1];
 
-    if (!token.n || mbedtls_sha256((const unsigned char *)token.p, token.n, digest, 0))
+    if (!token.n || !sha256_put_hex(hex, token))
         return NULL;
-    for (size_t i = 0; i < sizeof digest; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     for (size_t i = 0; i < h->n_tokens; i++)
         if (strcmp(h->tokens[i].hash, hex) == 0)
             return &h->tokens[i];
@@ -626,8 +624,7 @@ void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct
         if (!live && is_replaced(h, s, now_ns))
             continue;
         n.state = !live ? "gone" : !same_epoch || n.lag ? "lagging" : "current";
-        for (size_t k = 0; k < POD; k++)
-            (void)snprintf(n.id + 2 * k, 3, "%02x", s->pod[k]);
+        n.id[num_put_hex(n.id, s->pod, POD)] = '\0';
         fn(ctx, &n);
     }
     (void)pthread_mutex_unlock(&h->lock);

@@ -20,7 +20,6 @@ enum {
     BOUND_MS = 1000, /* an answer waits no longer */
     TICK_MS = 20,
     STATEMENT_MS = 1500,
-    START_MS = 10000,
     READER_CONNS = 2,
     PAGES_CONNS = 1,
     INTAKE_CONNS = 2,
@@ -41,9 +40,9 @@ struct publish {
     struct entities *entities;
     struct hub *hub;
     struct pages *pages;
-    struct intake *intake;
+    _Atomic(struct intake *) intake; /* NULL: not open yet */
     struct sockets *sockets;
-    struct reader *reader;
+    struct reader *_Atomic reader; /* NULL until it is open */
 
     /* of the loop */
     uv_async_t async;
@@ -156,7 +155,9 @@ static bool ask_usage(void *ctx, const struct hub_usage *u)
 {
     struct publish *p = ctx;
 
-    return intake_push(p->intake, u);
+    struct intake *intake = atomic_load(&p->intake);
+
+    return intake && intake_push(intake, u);
 }
 
 static enum errc take_usage(void *ctx, struct db *db, const Weir__UsageBatch *const *b, size_t n,
@@ -169,8 +170,10 @@ static void on_ahead(void *ctx, struct revision r)
 {
     struct publish *p = ctx;
 
-    if (p->reader)
-        reader_ahead(p->reader, r);
+    struct reader *reader = atomic_load(&p->reader);
+
+    if (reader)
+        reader_ahead(reader, r);
 }
 
 struct hub *publish_hub(struct publish *p)
@@ -191,17 +194,30 @@ static enum errc open_db(struct publish *p, struct db **ret, const char *name, u
     return db_new(ret, &o, p->d->health, e);
 }
 
+static bool is_tls(struct str address)
+{
+    return str_starts(address, STR("tls+tcp://"));
+}
+
+static bool wants_tls(const struct conf_node *list)
+{
+    struct str address;
+
+    for (uint32_t i = 0; setting_name(list, i, &address); i++)
+        if (is_tls(address))
+            return true;
+    return false;
+}
+
 static enum errc make_certificate(struct publish *p, struct sockets_tls *ret, struct arena *a,
-                                  struct err *e)
+                                  const struct db_wait *w, struct err *e)
 {
     const struct config *c = p->d->config;
-    struct db_wait w = {.deadline_ns = clock_mono_ns() + START_MS * UINT64_C(1000000),
-                        .wake_fd = -1};
     struct authority authority;
     struct identity_pem own;
     struct tx tx;
 
-    tx_init(&tx, p->reader_db, a, &w);
+    tx_init(&tx, p->reader_db, a, w);
     enum errc rc = authority_get(&authority, &tx, &c->seal, c->seal_format, a, e);
     if (!rc)
         rc = authority_sign(&own, &authority, AUTHORITY_SERVER, JOIN_SERVER_NAME, 0, a, e);
@@ -211,60 +227,61 @@ static enum errc make_certificate(struct publish *p, struct sockets_tls *ret, st
     return rc;
 }
 
-static enum errc listen_on(struct publish *p, struct str address, struct arena *a, struct err *e)
+static const struct conf_node *addresses(const struct publish *p)
 {
-    struct sockets_tls tls = {0};
-    enum errc rc = ERRC_OK;
-
-    if (str_starts(address, STR("tls+tcp://")))
-        rc = make_certificate(p, &tls, a, e);
-    return rc ? rc : sockets_listen(p->sockets, arena_str(a, address).p, &tls, e);
+    return p->d->config->file.value[SETTING_WEIR_plane_listen];
 }
 
-static enum errc listen_all(struct publish *p, struct err *e)
+/* Those with TLS, or those without. */
+static enum errc listen_on(struct publish *p, const struct sockets_tls *tls, struct arena *a,
+                           struct err *e)
 {
-    const struct conf_node *list = p->d->config->file.value[SETTING_WEIR_plane_listen];
-    char run_dir[PLACE_MAX];
-    struct arena a;
     struct str address;
     enum errc rc = ERRC_OK;
-    uint32_t i = 0;
+
+    for (uint32_t i = 0; !rc && setting_name(addresses(p), i, &address); i++)
+        if (is_tls(address) == !!tls)
+            rc = sockets_listen(p->sockets, arena_str(a, address).p, tls, e);
+    return rc;
+}
+
+static enum errc listen_here(struct publish *p, struct err *e)
+{
+    char run_dir[PLACE_MAX], address[PLACE_MAX + 32];
+    struct str any;
+    struct arena a;
 
     arena_init(&a, NULL, 1024 * 1024);
-    while (!rc && setting_name(list, i, &address)) {
-        rc = listen_on(p, address, &a, e);
-        i++;
-    }
-    if (!rc && !i)
+    enum errc rc = listen_on(p, NULL, &a, e);
+    bool is_default = !setting_name(addresses(p), 0, &any);
+    if (!rc && is_default)
         rc = place_run(run_dir, e);
-    if (!rc && !i)
-        rc = listen_on(p, arena_printf(&a, "ipc://%s/plane.sock", run_dir), &a, e);
+    if (!rc && is_default) {
+        (void)snprintf(address, sizeof address, "ipc://%s/plane.sock", run_dir);
+        rc = sockets_listen(p->sockets, address, NULL, e);
+    }
     arena_reset(&a);
     return rc;
 }
 
-/* All but its threads, which need the hub. */
-static enum errc open_intake(struct publish *p, struct err *e)
-{
-    const struct config *c = p->d->config;
-    const struct ingest_options o = {
-        .catalog = p->d->catalog,
-        .no_agent_tags =
-            config_bool(&c->file, SETTING_LITELLM_disable_add_user_agent_to_request_tags)};
-    enum errc rc = ingest_new(&p->ingest, &o, e);
-
-    return rc ? rc : open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
-}
-
 static enum errc start_intake(struct publish *p, struct err *e)
 {
+    const struct ingest_options io = {
+        .catalog = p->d->catalog,
+        .no_agent_tags = config_bool(&p->d->config->file,
+                                     SETTING_LITELLM_disable_add_user_agent_to_request_tags)};
+    enum errc rc = ingest_new(&p->ingest, &io, e);
+    struct intake *intake = NULL;
     const struct intake_options o = {.db = p->intake_db,
                                      .threads = INTAKE_CONNS,
                                      .hub = p->hub,
                                      .take = take_usage,
                                      .ctx = p->ingest};
 
-    return intake_new(&p->intake, &o, e);
+    if (!rc)
+        rc = intake_new(&intake, &o, e);
+    atomic_store(&p->intake, intake);
+    return rc;
 }
 
 static enum errc start(struct publish *p, struct err *e)
@@ -277,31 +294,53 @@ static enum errc start(struct publish *p, struct err *e)
                              .usage = ask_usage,
                              .ahead = on_ahead,
                              .progress = on_progress};
-    struct reader_options ro = {.catalog = p->d->catalog, .seen = on_progress, .ctx = p};
-    struct pages_options po = {.catalog = p->d->catalog};
     enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, STATEMENT_MS, e);
 
     if (!rc)
         rc = open_db(p, &p->pages_db, "weir pages", PAGES_CONNS, STATEMENT_MS, e);
     if (!rc)
-        rc = open_intake(p, e);
-    if (!rc)
-        rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
+        rc = open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
     if (!rc)
         rc = hub_new(&p->hub, &ho, e);
-    po.db = p->pages_db;
+    if (!rc)
+        rc = sockets_new(&p->sockets, p->hub, e);
+    return rc ? rc : listen_here(p, e);
+}
+
+/* What needs no more than that the database was there once. */
+static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, struct arena *a,
+                           struct err *e)
+{
+    struct reader_options ro = {.hub = p->hub, .db = p->reader_db, .seen = on_progress, .ctx = p};
+    struct pages_options po = {.hub = p->hub, .db = p->pages_db};
+    struct reader *reader = NULL;
+    enum errc rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
+
+    po.catalog = ro.catalog = p->d->catalog;
     po.entities = ro.entities = p->entities;
-    po.hub = ro.hub = p->hub;
-    ro.db = p->reader_db;
     if (!rc)
         rc = pages_new(&p->pages, &po, e);
     if (!rc)
         rc = start_intake(p, e);
     if (!rc)
-        rc = reader_new(&p->reader, &ro, e);
+        rc = reader_new(&reader, &ro, e);
+    atomic_store(&p->reader, reader);
+    return rc || !tls->key ? rc : listen_on(p, tls, a, e);
+}
+
+enum errc publish_open(struct publish *p, const struct db_wait *w, struct err *e)
+{
+    struct sockets_tls tls = {0};
+    struct arena a;
+    enum errc rc = ERRC_OK;
+
+    arena_init(&a, NULL, 1024 * 1024);
+    if (wants_tls(addresses(p)))
+        rc = make_certificate(p, &tls, &a, w, e);
     if (!rc)
-        rc = sockets_new(&p->sockets, p->hub, e);
-    return rc ? rc : listen_all(p, e);
+        rc = open_rest(p, &tls, &a, e);
+    arena_reset(&a);
+    return rc;
 }
 
 enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e)
@@ -347,7 +386,7 @@ struct publish *publish_free(struct publish *p)
     if (!p)
         return NULL;
     sockets_close(p->sockets);
-    p->reader = reader_free(p->reader);
+    atomic_store(&p->reader, reader_free(p->reader));
     pages_stop(p->pages);
     intake_stop(p->intake);
     p->hub = hub_free(p->hub);

@@ -17,8 +17,12 @@
 struct publish;
 struct hub;
 
-/* On the loop's thread, before it runs. */
+/* On the loop's thread, before it runs. Who comes over ipc is told that the database is away. */
 MUST_CHECK enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e);
+
+/* On any thread, with d->catalog: reads the database, and listens on other machines' addresses too,
+ * whose certificate lies in it. ERRC_CLOSED: nothing was begun, another try may work. */
+MUST_CHECK enum errc publish_open(struct publish *p, const struct db_wait *w, struct err *e);
 
 /* Closes its handles on the loop: the next turn is its last. No answer waits any more. */
 void publish_close(struct publish *p);

@@ -58,7 +58,7 @@ enum errc catalog_load(struct catalog **ret_c, struct tx *tx, const char *schema
         return err_set(e, ERRC_NOMEM, 0, "catalogue");
     arena_init(&c->arena, NULL, ARENA_MAX);
     if (!tx_ok(tx))
-        return err_set(e, ERRC_CLOSED, 0, "catalogue: %s", tx->err.msg);
+        return err_set(e, errc_from_fault(tx->fault), 0, "catalogue: %s", tx->err.msg);
     for (unsigned t = 0; t < TABLES; t++)
         read_table(c, (enum table)t, r);
     if (!arena_ok(&c->arena))

@@ -30,6 +30,7 @@ struct db_health {
     uint64_t away_until_ns; /* 0: it is up; else nobody tries before */
     unsigned failures;
     bool is_probing; /* one caller tries */
+    struct err why;  /* the last failure's */
     atomic_bool is_away;
 };
 
@@ -111,8 +112,9 @@ static void health_gave_up(struct db_health *h)
 static void health_failed(struct db_health *h, const char *why)
 {
     (void)pthread_mutex_lock(&h->lock);
-    if (!h->failures)
+    if (!h->failures || strncmp(h->why.msg, why, sizeof h->why.msg - 1) != 0)
         log_error("database_away", "why=\"%s\" consequence=\"requests are answered 503\"", why);
+    (void)snprintf(h->why.msg, sizeof h->why.msg, "%s", why);
     unsigned shift = MIN(h->failures, 5);
     uint64_t now = clock_mono_ns();
     uint64_t pause = MIN(ms(BACKOFF_MIN_MS << shift), ms(BACKOFF_MAX_MS));
@@ -431,6 +433,27 @@ enum db_fault db_fault_of(const char *sqlstate)
         if (strncmp(sqlstate, rows[i].prefix, strlen(rows[i].prefix)) == 0)
             return rows[i].fault;
     return DB_BUG;
+}
+
+enum errc errc_from_fault(enum db_fault f)
+{
+    switch (f) {
+    case DB_OK:
+        return ERRC_OK;
+    case DB_AWAY:
+    case DB_SLOW:
+    case DB_RETRY:
+    case DB_CANCELLED:
+        return ERRC_CLOSED;
+    case DB_NOMEM:
+        return ERRC_NOMEM;
+    case DB_UNIQUE:
+    case DB_REFERENCE:
+    case DB_DATA:
+    case DB_BUG:
+        break;
+    }
+    return ERRC_INVALID;
 }
 
 const char *db_fault_name(enum db_fault f)

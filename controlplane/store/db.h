@@ -86,4 +86,6 @@ void db_conn_learn(struct db_conn *c, uint64_t statement);
 
 /* What an SQLSTATE means here. */
 enum db_fault db_fault_of(const char *sqlstate);
+/* ERRC_CLOSED: all of it again may work, once the server is back. */
+enum errc errc_from_fault(enum db_fault f);
 const char *db_fault_name(enum db_fault f);

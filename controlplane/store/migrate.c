@@ -89,7 +89,7 @@ static enum errc lock(struct tx *tx, struct err *e)
         (void)usleep(100000);
     }
     if (!tx_ok(tx))
-        return err_set(e, ERRC_CLOSED, 0, "database: %s", tx->err.msg);
+        return err_set(e, errc_from_fault(tx->fault), 0, "database: %s", tx->err.msg);
     return err_set(e, ERRC_TIMEOUT, 0, "database: another migration has run for %d s", LOCK_WAIT_S);
 }
 
@@ -196,10 +196,9 @@ static enum errc run(struct tx *tx, const char *schema, enum migrate_mode mode, 
 }
 
 enum errc migrate(const struct db_options *o, struct db_health *h, enum migrate_mode mode,
-                  bool adopt, FILE *out, struct err *e)
+                  bool adopt, const struct db_wait *w, FILE *out, struct err *e)
 {
     struct db_options own = *o;
-    struct db_wait w = {.deadline_ns = UINT64_MAX, .wake_fd = -1};
     AUTO_FREE(db) struct db *db = NULL;
     struct arena arena;
     struct tx tx;
@@ -211,10 +210,10 @@ enum errc migrate(const struct db_options *o, struct db_health *h, enum migrate_
     if (rc)
         return rc;
     arena_init(&arena, NULL, ARENA_MAX);
-    tx_init(&tx, db, &arena, &w);
+    tx_init(&tx, db, &arena, w);
     rc = run(&tx, o->schema, mode, adopt, out, e);
     if (!rc && !tx_ok(&tx))
-        rc = err_set(e, ERRC_CLOSED, 0, "database: %s", tx.err.msg);
+        rc = err_set(e, errc_from_fault(tx.fault), 0, "database: %s", tx.err.msg);
     tx_end(&tx);
     arena_reset(&arena);
     return rc;

@@ -42,6 +42,7 @@ struct context {
     bool draining;           /* no new requests on kept-alive connections */
     unsigned open_requests;
     unsigned n_forwards; /* of them with the control plane */
+    unsigned n_gone;     /* of them read on for a client that left */
     struct list conns;                 /* struct conn */
     uint32_t n_free_slots, slots_used; /* of region->inflight: given back, ever given out */
     uint16_t free_slot[REGION_INFLIGHT];

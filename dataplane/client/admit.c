@@ -13,6 +13,7 @@
 #include "policy/auth.h"
 #include "policy/budget.h"
 #include "policy/checks.h"
+#include "policy/owner.h"
 
 enum { NAME_MAX_BYTES = 128 }; /* of a name others choose, in a record */
 
@@ -167,20 +168,22 @@ bool admit_resolve(struct request *r)
 }
 
 /* A slot of its own holds what runs at once, over all attempts and the waits between them. */
-static bool hold(struct request *r)
+static bool hold(void *ctx, const struct charges *c)
 {
-    bool any = false;
+    struct request *r = ctx;
 
-    for (uint32_t i = 0; r->charges && i < r->charges->n_slots; i++)
-        any |= r->charges->slot[i].what & CHARGE_PARALLEL;
-    if (!any)
-        return true;
     r->hold = meter_open(r->cx, r->body_ns);
     if (!r->hold)
         return false;
-    charges_copy(&r->hold->charges, r->charges);
+    charges_copy(&r->hold->charges, c);
     meter_start(r->cx, r->hold);
     return true;
+}
+
+static void hold_end(struct request *r)
+{
+    if (r->hold)
+        meter_drop(r->cx, TAKE(r->hold));
 }
 
 static bool refuse(struct request *r, const struct refusal *why)
@@ -190,29 +193,44 @@ static bool refuse(struct request *r, const struct refusal *why)
     return false;
 }
 
+/* Whether there is anybody or anything a limit may be of. */
+static bool is_bound(const struct request *r)
+{
+    const struct caller *c = &r->caller;
+
+    return found(&c->key) || found(&c->end_user) || c->n_tags ||
+           r->snapshot->h->settings.flags & SNAP_BINDS_ALL;
+}
+
 bool admit_request(struct request *r)
 {
     if (is_inference(r)) {
         caller_end_user(&r->caller, end_user(r));
         name_tags(r);
     }
+    if (!is_bound(r))
+        return true;
     struct ask k = ask_of(r);
     if (!checks_all(&k))
         return refuse(r, &k.refusal);
     if (route_rows[r->route].handler != HANDLER_INFERENCE || request_api(r) == API_COUNT_TOKENS)
         return true;
     struct charges taken UNINITIALIZED;
-    if (!limits_take(&k, &taken, &r->limits))
+    k.hold = hold;
+    k.hold_ctx = r;
+    if (!limits_take(&k, &taken, &r->limits)) {
+        hold_end(r);
         return refuse(r, &k.refusal);
+    }
     if (!charges_any(&taken))
         return true;
     r->charges = arena_alloc(&r->arena, sizeof taken);
     if (r->charges)
         charges_copy(r->charges, &taken);
-    if (r->charges && hold(r))
+    if (r->charges)
         return true;
     charges_undo(&taken, &r->cx->counters, taken.taken_s);
-    r->charges = NULL;
+    hold_end(r);
     request_refuse(r, ERROR_OVERLOADED, (struct str){0}, false);
     return false;
 }
@@ -229,6 +247,30 @@ bool admit_may_reach(struct request *r, const struct snap_found *f)
     struct str name = snap_str(r->snapshot, f->deployment->group);
 
     return !found(&r->caller.key) || access_may_reach(r->snapshot, &r->caller, name, name, group);
+}
+
+enum client_error admit_response(struct request *r, const struct response_id *id)
+{
+    const struct snapshot *s = r->snapshot;
+    struct str key = snap_str(s, s->h->settings.response_key);
+    struct response_owner *claim = arena_alloc(&r->arena, OWNER_CLAIMS * sizeof *claim);
+
+    if (!claim)
+        return ERROR_OVERLOADED;
+    unsigned n = owner_claims(&r->caller, claim);
+    r->previous_owner = claim;
+    if (!key.n)
+        return CLIENT_ERRORS;
+    for (unsigned i = 0; id && i < n; i++)
+        if (response_id_is_of(id, key, &claim[i])) {
+            r->previous_owner = &claim[i];
+            return CLIENT_ERRORS;
+        }
+    if (r->authorised || r->caller.is_admin)
+        return CLIENT_ERRORS;
+    return id                                                ? ERROR_RESPONSE_OWNER
+           : s->h->settings.flags & SNAP_UNMANAGED_RESPONSES ? CLIENT_ERRORS
+                                                             : ERROR_RESPONSE_UNMANAGED;
 }
 
 bool admit_may_mock(const struct request *r)
@@ -379,6 +421,5 @@ void admit_settle(struct request *r, const struct usage *usage)
         charges_release(r->charges, &r->cx->counters);
         r->charges = NULL;
     }
-    if (r->hold)
-        meter_drop(r->cx, TAKE(r->hold));
+    hold_end(r);
 }

@@ -28,6 +28,12 @@ bool admit_may_use(struct request *r, struct str model, const struct snap_found 
 /* The caller may use the deployment that was found, whatever aliases make of its group's name. */
 bool admit_may_reach(struct request *r, const struct snap_found *f);
 
+/*
+ * The response whose id, taken apart, is `id` (NULL: not one of ours) may be the caller's:
+ * r->previous_owner. CLIENT_ERRORS, or why not.
+ */
+enum client_error admit_response(struct request *r, const struct response_id *id);
+
 /* mock_response is honoured: for the master key, and keys or teams that say so. */
 bool admit_may_mock(const struct request *r);
 

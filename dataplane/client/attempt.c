@@ -165,7 +165,7 @@ static void attempt_failed(struct request *r, const struct error_facts *f, struc
     books_exchange(r, false, code);
     buf_free(&r->cx->bufs, &r->reply_body);
     r->reply_ref = (struct str){0};
-    if (may_retry && plan_may_retry(&r->plan, retry_status)) {
+    if (may_retry && !r->is_orphan && plan_may_retry(&r->plan, retry_status)) {
         r->meter->record.status = f->status;
         meter_close(r->cx, TAKE(r->meter));
         uint32_t wait = plan_wait_ms(&r->plan, retry_after_ms, context_random(r->cx));

@@ -66,6 +66,26 @@ static void correct_cut(const struct request *r, struct usage *u)
     u->estimated = 1;
 }
 
+static void note_response_id(struct request *r)
+{
+    struct record *rec = &r->meter->record;
+
+    if (r->relay_open && r->relay.scan.response_id_n && !record_get(rec, RS_RESPONSE_ID).n)
+        record_set(rec, RS_RESPONSE_ID,
+                   (struct str){r->relay.scan.response_id, r->relay.scan.response_id_n});
+}
+
+void books_progress(struct request *r)
+{
+    struct record *rec = &r->meter->record;
+
+    rec->upstream_status = r->exchange.status;
+    rec->upstream_bytes_in = r->exchange.body_bytes;
+    if (r->relay_open)
+        rec->usage.output = text_tokens(r);
+    note_response_id(r);
+}
+
 void books_usage(struct request *r, bool delivered)
 {
     struct record *rec = &r->meter->record;
@@ -91,9 +111,7 @@ void books_usage(struct request *r, bool delivered)
                              r->upstream_model);
         meter_price(rec, &u, p);
     }
-    if (r->relay_open)
-        record_set(rec, RS_RESPONSE_ID,
-                   (struct str){r->relay.scan.response_id, r->relay.scan.response_id_n});
+    note_response_id(r);
 }
 
 void books_exchange(struct request *r, bool success, struct str code)
@@ -165,6 +183,11 @@ void books_close(struct request *r, unsigned status, struct str code)
     if (!r->meter)
         return;
     struct record *rec = &r->meter->record;
+    if (r->is_orphan) {
+        status = 499;
+        if (!record_get(rec, RS_ERROR).n)
+            record_set(rec, RS_ERROR, STR("client_gone"));
+    }
     rec->flags |= RECORD_ACCESS;
     rec->status = (uint16_t)status;
     rec->api = (uint8_t)(r->routed ? route_rows[r->route].api : API_COUNT);

@@ -8,6 +8,9 @@
 /* Opens the record: who asks whom for what. False when there is no room for one. */
 MUST_CHECK bool books_open(struct request *r);
 
+/* What came so far, should this worker die: the link settles the record as it stands. */
+void books_progress(struct request *r);
+
 /* Usage of what went by, estimated when the provider did not say although something was produced.
  */
 void books_usage(struct request *r, bool delivered);

@@ -29,6 +29,7 @@ enum { /* threats section 1 */
        LINGER_MS = 2000,
        BODY_RATE_MIN = 1024, /* bytes a second, body_timeout aside */
        EARLY_MAX = 64 * 1024,
+       GONE_MS = 30000, /* a request goes on for so long without its client */
        BODY_STEP = 256 * 1024,
 };
 
@@ -62,6 +63,8 @@ static uint64_t conn_deadline(const struct conn *c)
 {
     const struct snap_settings *s = &c->cx->snapshot->h->settings;
 
+    if (c->gone)
+        return c->gone_ns + ms(GONE_MS);
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
         return c->progress_ns + ms(s->idle_timeout_ms);
@@ -117,6 +120,7 @@ static void conn_close(struct conn *c)
         return;
     bool active = c->req.active;
     conn_enter(c, CONN_CLOSING);
+    cx->n_gone -= c->gone;
     timer_disarm(&c->timer);
     if (active)
         request_abandon(&c->req);
@@ -128,6 +132,25 @@ static void conn_close(struct conn *c)
     list_drop(&c->link);
     metric_add(cx->region, METRIC_OPEN_CONNECTIONS, (uint64_t)-1);
     uv_close((uv_handle_t *)&c->tcp, conn_on_closed);
+}
+
+/* The client is gone. True: its request is read on, in place; else the connection is closing. */
+static bool conn_lost(struct conn *c)
+{
+    if (c->gone)
+        return true;
+    if (c->state != CONN_BUSY || !request_orphan(&c->req)) {
+        conn_close(c);
+        return false;
+    }
+    c->gone = true;
+    c->gone_ns = clock_mono_ns();
+    c->cx->n_gone++;
+    uv_read_stop((uv_stream_t *)&c->tcp);
+    buf_free(&c->cx->bufs, &c->early);
+    buf_free(&c->cx->bufs, &c->queued);
+    conn_arm(c);
+    return true;
 }
 
 void conn_abort(struct conn *c)
@@ -166,6 +189,8 @@ struct str conn_header(const struct conn *c, struct str lower_name, bool *ret_re
 {
     struct str found = {0};
 
+    if (!(c->name_lengths & BIT64(lower_name.n % 64)))
+        return found;
     for (uint32_t i = 0; i < c->n_headers; i++) {
         const struct conn_header *h = &c->header[i];
         if (h->name_n != lower_name.n ||
@@ -245,6 +270,7 @@ static int on_value_complete(llhttp_t *p)
 
     if (c->state == CONN_BODY)
         return 0;
+    c->name_lengths |= BIT64(c->header[c->n_headers].name_n % 64);
     c->n_headers++;
     if (c->n_headers < CONN_HEADERS_MAX)
         c->header[c->n_headers] = (struct conn_header){0};
@@ -358,6 +384,7 @@ static void conn_reset(struct conn *c)
     if (c->head.cap > BUF_MIN)
         buf_free(&c->cx->bufs, &c->head);
     c->target_n = c->n_headers = 0;
+    c->name_lengths = 0;
     c->header[0] = (struct conn_header){0};
     c->refused = 0;
     c->framing_bytes = c->lingered = 0;
@@ -372,6 +399,7 @@ void conn_forget_request(struct conn *c)
     buf_free(&c->cx->bufs, &c->head);
     buf_free(&c->cx->bufs, &c->body);
     c->target_n = c->n_headers = 0;
+    c->name_lengths = 0;
 }
 
 /* Puts aside bytes that are not yet wanted; beyond EARLY_MAX they stay in the kernel. */
@@ -535,7 +563,8 @@ static void conn_on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         c->keep_alive = false; /* half-closed behind its last request: it still gets the answer */
         uv_read_stop(s);
     } else if (n < 0) {
-        conn_close(c); /* whoever asked is gone, and the exchange ends with him */
+        (void)conn_lost(
+            c); /* whoever asked is gone, and the exchange ends with him, or is read on */
     }
 }
 
@@ -551,7 +580,7 @@ static void conn_read_start(struct conn *c)
 
 size_t conn_backlog(const struct conn *c)
 {
-    return c->queued.n + (c->writing ? c->sending.n : 0);
+    return c->gone ? 0 : c->queued.n + (c->writing ? c->sending.n : 0);
 }
 
 static void conn_write_queued(struct conn *c);
@@ -565,8 +594,8 @@ static void conn_on_written(uv_write_t *w, int status)
     if (c->state == CONN_CLOSING)
         return;
     c->sending.n = 0;
-    if (status < 0) {
-        conn_close(c);
+    if (status < 0 || c->gone) {
+        (void)conn_lost(c);
         return;
     }
     c->progress_ns = clock_mono_ns();
@@ -597,7 +626,7 @@ static void conn_write_queued(struct conn *c)
     c->writing = true;
     if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, conn_on_written)) {
         c->writing = false;
-        conn_close(c);
+        (void)conn_lost(c);
         return;
     }
     conn_arm(c);
@@ -605,17 +634,15 @@ static void conn_write_queued(struct conn *c)
 
 bool conn_send(struct conn *c, const char *p, size_t n)
 {
-    if (c->state == CONN_CLOSING)
-        return false;
+    if (c->state == CONN_CLOSING || c->gone)
+        return c->gone && c->state != CONN_CLOSING;
     if (!c->writing && !c->queued.n) {
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
         int sent = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
         if (sent == UV_EAGAIN)
             sent = 0;
-        if (sent < 0) {
-            conn_close(c);
-            return false;
-        }
+        if (sent < 0)
+            return conn_lost(c);
         p += sent;
         n -= (size_t)sent;
     }
@@ -668,6 +695,10 @@ void conn_finish(struct conn *c)
 {
     if (c->state != CONN_BUSY)
         return;
+    if (c->gone) {
+        conn_close(c);
+        return;
+    }
     conn_enter(c, CONN_REPLY);
     if (!conn_backlog(c))
         conn_after_reply(c);

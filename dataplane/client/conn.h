@@ -47,6 +47,7 @@ struct conn {
     bool whole;   /* all of the request was read */
     bool writing; /* `sending` is with libuv */
     bool read_stopped, in_input, wants_continue;
+    bool gone; /* the client; its request is read on for what it costs, what is sent is dropped */
     struct buf head; /* request target, header names and values, back to back */
     struct buf body;
     struct buf early;   /* bytes of the next request that came too soon */
@@ -54,6 +55,8 @@ struct conn {
     struct buf queued;  /* behind it */
     uint32_t target_n;
     uint32_t n_headers;
+    uint64_t
+        name_lengths; /* of headers, a bit each (modulo 64): most that are asked for are absent */
     struct conn_header header[CONN_HEADERS_MAX];
     uint64_t body_expected; /* UINT64_MAX with `chunked` */
     uint64_t framing_bytes; /* of a chunked body, beside its data */
@@ -64,6 +67,7 @@ struct conn {
     uint64_t begun_ns;    /* first byte of the request */
     uint64_t progress_ns; /* last byte read or written */
     uint64_t linger_ns;   /* since when */
+    uint64_t gone_ns;     /* likewise */
     uint16_t refused;     /* enum client_error + 1 decided inside the parser */
     struct timer timer;
     char ip[46];

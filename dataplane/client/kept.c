@@ -1,7 +1,5 @@
 #include "client/kept.h"
 
-#include <mbedtls/sha256.h>
-
 #include "common/http/url.h"
 
 #include "client/conn.h"
@@ -9,27 +7,9 @@
 #include "client/translating.h"
 #include "dialect/openai_responses.h"
 #include "dialect/translate.h"
+#include "policy/owner.h"
 
-/* Whose it is: the key's user, else its team, else the key itself, as LiteLLM tells responses
- * apart. The master key and a gateway without keys are one tenant. */
-struct tenant {
-    unsigned char is[RESPONSE_TENANT];
-};
-
-static struct tenant tenant_of(const struct request *r)
-{
-    const struct caller *c = &r->caller;
-    const struct identity_found *who = found(&c->user)   ? &c->user
-                                       : found(&c->team) ? &c->team
-                                                         : &c->key;
-    struct str id = found_id(who);
-    struct tenant t = {{0}};
-
-    if (!found(who) || mbedtls_sha256((const unsigned char *)id.p, id.n, t.is, 0))
-        return (struct tenant){{0}};              /* hashing cannot fail in software */
-    t.is[0] = (unsigned char)who->identity->kind; /* a user's id may be a team's as well */
-    return t;
-}
+static_assert(sizeof(struct response_owner) == (size_t)RESPONSE_TENANT, "owners are its tenants");
 
 static uint64_t now_s(struct request *r)
 {
@@ -43,13 +23,25 @@ bool kept_is_id(struct str upstream)
     return response_store_id_read(&id, upstream);
 }
 
-static bool get(struct request *r, struct response_id128 id, struct buf *buf,
-                struct response_record *ret)
+static bool get(struct request *r, struct response_id128 id, const struct response_owner *owner,
+                struct buf *buf, struct response_record *ret)
 {
     /* off, nothing is found in what workers before left either */
     return r->snapshot->h->settings.response_store_bytes &&
-           response_store_get(&r->cx->responses, id, tenant_of(r).is, now_s(r), &r->cx->bufs, buf,
-                              ret);
+           response_store_get(&r->cx->responses, id, owner->is, now_s(r), &r->cx->bufs, buf, ret);
+}
+
+/* One that no id the client sent has a seal of: under whomever it may have some. */
+static bool get_any(struct request *r, struct response_id128 id, struct buf *buf,
+                    struct response_record *ret)
+{
+    struct response_owner claim[OWNER_CLAIMS];
+    unsigned n = owner_claims(&r->caller, claim);
+
+    for (unsigned i = 0; i < n; i++)
+        if (get(r, id, &claim[i], buf, ret))
+            return true;
+    return false;
 }
 
 static bool find(struct request *r, struct str upstream, struct buf *buf,
@@ -57,7 +49,7 @@ static bool find(struct request *r, struct str upstream, struct buf *buf,
 {
     struct response_id128 id;
 
-    return response_store_id_read(&id, upstream) && get(r, id, buf, ret);
+    return response_store_id_read(&id, upstream) && get(r, id, r->previous_owner, buf, ret);
 }
 
 /* The item an item_reference means; references to one response follow each other, in order. */
@@ -74,7 +66,7 @@ static bool find_item(void *ctx, struct jstr id, struct str *ret)
     if (!k->items.n || memcmp(&owner, &k->owner, sizeof owner) != 0) {
         k->buf.n = 0;
         k->items = k->rest = (struct str){0};
-        if (!get(r, owner, &k->buf, &record))
+        if (!get_any(r, owner, &k->buf, &record))
             return false;
         k->owner = owner;
         k->items = k->rest = record.items;
@@ -100,14 +92,17 @@ static void choose_id(struct request *r, struct kept *k)
     char *tag = arena_alloc(&r->arena, RESPONSE_ID_TEXT_MAX);
     char *out = arena_alloc(&r->arena, RESPONSE_ID_MAX);
     char upstream[RESPONSE_ID_TEXT];
+    struct response_owner owner = owner_of(&r->caller);
 
     if (!tag || !out)
         return;
     k->id = (struct response_id128){{context_random(r->cx), context_random(r->cx)}};
-    size_t n = response_id_make(out,
-                                response_id_tag(tag, snap_str(r->snapshot, r->deployment->provider),
-                                                snap_str(r->snapshot, r->deployment->id)),
-                                response_store_id(upstream, k->id));
+    size_t n =
+        response_id_make(out,
+                         response_id_tag(tag, snap_str(r->snapshot, r->deployment->provider),
+                                         snap_str(r->snapshot, r->deployment->id)),
+                         response_store_id(upstream, k->id),
+                         snap_str(r->snapshot, r->snapshot->h->settings.response_key), &owner);
     k->client_id = (struct str){out, n};
     k->keeps = n != 0;
 }
@@ -153,14 +148,15 @@ void kept_finish(struct request *r, struct kept *k, struct translate *t)
         return;
     k->keeps = false; /* once */
     translate_keep(t, &out);
+    struct response_owner owner = owner_of(&r->caller);
     struct response_record record = {
         .items = {k->items.p, k->items.n},
         .n_input = (uint32_t)n_input,
         .response = {response.p, response.n},
     };
     if (!out.failed && !k->keep.failed)
-        (void)response_store_put(&r->cx->responses, r->cx->region_index, k->id, tenant_of(r).is,
-                                 now_s(r), &record); /* else a later look-up says there is none */
+        (void)response_store_put(&r->cx->responses, r->cx->region_index, k->id, owner.is, now_s(r),
+                                 &record); /* else a later look-up says there is none */
     buf_free(&r->cx->bufs, &response);
     buf_free(&r->cx->bufs, &k->items);
 }
@@ -247,7 +243,7 @@ void kept_item(struct request *r, struct str upstream)
     } else if (r->route == ROUTE_RESPONSE_ITEMS) {
         answer_items(r, &record);
     } else if (r->route == ROUTE_RESPONSE_DELETE) {
-        if (response_store_delete(&r->cx->responses, id, tenant_of(r).is, now_s(r)))
+        if (response_store_delete(&r->cx->responses, id, r->previous_owner->is, now_s(r)))
             answer_deleted(r);
         else
             request_refuse(r, ERROR_NO_SUCH_RESPONSE, (struct str){0}, false);

@@ -21,6 +21,7 @@
 #include "client/reply.h"
 #include "client/translating.h"
 #include "client/upstream_request.h"
+#include "policy/owner.h"
 
 enum {
     ERROR_BODY_MAX = 64 * 1024,   /* threats section 1 */
@@ -48,9 +49,15 @@ bool relaying_begin(struct request *r)
 
     if (api == API_RESPONSES && r->route != ROUTE_RESPONSE_ITEMS) {
         char *tag = arena_alloc(&r->arena, RESPONSE_ID_TEXT_MAX);
-        if (tag)
-            o.id_tag = response_id_tag(tag, snap_str(r->snapshot, r->deployment->provider),
-                                       snap_str(r->snapshot, r->deployment->id));
+        struct response_owner *owner = arena_alloc(&r->arena, sizeof *owner);
+        if (!tag || !owner)
+            return false;
+        *owner = owner_of(&r->caller);
+        o.id_tag = response_id_tag(tag, snap_str(r->snapshot, r->deployment->provider),
+                                   snap_str(r->snapshot, r->deployment->id));
+        o.id_key = snap_str(r->snapshot, r->snapshot->h->settings.response_key);
+        o.id_owner = owner;
+        o.id_given = request_is_item(r) ? r->placeholder : (struct str){0};
     }
     if (r->relay_open)
         relay_deinit(&r->relay);
@@ -356,6 +363,7 @@ static void stream_body(struct request *r, const char *p, size_t n)
         return;
     }
     metric_add(r->cx->region, METRIC_EVENTS, *events - before);
+    books_progress(r);
     if (!r->client_head_sent) {
         if (x && x->t.first_failed) {
             relaying_stop(r, CLIENT_ERRORS);
@@ -396,6 +404,7 @@ static void relaying_on_body(struct exchange *e, const char *p, size_t n)
         stream_body(r, p, n);
         return;
     }
+    books_progress(r);
     if (r->embeddings && r->reply != REPLY_ERROR) {
         r->encoded.n = 0;
         ok = embedding_encode(r->embeddings, &r->cx->bufs, p, n, &r->encoded);

@@ -335,7 +335,13 @@ static bool pin_response(struct request *r)
     if (!m || m->type != JSON_STRING || !(id = arena_alloc(&r->arena, sizeof *id)))
         return true;
     struct str text = {r->conn->body.p + m->at + 1, m->end - m->at - 2};
-    if (!response_id_read(id, text))
+    bool is_ours = response_id_read(id, text);
+    enum client_error why = admit_response(r, is_ours ? id : NULL);
+    if (why != CLIENT_ERRORS) {
+        request_refuse(r, why, (struct str){0}, false);
+        return false;
+    }
+    if (!is_ours)
         return true;
     r->previous_id = id->upstream;
     if (kept_is_id(id->upstream) || !snap_find(r->snapshot, id->deployment, &found) ||
@@ -403,22 +409,28 @@ static void infer(struct request *r)
 static void response_item(struct request *r)
 {
     struct response_id *id = arena_alloc(&r->arena, sizeof *id);
+    bool is_ours = id && response_id_read(id, r->placeholder);
+    bool is_kept = is_ours && kept_is_id(id->upstream);
+    bool is_served = is_ours && snap_find(r->snapshot, id->deployment, &r->found);
 
-    if (id && response_id_read(id, r->placeholder) && kept_is_id(id->upstream)) {
-        kept_item(r, id->upstream);
-        return;
-    }
-    if (!id || !response_id_read(id, r->placeholder) || segment_is_dots(id->upstream) ||
-        !snap_find(r->snapshot, id->deployment, &r->found)) {
-        request_refuse(r, ERROR_NO_SUCH_RESPONSE, (struct str){0}, false);
-        return;
-    }
-    r->previous_id = id->upstream;
-    r->model = snap_str(r->snapshot,
-                        r->found.deployment ? r->found.deployment->group : r->found.group->name);
+    if (is_served)
+        r->model = snap_str(r->snapshot, r->found.deployment ? r->found.deployment->group
+                                                             : r->found.group->name);
     r->dispatched = r->model;
     if (!admit_request(r))
         return;
+    enum client_error why = admit_response(r, is_ours ? id : NULL);
+    if (why == CLIENT_ERRORS && !is_kept && (!is_served || segment_is_dots(id->upstream)))
+        why = ERROR_NO_SUCH_RESPONSE;
+    if (why != CLIENT_ERRORS) {
+        request_refuse(r, why, (struct str){0}, false);
+        return;
+    }
+    r->previous_id = id->upstream;
+    if (is_kept) {
+        kept_item(r, id->upstream);
+        return;
+    }
     r->is_stream = str_eq(query_get(r->query, STR("stream")), STR("true"));
     r->asked_timeout_ms = r->asked_stream_timeout_ms = SNAP_NONE;
     plan_init(&r->plan, r->snapshot, &r->found, SNAP_NONE);
@@ -527,15 +539,31 @@ void request_complete(struct request *r)
     }
 }
 
+bool request_orphan(struct request *r)
+{
+    const struct exchange *e = &r->exchange;
+
+    if (!r->active || r->accounted || !r->meter || !(r->meter->record.flags & RECORD_SPOOL) ||
+        e->state == EXCHANGE_IDLE || e->state == EXCHANGE_CONNECT || !exchange_is_sent(e) ||
+        r->cx->n_gone >= r->snapshot->h->settings.client_gone_drains)
+        return false;
+    r->is_orphan = true;
+    r->meter->record.flags |= RECORD_CLIENT_GONE;
+    metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
+    exchange_resume(&r->exchange);
+    return true;
+}
+
 void request_abandon(struct request *r)
 {
     if (r->accounted)
         return; /* its reply is complete, and mostly sent */
-    metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
+    if (!r->is_orphan)
+        metric_add(r->cx->region, METRIC_CLIENT_GONE, 1);
     attempt_abandon(r);
 }
 
-/* Why the caller may not go on by `i`; CLIENT_ERRORS: it may. */
+/* Why the caller may not go on by `i`; CLIENT_ERRORS: it may. An organization is never blocked. */
 static enum client_error revoked(const struct request *r, const struct identities *i)
 {
     struct str hash = found_id(&r->caller.key); /* slots may be numbered anew */
@@ -545,11 +573,23 @@ static enum client_error revoked(const struct request *r, const struct identitie
         key = identities_key(i, (const unsigned char *)hash.p);
     if (!key.identity)
         return ERROR_NO_SUCH_KEY;
-    if (key.identity->flags & IDENTITY_BLOCKED)
-        return ERROR_KEY_BLOCKED;
-    struct identity_found team = identities_get(i, key.identity->team);
-    return team.identity && team.identity->flags & IDENTITY_BLOCKED ? ERROR_TEAM_BLOCKED
-                                                                    : CLIENT_ERRORS;
+    const struct identity *k = key.identity;
+    const struct {
+        struct identity_found who;
+        enum client_error why;
+    } rows[] = {
+        {key, ERROR_KEY_BLOCKED},
+        {identities_get(i, k->team), ERROR_TEAM_BLOCKED},
+        {identities_get(i, k->user), ERROR_USER_BLOCKED},
+        {identities_get(i, k->project), ERROR_PROJECT_BLOCKED},
+        {r->caller.end_user_id.n ? identities_named(i, IDENTITY_END_USER, r->caller.end_user_id)
+                                 : (struct identity_found){0},
+         ERROR_END_USER_BLOCKED},
+    };
+    for (size_t n = 0; n < ARRAY_LEN(rows); n++)
+        if (found(&rows[n].who) && rows[n].who.identity->flags & IDENTITY_BLOCKED)
+            return rows[n].why;
+    return CLIENT_ERRORS;
 }
 
 void request_recheck(struct request *r, const struct identities *i)

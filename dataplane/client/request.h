@@ -53,6 +53,7 @@ struct request {
     struct snap_found found;
     const struct snap_deployment *deployment;
     struct str previous_id; /* upstream's id of the response asked for or continued */
+    const struct response_owner *previous_owner;        /* ... under whom the caller may have it */
     uint32_t asked_timeout_ms, asked_stream_timeout_ms; /* SNAP_NONE: not asked */
     struct route_plan plan;                             /* candidates and what was tried */
     struct str upstream_model, quoted_model;
@@ -62,6 +63,7 @@ struct request {
     /* the attempt that runs */
     struct buf head; /* request head, with what of the body is small */
     bool relay_open, client_head_sent;
+    bool is_orphan;        /* its client is gone */
     bool held_failed;      /* events of a reply that is held could not be read */
     uint8_t reply;         /* enum request_reply */
     struct buf reply_body; /* non-streamed reply or error body so far; of events what they became */
@@ -128,7 +130,12 @@ void request_refuse(struct request *r, enum client_error error, struct str detai
 /* The client is gone. */
 void request_abandon(struct request *r);
 
-/* The identities are others now: a request whose key or team may not call any more is cut. */
+/* Likewise; true when the reply is read on for what it costs, as weir.client_gone says: then what
+ * is sent is dropped, and it ends as if the client were there. */
+bool request_orphan(struct request *r);
+
+/* The identities are others now: a request whose key, or whoever stands behind it, may not call any
+ * more is cut. */
 void request_recheck(struct request *r, const struct identities *i);
 
 /* The client took what was queued: an upstream that was paused may go on. */

@@ -61,10 +61,14 @@ struct edit_at {
 static bool own_id(struct relay *r)
 {
     if (!r->id_n && r->scan.response_id_n) {
-        size_t n = response_id_make(r->id + 1, r->opt.id_tag,
-                                    (struct str){r->scan.response_id, r->scan.response_id_n});
-        if (!n)
+        struct str upstream = {r->scan.response_id, r->scan.response_id_n}, given = r->opt.id_given;
+        size_t n = given.n ? given.n
+                           : response_id_make(r->id + 1, r->opt.id_tag, upstream, r->opt.id_key,
+                                              r->opt.id_owner);
+        if (!n || n > RESPONSE_ID_MAX)
             return false;
+        if (given.n)
+            memcpy(r->id + 1, given.p, given.n);
         r->id[0] = r->id[n + 1] = '"';
         r->id_n = (uint16_t)(n + 2);
     }

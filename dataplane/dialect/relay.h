@@ -22,6 +22,9 @@ struct relay_options {
     struct str model; /* replaces the upstream's, as a JSON string with quotes; empty: left alone */
     struct str id_tag; /* what the gateway's response id says before the upstream's (response_id.h);
                           empty: left alone */
+    struct str id_key; /* seals it, for ... */
+    const struct response_owner *id_owner;
+    struct str id_given; /* the client asked by this one of the gateway's, and gets it back */
     bool withhold_usage; /* drop the event that holds usage and no choice */
 };
 

@@ -53,16 +53,6 @@ static void put_members(struct config *c, struct jw *w, const struct conf_node *
 
 /* ---- figures of the price table ---- */
 
-static struct str item_name(enum price_item i)
-{
-    static const struct str names[] = {
-#define PRICE(id, name) STR_INIT(name),
-#include "common/gateway/price.def"
-#undef PRICE
-    };
-    return names[i];
-}
-
 /* The keys of model_info a price map adds; those in `own` are there already. */
 struct adder {
     struct jw *w;
@@ -77,9 +67,12 @@ static bool add_key(struct adder *a, struct str key)
     return true;
 }
 
-static void add_price(struct adder *a, struct str key, int64_t pico)
+/* A price_figure_fn. */
+static void add_price(void *ctx, struct str key, int64_t pico)
 {
-    if (pico != PRICE_UNKNOWN && add_key(a, key))
+    struct adder *a = ctx;
+
+    if (add_key(a, key))
         jw_put_pico(a->w, pico);
 }
 
@@ -101,29 +94,6 @@ static void add_text(struct adder *a, const char *key, struct str v)
         jw_put_str(a->w, v);
     else
         jw_put_null(a->w);
-}
-
-static void add_figures(struct config *c, struct adder *a, const struct price *p)
-{
-    for (unsigned i = 0; i < PRICE_ITEMS; i++)
-        if (i == PRICE_INPUT || i == PRICE_OUTPUT || p->item[i] != PRICE_UNKNOWN)
-            add_price(a, item_name((enum price_item)i), p->item[i]);
-    for (unsigned i = 0; i < PRICE_BANDS && p->band[i].above_tokens; i++) {
-        const struct price_band *band = &p->band[i];
-        const struct {
-            enum price_item item;
-            int64_t pico;
-        } figures[] = {{PRICE_INPUT, band->input},
-                       {PRICE_OUTPUT, band->output},
-                       {PRICE_CACHE_READ, band->cache_read},
-                       {PRICE_CACHE_WRITE, band->cache_write}};
-        for (size_t k = 0; k < ARRAY_LEN(figures); k++)
-            add_price(a,
-                      arena_printf(&c->file.arena, STR_FMT "_above_%lluk_tokens",
-                                   STR_ARG(item_name(figures[k].item)),
-                                   (unsigned long long)(band->above_tokens / 1000)),
-                      figures[k].pico);
-    }
 }
 
 /* Said by model_info, else by the price table. */
@@ -159,7 +129,7 @@ static void put_model_info(struct config *c, struct jw *w, const struct config_d
     add_limit(&a, "max_tokens", d->price.max_output_tokens);
     add_limit(&a, "max_input_tokens", d->price.max_input_tokens);
     add_limit(&a, "max_output_tokens", d->price.max_output_tokens);
-    add_figures(c, &a, &d->price);
+    price_each(&d->price, add_price, &a);
     add_text(&a, "litellm_provider", d->target.provider);
     add_text(&a, "mode", mode_name(d));
     for (unsigned f = 0; f < PRICE_FEATURE_COUNT; f++)

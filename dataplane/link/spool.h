@@ -3,9 +3,8 @@
 /*
  * The spool: usage records on disk until the control plane has them. Link only; one link at a time.
  *
- *   DIR/0000000001.seg ...   segments of 64 MiB: records one after the other, little endian
- *   record                   length u32 (of all of it), type u8, version u8,
- *                            id (epoch u64, region u32, seq u64), body, CRC-32C u32 of all before
+ *   DIR/0000000001.seg ...   segments of 64 MiB: records one after the other, as they travel
+ *                            (common/gateway/spool_record.h)
  *   DIR/lock                 held by the link that writes
  *   DIR/name                 16 random bytes: control planes know the spool by them
  *
@@ -15,7 +14,6 @@
 
 #include "link/name_file.h"
 #include "link/spool_reader.h"
-#include "link/spool_record.h"
 
 enum { SPOOL_BUFFER = 128 * 1024, SPOOL_PATH = 512 };
 

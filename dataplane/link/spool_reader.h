@@ -7,19 +7,7 @@
  */
 
 #include "common/err.h"
-
-#include "link/spool_record.h"
-
-struct spool_place {
-    uint64_t segment, offset;
-};
-
-static inline int spool_place_cmp(struct spool_place a, struct spool_place b)
-{
-    if (a.segment != b.segment)
-        return a.segment < b.segment ? -1 : 1;
-    return a.offset < b.offset ? -1 : a.offset > b.offset;
-}
+#include "common/gateway/spool_record.h"
 
 enum { SPOOL_BATCH_MAX = 512 * 1024 };
 

@@ -22,5 +22,4 @@ MUST_CHECK bool sums_add(struct sums *s, const struct record *r);
 size_t sums_count(const struct sums *s);
 
 /* Appends what there is to the spool; what it does not take stays. `epoch`: of the shared file. */
-MUST_CHECK enum errc sums_write(struct sums *s, struct spool *spool, uint64_t epoch,
-                                struct err *e);
+MUST_CHECK enum errc sums_write(struct sums *s, struct spool *spool, uint64_t epoch, struct err *e);

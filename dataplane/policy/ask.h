@@ -7,7 +7,7 @@
 #include "dialect/request_scan.h"
 #include "policy/caller.h"
 #include "policy/refusal.h"
-#include "shared/counters.h"
+#include "shared/charge.h"
 
 struct ask {
     const struct snapshot *s;
@@ -25,6 +25,10 @@ struct ask {
     const struct request_scan *scan; /* NULL: there is no body */
     struct str body;
     int64_t now_us;
+    /* Writes down, where it outlives this process, what is about to run at once: `c` with
+     * CHARGE_PARALLEL. False: there is no room. */
+    bool (*hold)(void *ctx, const struct charges *c);
+    void *hold_ctx;
     bool spool_is_full;     /* usage cannot be written down now */
     struct refusal refusal; /* what a check that failed says */
 };

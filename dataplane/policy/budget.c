@@ -221,8 +221,8 @@ struct pair_counter *end_user_pair(const struct ask *k)
     if (!c->end_user_id.n || s->max_end_user_budget_nusd < 0 ||
         (c->end_user.rules && c->end_user.rules->max_budget_nusd >= 0))
         return NULL;
-    return counters_pair(k->counters, 0, PAIR_END_USER, c->end_user_id, ask_now_s(k),
-                         INT32_MAX / 2);
+    return counters_pair_of(k->counters, caller_tenant(c), 0, PAIR_END_USER, c->end_user_id,
+                            ask_now_s(k), INT32_MAX / 2);
 }
 
 bool budget_end_user(struct ask *k)

@@ -74,6 +74,16 @@ static inline bool found_name(const struct identity_found *f, struct snap_ref li
     return true;
 }
 
+/* Who answers for the names a request makes up: its team, else its user, else its key; not 0. */
+static inline uint32_t caller_tenant(const struct caller *c)
+{
+    const struct identity_found *who = found(&c->team)   ? &c->team
+                                       : found(&c->user) ? &c->user
+                                                         : &c->key;
+
+    return (uint32_t)found_owner(who) | 1;
+}
+
 /* What `key` names. Of a rotated key in its grace period the one that came after it counts. */
 void caller_resolve(struct caller *c, struct identities *i, struct identity_found key);
 

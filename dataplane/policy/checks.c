@@ -170,6 +170,19 @@ static bool check_team(struct ask *k)
                                    STR_ARG(found_id(f))));
 }
 
+static bool check_user(struct ask *k)
+{
+    const struct identity_found *f = &k->caller->user;
+
+    return !found(f) || !(f->identity->flags & IDENTITY_BLOCKED) ||
+           ask_refuse(k, ERROR_USER_BLOCKED,
+                      arena_printf(k->arena,
+                                   "Authentication Error, User=" STR_FMT
+                                   " has been deactivated via SCIM. Keys owned by this user cannot "
+                                   "be used.",
+                                   STR_ARG(found_id(f))));
+}
+
 static bool check_project(struct ask *k)
 {
     const struct identity_found *f = &k->caller->project;
@@ -315,6 +328,7 @@ static const struct {
     {checks_key, OF_KEYS},
     {check_ips, OF_KEYS},
     {access_key, OF_KEYS},
+    {check_user, OF_KEYS},
     {ledger_keeps, OF_KEYS | COSTS},
     {budget_member, OF_KEYS | COSTS},
     {check_expiry, OF_KEYS},

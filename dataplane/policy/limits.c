@@ -348,14 +348,28 @@ static bool row_take(struct rows *r, const struct row *w, enum limit_type t, uin
         *ret_left = w->limit[t] - (int64_t)window.count;
     }
     *ret_left = MAX(*ret_left, (int64_t)0);
-    if (!ok)
-        return false;
-    if (row_charge(r, w, charge[t]))
+    if (ok) /* no room to remember it: a window of requests keeps its one */
+        (void)row_charge(r, w, charge[t]);
+    return ok;
+}
+
+/* What runs at once is written down before it is taken, so that it comes back whoever dies when:
+ * one given back that was not yet taken is made good when the entity rests, one never given back
+ * would be gone. */
+static bool hold(struct rows *r)
+{
+    struct ask *k = r->k;
+    bool any = false;
+
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->row[i].limit[LIMIT_PARALLEL] != LIMIT_NONE)
+            any |= row_charge(r, &r->row[i], CHARGE_PARALLEL);
+    if (!any)
         return true;
-    /* no room to remember it: it is not held then, and a window of requests keeps its one */
-    if (t == LIMIT_PARALLEL)
-        parallel_give(w->counter);
-    return true;
+    bool ok = k->hold(k->hold_ctx, r->charges);
+    for (uint32_t i = 0; i < r->charges->n_slots; i++) /* they are about to be, one by one */
+        r->charges->slot[i].what &= ~(uint32_t)CHARGE_PARALLEL;
+    return ok;
 }
 
 static struct str row_value(struct ask *k, const struct row *w)
@@ -382,6 +396,12 @@ static struct str utc_text(struct arena *a, int64_t us)
                         tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
+static void undo(struct rows *r)
+{
+    charges_undo(r->charges, r->k->counters, r->charges->taken_s);
+    memset(r->charges, 0, offsetof(struct charges, slot));
+}
+
 static bool refuse(struct rows *r, const struct row *w, enum limit_type t, int64_t left)
 {
     struct ask *k = r->k;
@@ -393,8 +413,7 @@ static bool refuse(struct rows *r, const struct row *w, enum limit_type t, int64
     k->refusal.limit_type = type.p;
     k->refusal.reset_at = reset;
     k->refusal.retry_after_s = window_s;
-    charges_undo(r->charges, k->counters, r->charges->taken_s);
-    memset(r->charges, 0, offsetof(struct charges, slot));
+    undo(r);
     return ask_refuse(
         k, ERROR_RATE_LIMIT,
         arena_printf(k->arena,
@@ -441,7 +460,13 @@ bool limits_take(struct ask *k, struct charges *c, const struct limits **ret_lim
     if (!out)
         return ask_refuse(k, ERROR_OVERLOADED, (struct str){0});
     out->n = 0;
-    if (!take_all(r, LIMIT_REQUESTS, 1, out) || !take_all(r, LIMIT_PARALLEL, 1, out))
+    if (!take_all(r, LIMIT_REQUESTS, 1, out))
+        return false;
+    if (!hold(r)) {
+        undo(r);
+        return ask_refuse(k, ERROR_OVERLOADED, (struct str){0});
+    }
+    if (!take_all(r, LIMIT_PARALLEL, 1, out))
         return false;
     if (smallest_tpm(r) != LIMIT_NONE) {
         c->reserved = tokens_estimate(r);

@@ -18,9 +18,8 @@ enum {
     START_SHIFT = 40, /* of a window word: start above, count below */
     START_MASK = (1 << 24) - 1,
     PAIR_FREE = 0,
-    PAIR_TAKEN = 1,   /* being given to another entity ... */
-    PAIR_TAKEN_S = 2, /* ... unless whoever did it died: then that is undone after so long */
-    PAIR_PROBES = 16,
+    PAIR_TAKEN = 1,     /* being given to another entity ... */
+    PAIR_TAKEN_S = 2,   /* ... unless whoever did it died: then that is undone after so long */
     MAKING_TRIES = 200, /* and as often another process may run first */
 };
 
@@ -190,6 +189,8 @@ void counters_forget(const struct counters *c, uint64_t numbering)
             else
                 atomic_store_explicit(&((struct pair_counter *)unit_at(c, i))->id, PAIR_FREE,
                                       memory_order_relaxed);
+    for (size_t i = 0; i < COUNTERS_TENANTS; i++)
+        atomic_store_explicit(&c->header->places[i], 0, memory_order_relaxed);
     atomic_store_explicit(&c->header->numbering, numbering, memory_order_release);
 }
 
@@ -336,42 +337,79 @@ static uint32_t pair_idle(const struct pair_counter *p, uint32_t now_s)
     return now_s > last ? now_s - last : 0;
 }
 
-/* Which of the neighbourhood makes way: a free one, else the one idle for longest. */
-static unsigned pair_choose(const struct counters *c, uint64_t id, uint32_t now_s)
+/* How many places a tenant has; a few that share a number count as one. */
+static _Atomic uint32_t *places_of(const struct counters *c, uint32_t tenant)
 {
-    unsigned best = 0;
-    uint32_t longest = 0;
+    return &c->header->places[tenant % COUNTERS_TENANTS];
+}
+
+static uint32_t places_read(const struct counters *c, uint32_t tenant)
+{
+    return tenant ? atomic_load_explicit(places_of(c, tenant), memory_order_relaxed) : 0;
+}
+
+/* `n` 1 or -1. A process that dies in between leaves a count wrong by one, which harms nobody. */
+static void places_move(const struct counters *c, uint32_t tenant, uint32_t n)
+{
+    if (tenant)
+        atomic_fetch_add_explicit(places_of(c, tenant), n, memory_order_relaxed);
+}
+
+/*
+ * Which place of the neighbourhood makes way for a name of `tenant`; PAIR_PROBES: none. What is
+ * free or over, for longest; else of made-up names one of whoever has most places, and not fewer
+ * than `tenant`; else, for a name that was given, the one not used for longest.
+ */
+static unsigned pair_choose(const struct counters *c, uint64_t id, uint32_t tenant, uint32_t now_s)
+{
+    unsigned idle = PAIR_PROBES, made_up = PAIR_PROBES, given = PAIR_PROBES;
+    uint32_t longest = 0, most = places_read(c, tenant), lru[2] = {UINT32_MAX, UINT32_MAX};
 
     for (unsigned i = 0; i < PAIR_PROBES; i++) {
-        struct pair_counter *p = pair_at(c, probe(id, i));
+        const struct pair_counter *p = pair_at(c, probe(id, i));
         if (!p)
             continue;
         uint64_t held = atomic_load_explicit(&p->id, memory_order_relaxed);
-        uint32_t idle = held == PAIR_FREE ? UINT32_MAX : pair_idle(p, now_s);
-        if (held == PAIR_TAKEN && idle < PAIR_TAKEN_S)
+        uint32_t idle_s = held == PAIR_FREE ? UINT32_MAX : pair_idle(p, now_s);
+        uint32_t used_s = atomic_load_explicit(&p->used_s, memory_order_relaxed);
+        uint32_t of = atomic_load_explicit(&p->tenant, memory_order_relaxed);
+        uint32_t has = places_read(c, of);
+        if (held == PAIR_TAKEN && idle_s < PAIR_TAKEN_S)
             continue;
-        if (idle > longest) {
-            longest = idle;
-            best = i;
+        if (idle_s > longest) {
+            longest = idle_s;
+            idle = i;
+        } else if (of && (has > most || (has == most && used_s < lru[1]))) {
+            most = has;
+            lru[1] = used_s;
+            made_up = i;
+        } else if (!of && used_s < lru[0]) {
+            lru[0] = used_s;
+            given = i;
         }
     }
-    return best;
+    return idle != PAIR_PROBES ? idle : made_up != PAIR_PROBES || tenant ? made_up : given;
 }
 
 /* Gives `p` to `id`; false: another process was faster. */
-static bool pair_claim(struct pair_counter *p, uint64_t id, uint32_t now_s)
+static bool pair_claim(const struct counters *c, struct pair_counter *p, uint64_t id,
+                       uint32_t tenant, uint32_t now_s)
 {
     uint64_t held = atomic_load_explicit(&p->id, memory_order_relaxed);
 
     if (!atomic_compare_exchange_strong_explicit(&p->id, &held, PAIR_TAKEN, memory_order_acquire,
                                                  memory_order_relaxed))
         return false;
+    if (held > PAIR_TAKEN)
+        places_move(c, atomic_load_explicit(&p->tenant, memory_order_relaxed), (uint32_t)-1);
+    places_move(c, tenant, 1);
     atomic_store_explicit(&p->used_s, now_s, memory_order_relaxed);
     atomic_store_explicit(&p->until_s, 0, memory_order_relaxed);
     atomic_store_explicit(&p->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&p->tokens, 0, memory_order_relaxed);
     atomic_store_explicit(&p->added_nusd, 0, memory_order_relaxed);
     atomic_store_explicit(&p->since_s, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->tenant, tenant, memory_order_relaxed);
     atomic_store_explicit(&p->id, id, memory_order_release);
     return true;
 }
@@ -393,17 +431,20 @@ static bool making_begin(const struct counters *c, uint32_t now_s)
     return false;
 }
 
-static struct pair_counter *pair_place(const struct counters *c, uint64_t id, uint32_t now_s)
+static struct pair_counter *pair_place(const struct counters *c, uint64_t id, uint32_t tenant,
+                                       uint32_t now_s)
 {
     for (unsigned attempt = 0; attempt < PAIR_PROBES; attempt++) {
-        unsigned i = pair_choose(c, id, now_s);
-        struct pair_counter *p = pair_at(c, probe(id, i)), *other;
+        unsigned i = pair_choose(c, id, tenant, now_s);
+        struct pair_counter *p = i < PAIR_PROBES ? pair_at(c, probe(id, i)) : NULL, *other;
         if (!p)
             return NULL;
-        if (pair_claim(p, id, now_s)) {
+        if (pair_claim(c, p, id, tenant, now_s)) {
             other = pair_find(c, id, i); /* made meanwhile, and nearer: that one counts */
-            if (other)
+            if (other) {
+                places_move(c, tenant, (uint32_t)-1);
                 atomic_store_explicit(&p->id, PAIR_FREE, memory_order_release);
+            }
             return other ? other : p;
         }
         p = pair_find(c, id, PAIR_PROBES);
@@ -413,13 +454,14 @@ static struct pair_counter *pair_place(const struct counters *c, uint64_t id, ui
     return NULL;
 }
 
-static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uint32_t now_s)
+static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uint32_t tenant,
+                                      uint32_t now_s)
 {
     bool alone = making_begin(c, now_s);
     struct pair_counter *p = pair_find(c, id, PAIR_PROBES); /* made while it was waited for */
 
     if (!p)
-        p = pair_place(c, id, now_s);
+        p = pair_place(c, id, tenant, now_s);
     if (alone)
         atomic_store_explicit(&c->header->making, 0, memory_order_release);
     return p;
@@ -428,13 +470,20 @@ static struct pair_counter *pair_make(const struct counters *c, uint64_t id, uin
 struct pair_counter *counters_pair(const struct counters *c, uint64_t owner, unsigned what,
                                    struct str name, uint32_t now_s, uint32_t keep_s)
 {
+    return counters_pair_of(c, 0, owner, what, name, now_s, keep_s);
+}
+
+struct pair_counter *counters_pair_of(const struct counters *c, uint32_t tenant, uint64_t owner,
+                                      unsigned what, struct str name, uint32_t now_s,
+                                      uint32_t keep_s)
+{
     if (!c->header)
         return NULL;
     uint64_t id = pair_id(owner, what, name);
     struct pair_counter *p = pair_find(c, id, PAIR_PROBES);
 
     if (!p)
-        p = pair_make(c, id, now_s);
+        p = pair_make(c, id, tenant, now_s);
     if (!p)
         return NULL;
     if (atomic_load_explicit(&p->used_s, memory_order_relaxed) != now_s)

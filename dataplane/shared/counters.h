@@ -25,11 +25,13 @@
 
 #define COUNTERS_MAGIC UINT64_C(0x3154434e54435357) /* "WSCTNCT1" */
 enum {
-    COUNTERS_VERSION = 1,
+    COUNTERS_VERSION = 2,
     COUNTERS_SLOTS = 4 << 20,
     COUNTERS_PAIRS = 1 << 20,
     COUNTERS_PAGE = 4096,
-    COUNTERS_HEADER = 16384, /* bytes before the first slot */
+    COUNTERS_TENANTS = 2048, /* told apart by how many names they made up */
+    COUNTERS_HEADER = 32768, /* bytes before the first slot */
+    PAIR_PROBES = 16,        /* places a pair may have */
 };
 
 /*
@@ -54,7 +56,8 @@ struct pair_counter {         /* a cache line */
     window_word requests, tokens;
     _Atomic int64_t added_nusd; /* by this pod, in the period that began at ... */
     _Atomic uint32_t since_s;
-    uint32_t reserved[5];
+    _Atomic uint32_t tenant; /* who made the name up; 0: the administrator */
+    uint32_t reserved[4];
 };
 
 struct counters_header {
@@ -64,6 +67,7 @@ struct counters_header {
     uint64_t total_size;
     _Atomic uint64_t numbering; /* which numbering of slots this is about; the directory's */
     _Alignas(64) struct counter pod;
+    _Atomic uint32_t places[COUNTERS_TENANTS]; /* pairs of names that somebody made up */
     _Alignas(64) _Atomic uint64_t backed[(COUNTERS_SLOTS + COUNTERS_PAIRS) / 64 / 64]; /* bits */
 };
 
@@ -148,6 +152,15 @@ void parallel_give(struct counter *n);
  */
 struct pair_counter *counters_pair(const struct counters *c, uint64_t owner, unsigned what,
                                    struct str name, uint32_t now_s, uint32_t keep_s);
+
+/*
+ * The same for a name that a client made up, on behalf of `tenant` (not 0). Where there is no room
+ * one of whoever made up most makes way, if that is not less than `tenant` did: nobody takes the
+ * counters of others, nor those of names that were given. NULL: there is no place.
+ */
+struct pair_counter *counters_pair_of(const struct counters *c, uint32_t tenant, uint64_t owner,
+                                      unsigned what, struct str name, uint32_t now_s,
+                                      uint32_t keep_s);
 
 /* What an in-flight entry keeps of it, and it again by that; NULL: it is another's by now. */
 uint32_t counters_pair_index(const struct counters *c, const struct pair_counter *p);

@@ -1,5 +1,7 @@
 /* Settings of a generation: sections of config.yaml and the environment, by settings.def. */
 
+#include "common/gateway/seal.h"
+
 #include "snapshot/build_priv.h"
 
 struct snap_ref build_name_list(struct build *b, const struct conf_node *const *lists,
@@ -79,6 +81,7 @@ static uint32_t setting_flags(const struct config *c)
         {SETTING_GENERAL_reject_clientside_metadata_tags, SNAP_REJECT_CLIENT_TAGS},
         {SETTING_GENERAL_apply_user_budget_to_team_keys, SNAP_USER_BUDGET_OF_TEAM_KEYS},
         {SETTING_GENERAL_use_x_forwarded_for, SNAP_FORWARDED_FOR},
+        {SETTING_GENERAL_allow_unmanaged_response_ids, SNAP_UNMANAGED_RESPONSES},
     };
     uint32_t flags = config_file_master_key(&c->file).n ? SNAP_HAS_MASTER_KEY : 0;
 
@@ -143,12 +146,34 @@ static struct snap_ref put_service_params(struct build *b)
     return build_name_list(b, &params, 1);
 }
 
+/* What seals response ids, the same on every pod; empty: everybody is one tenant, or shall be. */
+static struct snap_ref put_response_key(struct build *b)
+{
+    unsigned char key[32];
+    struct seal_key secret;
+
+    if (!config_file_master_key(&b->c->file).n ||
+        config_bool(&b->c->file, SETTING_GENERAL_disable_responses_id_security) ||
+        !seal_key_init(&secret, config_secret(b->c)) ||
+        !seal_key_derive(&secret, "weir-response-ids", key))
+        return (struct snap_ref){0};
+    return flat_put(&b->file, (struct str){(const char *)key, sizeof key});
+}
+
 /* Dollars as nano-dollars; -1: not given. */
 static int64_t setting_nusd(const struct build *b, enum setting_id id)
 {
     int64_t v;
 
     return conf_scaled(NULL, b->c->file.value[id], 9, &v) && v >= 0 ? v : -1;
+}
+
+/* Whether a request that has neither a key of its own nor an end user nor tags can be refused or
+ * charged by policy: each setting that checks.c and limits.c ask of everybody stands here. */
+static bool binds_all(const struct snap_settings *s)
+{
+    return s->flags & (SNAP_ENFORCE_USER | SNAP_REJECT_CLIENT_TAGS) || s->max_budget_nusd > 0 ||
+           s->max_end_user_budget_nusd >= 0 || s->global_parallel || s->enforced_params.n;
 }
 
 void build_settings(struct build *b, struct snap_settings *s)
@@ -161,6 +186,7 @@ void build_settings(struct build *b, struct snap_settings *s)
         .master_key = flat_put(f, config_file_master_key(&c->file)),
         .host = flat_put(f, config_text(&c->file, SETTING_WEIR_host)),
         .ca = flat_put(f, c->ca),
+        .response_key = put_response_key(b),
         .key_header = flat_put(
             f, lower(&b->scratch, config_text(&c->file, SETTING_GENERAL_litellm_key_header_name))),
         .server_root_path = flat_put(f, root_path(b)),
@@ -216,4 +242,6 @@ void build_settings(struct build *b, struct snap_settings *s)
         .spool_max_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_spool_max_mb) << 20,
         .client_gone_drains = client_gone_drains(c),
     };
+    if (binds_all(s))
+        s->flags |= SNAP_BINDS_ALL;
 }

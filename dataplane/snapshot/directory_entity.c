@@ -247,6 +247,7 @@ static enum errc read_team(struct directory *d, const Weir__Team *t, struct enti
 static enum errc read_user(struct directory *d, const Weir__User *u, struct entity *en)
 {
     en->it.role = (uint8_t)role_of(u->role);
+    en->it.flags |= u->blocked ? IDENTITY_BLOCKED : 0;
     en->rules.models = put_texts(&d->entity, u->n_models, u->models);
     put_limits(&d->entity, en, u->limits);
     en->spend_nusd = u->spend_nusd;

@@ -180,6 +180,8 @@ enum snap_setting_flags {
     SNAP_FORWARDED_FOR = BIT(16),            /* use_x_forwarded_for */
     SNAP_LIMIT_INPUT = BIT(17),              /* token_rate_limit_type: input */
     SNAP_LIMIT_OUTPUT = BIT(18),             /* ... output; neither: total */
+    SNAP_UNMANAGED_RESPONSES = BIT(19),      /* allow_unmanaged_response_ids */
+    SNAP_BINDS_ALL = BIT(31), /* some check or limit holds for the master key too (binds_all()) */
 };
 
 struct snap_settings {
@@ -187,6 +189,7 @@ struct snap_settings {
     struct snap_ref
         host; /* address to listen on; empty: 0.0.0.0, or 127.0.0.1 without a master key */
     struct snap_ref ca;               /* PEM of the trusted authorities */
+    struct snap_ref response_key;     /* seals response ids (dialect/response_id.h); empty: none */
     struct snap_ref key_header;       /* litellm_key_header_name, lower case */
     struct snap_ref server_root_path; /* SERVER_ROOT_PATH without trailing slash */
     struct snap_ref access_log;       /* path; "-": standard output; "off" */

@@ -1,11 +1,14 @@
 """The database: made, adopted, refused; away, and back."""
 
+import contextlib
 import subprocess
 import threading
 import time
 from pathlib import Path
 
+import pytest
 from support.controlplane import ControlPlane
+from support.plane import Plane, Refused
 
 MIGRATIONS = Path(__file__).parents[3] / "controlplane/store/migrations"
 STEPS = sorted(int(f.name[:4]) for f in MIGRATIONS.glob("*.sql"))
@@ -141,30 +144,116 @@ def test_restart_costs_no_request(postgres, cp):
     assert cp.post("/key/generate", {}).status == 200
 
 
+def set_read_only(postgres, url, value):
+    name = postgres.name(url)
+    postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+    postgres.sql(postgres.url("postgres"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+
+
 def test_read_only_server(postgres, cp):
-    name = postgres.name(cp.database)
-
-    def set_read_only(value):
-        postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
-        postgres.sql(postgres.url("postgres"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
-
-    set_read_only("on")
+    set_read_only(postgres, cp.database, "on")
     assert cp.post("/key/generate", {}).status == 503
-    set_read_only("off")
+    set_read_only(postgres, cp.database, "off")
     cp.wait(lambda: cp.post("/key/generate", {}).status == 200, what="the database writable")
 
 
-def test_no_connections_left(postgres, database, start):
-    cp = start(database)
-    name = postgres.name(database)
-    postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {name} CONNECTION LIMIT 0")
-    postgres.sql(postgres.url("postgres"), f"CREATE ROLE low LOGIN; ALTER DATABASE {name} OWNER TO low; GRANT ALL ON DATABASE {name} TO low")
-    # the limit does not bind superusers, so the daemon comes as somebody else
-    other = start(database.replace("weir@", "low@"), env={"DISABLE_SCHEMA_UPDATE": "true"}, wait=False)
-    other.process.wait(30)
-    assert "too many connections" in other.log()
-    other.inquest(codes=(1,))
-    assert cp.get("/key/list").status == 200
+# --- away at the start
+
+
+def lowly(postgres, url):
+    """The URL of somebody whom limits bind, and who may migrate."""
+    name = postgres.name(url)
+    postgres.sql(postgres.url("postgres"), f"CREATE ROLE low_{name} LOGIN; ALTER DATABASE {name} OWNER TO low_{name}")
+    postgres.sql(url, f"GRANT ALL ON SCHEMA public TO low_{name}")
+    return url.replace("weir@", f"low_{name}@")
+
+
+def out_of_connections(postgres, url, limit):
+    postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {postgres.name(url)} CONNECTION LIMIT {limit}")
+
+
+TROUBLE = {
+    "stopped": (lambda pg, url: pg.stop("fast"), lambda pg, url: pg.start()),
+    "frozen": (lambda pg, url: pg.freeze(), lambda pg, url: pg.thaw()),
+    "read-only": (lambda pg, url: set_read_only(pg, url, "on"), lambda pg, url: set_read_only(pg, url, "off")),
+    "out of connections": (lambda pg, url: out_of_connections(pg, url, 0), lambda pg, url: out_of_connections(pg, url, -1)),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_database_away_at_the_start(postgres, start, trouble):
+    """It comes up, says so, and opens when the database is there: migrations run then."""
+    begin, end = TROUBLE[trouble]
+    url = lowly(postgres, postgres.database())
+    begin(postgres, url)
+    try:
+        cp = start(url, wait=False)
+        cp.wait(lambda: answers(cp), what="liveness")
+        for method, path, key in (("POST", "/key/generate", cp.key), ("GET", "/key/list", "sk-unknown"), ("GET", "/weir/nodes", cp.key)):
+            reply, took = timed(lambda method=method, path=path, key=key: cp.call(method, path, {} if method == "POST" else None, key))
+            assert reply.status == 503 and "no_db_connection" in reply.body.decode() and reply.header("retry-after") and took < 4
+        assert cp.get("/openapi.json", key=None).status == 200
+        reply = cp.get("/health/readiness", key=None)
+        assert (reply.status, reply.json["db"]) == (503, "disconnected")
+        with Plane(cp.plane) as plane:
+            plane.hello()
+            with pytest.raises(Refused, match="AWAY"):
+                plane.page()
+        time.sleep(3)
+        assert answers(cp) and cp.log().count("database_away") == 1
+    finally:
+        end(postgres, url)
+    cp.wait_ready(20)
+    assert len(postgres.sql(url, "SELECT * FROM weir.migration")) == len(STEPS)
+    made = cp.post("/key/generate", {}).json["token"]
+    with Plane(cp.plane) as plane:
+        plane.hello()
+        plane.sync()
+        assert made in plane.entities["key"]
+
+
+def answers(cp):
+    assert cp.process.poll() is None, cp.tail()
+    with contextlib.suppress(OSError, EOFError):
+        return cp.get("/health/liveliness", key=None, timeout=2).status == 200
+    return False
+
+
+def test_stopped_while_it_waits_for_the_database(postgres, start):
+    url = postgres.database()
+    postgres.freeze()
+    try:
+        cp = start(url, wait=False)
+        cp.wait(lambda: answers(cp), what="liveness")
+        begun = time.monotonic()
+        cp.stop()
+        assert time.monotonic() - begun < 10
+    finally:
+        postgres.thaw()
+
+
+def test_what_no_waiting_mends_ends_it_later_too(postgres, start):
+    url = postgres.database()
+    postgres.sql(url, "CREATE TABLE mine (id int)")
+    postgres.stop("fast")
+    try:
+        cp = start(url, wait=False)
+        cp.wait(lambda: answers(cp), what="liveness")
+    finally:
+        postgres.start()
+    cp.process.wait(30)
+    assert "tables that are not LiteLLM's" in cp.log()
+    cp.inquest(codes=(1,))
+
+
+def test_migrating_alone_does_not_wait(postgres):
+    postgres.stop()
+    try:
+        cp = ControlPlane(postgres.url("none"), args=["--migrate"], wait=False)
+        assert cp.process.wait(30) == 1
+        cp.inquest(codes=(1,))
+    finally:
+        postgres.start()
 
 
 def test_slow_statement_is_no_outage(postgres, cp):

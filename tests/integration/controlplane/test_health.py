@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import threading
 
 import pytest
 from support import http
+from support.plane import Plane
 
 CHECK = """INSERT INTO "LiteLLM_HealthCheckTable" (health_check_id, model_name, model_id, status, healthy_count, details, checked_at, updated_at)
            VALUES (%s, %s, %s, %s, 1, %s, now() - interval %s, now())"""
@@ -48,16 +51,53 @@ def test_no_license_is_needed(cp):
     assert cp.get("/health/license").json["has_license"] is False
 
 
-def test_providers(cp):
-    names = cp.get("/public/providers", key=None).json
-    assert names == sorted(names) and {"openai", "anthropic", "bedrock"} <= set(names)
-
-
 @pytest.mark.parametrize("path", ["/health/history", "/health/latest", "/health/license"])
 def test_who(cp, tenants, path):
     for who in ("root", "vera", "ivy", "ines", "ann", "olga", "nobody"):
         reads = who == "root" or (who == "vera" and path != "/health/license")
         assert (cp.get(path, key=tenants.keys[who]).status == 200) is reads
+
+
+def test_details_of_readiness(cp):
+    details = cp.get("/health/readiness/details").json
+    assert (details["status"], details["db"], details["success_callbacks"]) == ("healthy", "connected", [])
+    assert details["epoch"] > 0 and (details["data_planes"], details["data_planes_current"]) == (0, 0)
+    with Plane(cp.plane) as p:
+        p.hello()
+        p.sync()
+        assert cp.get("/health/readiness/details").json["data_planes"] == 1
+
+
+def test_backlog_counts_what_runs_and_what_waits(cp, postgres):
+    assert cp.get("/health/backlog").json["queued_requests"] == 0
+    lock = subprocess.Popen(["psql", "-X", "-q", "-d", cp.database], stdin=subprocess.PIPE, text=True)
+    lock.stdin.write("""BEGIN; LOCK "LiteLLM_HealthCheckTable"; SELECT pg_advisory_lock(98);\n""")
+    lock.stdin.flush()
+    cp.wait(lambda: postgres.sql(cp.database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 98"), what="the lock")
+    threads = [threading.Thread(target=cp.get, args=("/health/history",)) for _ in range(12)]
+    for t in threads:
+        t.start()
+    try:
+        seen = cp.wait(lambda: (b := cp.get("/health/backlog").json)["queued_requests"] > 0 and b, what="requests that wait")
+        assert seen["in_flight_requests"] == seen["admitted_requests"] + seen["queued_requests"] <= 13
+        assert seen["rejected_requests"] == 0
+    finally:
+        lock.stdin.close()
+        lock.wait()
+        for t in threads:
+            t.join()
+    assert cp.get("/health/backlog").json["in_flight_requests"] == 1  # itself
+
+
+def test_what_does_not_run(cp):
+    assert cp.get("/health/shared-status").json["shared_health_check_enabled"] is False
+    assert cp.get("/active/callbacks").json == cp.get("/settings").json
+    settings = cp.get("/settings").json
+    assert settings["all_litellm_callbacks"] == [] and settings["num_callbacks"] == 0 and settings["alerting"] == "None"
+    assert settings["litellm.request_timeout"] == 6000
+    reply = cp.get("/health/drain", key=None)
+    assert (reply.status, reply.json) == (404, {"detail": "Not Found"})
+    assert cp.get("/health/readiness", key=None).status == 200
 
 
 def test_ready(cp):

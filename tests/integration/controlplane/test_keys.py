@@ -589,3 +589,49 @@ def test_guaranteed_throughput_is_not_promised_twice(cp, tenants):
     reply = cp.post("/key/generate", {**promise, "rpm_limit": 5})
     assert reply.status == 400
     assert error(reply)["message"] == "Allocated RPM limit=6 + Key RPM limit=5 is greater than team RPM limit=10"
+
+
+# --- many of a team
+
+
+def test_keys_of_a_team_at_once(cp, tenants):
+    keys = [cp.post("/key/generate", {"team_id": "red", "key_alias": f"bulk-{i}"}).json for i in range(3)]
+    other = cp.post("/key/generate", {"team_id": "blue", "key_alias": "bulk-other"}).json
+    names = [keys[0]["key"], keys[0]["token"], keys[1]["token"], other["token"]]
+    reply = cp.post("/team/key/bulk_update", {"team_id": "red", "key_ids": names, "update_fields": {"rpm_limit": 7, "tags": ["t"]}},
+                    key=tenants.keys["ann"])  # fmt: skip
+    assert reply.status == 200 and reply.json["total_requested"] == 3
+    assert [u["key"] for u in reply.json["successful_updates"]] == [keys[0]["key"], keys[1]["token"]]
+    assert [f["key"] for f in reply.json["failed_updates"]] == [other["token"]]
+    assert reply.json["successful_updates"][0]["key_info"]["rpm_limit"] == 7
+    assert cp.get(f"/key/info?key={other['token']}").json["info"]["rpm_limit"] is None
+    cp.post("/key/block", {"key": keys[2]["token"]})
+    every = cp.post("/team/key/bulk_update", {"team_id": "red", "all_keys_in_team": True, "update_fields": {"tpm_limit": 9}}).json
+    assert every["failed_updates"] == [] and {k["token"] for k in keys[:2]} <= {u["key"] for u in every["successful_updates"]}
+    assert cp.get(f"/key/info?key={keys[2]['token']}").json["info"]["tpm_limit"] is None  # blocked: it stays as it is
+    assert tenants.audits(keys[1]["token"])[-1][0] == "updated"
+
+
+def test_limits_hold_for_many_as_for_one(cp, tenants):
+    key = cp.post("/key/generate", {"team_id": "red"}).json["token"]
+    body = {"team_id": "red", "key_ids": [key], "update_fields": {"max_budget": -1}}
+    reply = cp.post("/team/key/bulk_update", body)
+    assert reply.status == 200 and reply.json["successful_updates"] == [] and reply.json["failed_updates"][0]["failed_reason"]
+    admin_only = {**body, "update_fields": {"temp_budget_increase": 5, "temp_budget_expiry": "2031-01-01T00:00:00Z"}}
+    assert cp.post("/team/key/bulk_update", admin_only, key=tenants.keys["ann"]).status == 403
+    assert cp.post("/team/key/bulk_update", admin_only).json["failed_updates"] == []
+    ignored = {**body, "update_fields": {"rpm_limit": 1, "user_id": "root", "team_id": "blue", "spend": 0}}
+    info = cp.post("/team/key/bulk_update", ignored).json["successful_updates"][0]["key_info"]
+    assert (info["team_id"], info["user_id"], info["rpm_limit"]) == ("red", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"team_id": "red", "key_ids": ["x"]}, 422), ({"team_id": "red", "update_fields": {"rpm_limit": 1}}, 422),
+     ({"team_id": "red", "key_ids": ["x"], "all_keys_in_team": True, "update_fields": {"rpm_limit": 1}}, 422),
+     ({"team_id": "red", "key_ids": ["x"], "update_fields": {}}, 422), ({"team_id": "red", "key_ids": ["x"], "update_fields": {"unknown": 1}}, 422),
+     ({"team_id": "red", "key_ids": ["x"] * 501, "update_fields": {"rpm_limit": 1}}, 400),
+     ({"team_id": "none", "key_ids": ["x"], "update_fields": {"rpm_limit": 1}}, 404)],
+)  # fmt: skip
+def test_bodies_for_many_that_do_not_fit(cp, tenants, body, status):
+    assert cp.post("/team/key/bulk_update", body).status == status

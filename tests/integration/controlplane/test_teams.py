@@ -527,3 +527,71 @@ def test_quotes_and_statements_are_values(cp, tenants):
     reply = cp.post("/team/member_add", {"team_id": made["team_id"], "member": {"user_id": nasty, "role": "user"}})
     assert nasty in members(reply.json)
     assert cp.get("/v2/team/list?team_alias=%25%5F%27").status == 200
+
+
+# --- in part, many at once, for forms
+
+
+def test_patch_merges_metadata(cp):
+    cp.post("/team/new", {"team_id": "patched", "team_alias": "was", "metadata": {"a": 1, "deep": {"x": 1, "y": 2}, "gone": True}, "max_budget": 5})
+    reply = cp.call("PATCH", "/team/patched", {"metadata": {"a": 2, "deep": {"y": None, "z": [3]}, "gone": None}, "team_alias": "now"})
+    assert reply.status == 200 and reply.json["team_id"] == "patched" and reply.json["team_alias"] == "now"
+    assert reply.json["metadata"] == {"a": 2, "deep": {"x": 1, "z": [3]}} and reply.json["max_budget"] == 5
+    again = cp.call("PATCH", "/team/patched", {"max_budget": 6})
+    assert again.json["metadata"] == reply.json["metadata"] and again.json["max_budget"] == 6
+    assert cp.call("PATCH", "/team/patched", {"team_id": "patched", "rpm_limit": 1}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"team_id": "other"}, 400), ({"max_budget": -1}, 400), ({"max_budget": "x"}, 422), ({"metadata": [1]}, 422), ({"budget_duration": "x"}, 400)],
+)
+def test_patches_that_do_not_fit(cp, body, status):
+    cp.post("/team/new", {"team_id": "whole", "metadata": {"a": 1}})
+    assert cp.call("PATCH", "/team/whole", body).status == status
+    assert cp.get("/team/info?team_id=whole").json["team_info"]["metadata"] == {"a": 1}
+    assert cp.call("PATCH", "/team/none", {"metadata": {}}).status == 404
+
+
+def test_permissions_of_many(cp, tenants):
+    for team in ("p1", "p2", "p3"):
+        cp.post("/team/new", {"team_id": team})
+    cp.post("/team/permissions_update", {"team_id": "p1", "team_member_permissions": ["/key/generate"]})
+    reply = cp.post("/team/permissions_bulk_update", {"permissions": ["/key/generate", "/key/update"], "team_ids": ["p1", "p2"]})
+    assert reply.json["teams_updated"] == 2 and reply.json["permissions_appended"] == ["/key/generate", "/key/update"]
+    of = {t: cp.get(f"/team/permissions_list?team_id={t}").json["team_member_permissions"] for t in ("p1", "p2", "p3")}
+    assert of["p1"] == of["p2"] == ["/key/generate", "/key/update"] and "/key/update" not in of["p3"]
+    assert len(tenants.audits("p1")) == 3 and len(tenants.audits("p3")) == 1
+    assert cp.post("/team/permissions_bulk_update", {"permissions": ["/key/update"], "team_ids": ["p1"]}).json["teams_updated"] == 0
+    everywhere = cp.post("/team/permissions_bulk_update", {"permissions": ["/key/update"], "apply_to_all_teams": True}).json
+    assert everywhere["teams_updated"] >= 1
+    assert "/key/update" in cp.get("/team/permissions_list?team_id=p3").json["team_member_permissions"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"permissions": ["/key/update"]}, 400), ({"permissions": ["/key/update"], "team_ids": ["x"], "apply_to_all_teams": True}, 400),
+     ({"permissions": ["/key/update"], "team_ids": ["none"]}, 404), ({"permissions": ["/user/new"], "team_ids": ["none"]}, 422),
+     ({"permissions": [], "team_ids": ["none"]}, 200), ({}, 422)],
+)  # fmt: skip
+def test_permissions_of_many_that_do_not_fit(cp, body, status):
+    assert cp.post("/team/permissions_bulk_update", body).status == status
+
+
+def test_ones_own_membership(cp, tenants, postgres):
+    me = cp.get("/team/red/members/me", key=tenants.keys["bob"]).json
+    assert (me["user_id"], me["team_id"], me["role"], me["spend"], me["budget_id"]) == ("bob", "red", "user", 0, None)
+    postgres.sql(cp.database, """INSERT INTO "LiteLLM_BudgetTable" (budget_id, max_budget, created_by, updated_by) VALUES ('mb', 3, 'x', 'x');
+        INSERT INTO "LiteLLM_TeamMembership" (user_id, team_id, spend, budget_id) VALUES ('ann', 'red', 1.5, 'mb')
+        ON CONFLICT (user_id, team_id) DO UPDATE SET spend = 1.5, budget_id = 'mb'""")  # fmt: skip
+    me = cp.get("/team/red/members/me", key=tenants.keys["ann"]).json
+    assert (me["role"], me["spend"], me["budget_id"], me["litellm_budget_table"]["max_budget"]) == ("admin", 1.5, "mb", 3)
+    assert cp.get("/team/red/members/me", key=tenants.keys["zoe"]).status == 404
+    assert cp.get("/team/red/members/me").status == 404  # an admin is no member
+
+
+def test_search_of_teams(cp):
+    cp.post("/team/new", {"team_id": "needle-1", "team_alias": "Haystack%"})
+    assert [t["team_id"] for t in cp.get("/team/filter/ui?team_id=EEDLE-1").json] == ["needle-1"]
+    assert [t["team_id"] for t in cp.get("/team/filter/ui?team_alias=stack%25").json] == ["needle-1"]
+    assert cp.get("/team/filter/ui?team_alias=st_ck").json == [] and len(cp.get("/team/filter/ui?page_size=1").json) == 1

@@ -452,3 +452,41 @@ def test_who_may_delete_whom(cp, tenants, who, role, orgs, status):
     user = make(cp, user_role=role, organizations=orgs, auto_create_key=False)["user_id"]
     assert cp.post("/user/delete", {"user_ids": [user]}, key=tenants.keys[who]).status == status
     assert cp.get(f"/v2/user/info?user_id={user}").status == (404 if status == 200 else 200)
+
+
+# --- what forms ask
+
+
+def test_roles_for_a_form(cp, tenants):
+    roles = cp.get("/user/available_roles", key=tenants.keys["ivy"]).json
+    assert set(roles) == {"proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer"}
+    assert all(set(r) == {"description", "ui_label"} and all(r.values()) for r in roles.values())
+
+
+def test_nobody_is_bounded_by_a_licence(cp, tenants, postgres):
+    counts = cp.get("/user/available_users").json
+    assert counts["total_users"] is None and counts["total_users_remaining"] is None
+    assert counts["total_users_used"] == int(postgres.sql(cp.database, 'SELECT count(*) FROM "LiteLLM_UserTable"')[0][0])
+
+
+@pytest.mark.parametrize(
+    ("who", "sees"),
+    [("root", {"ann", "bob", "zoe"}), ("vera", {"ann", "bob", "zoe"}), ("ann", {"ann", "bob"}), ("bob", {"bob"}), ("zoe", {"zoe"}),
+     ("ivy", set()), ("nobody", set())],
+)  # fmt: skip
+def test_search_finds_whom_the_caller_may_see(cp, tenants, who, sees):
+    found = {u["user_id"] for u in cp.get("/user/filter/ui?page_size=100", key=tenants.keys[who]).json}
+    assert found & {"ann", "bob", "zoe"} == sees
+    assert who not in ("ann", "bob", "zoe", "ivy") or who in found
+
+
+def test_search_of_users(cp, tenants, postgres):
+    postgres.sql(cp.database, """INSERT INTO "LiteLLM_UserTable" (user_id, user_email) VALUES ('s%_1', 'Some@x.example'), ('sx_1', 'other@y.example')""")
+
+    def found(query):
+        return [u["user_id"] for u in cp.get(f"/user/filter/ui?{query}").json]
+
+    assert found("user_id=S%25_") == ["s%_1"] and found("user_email=SOME@") == ["s%_1"] and found("search=y.ex") == ["sx_1"]
+    assert set(cp.get("/user/filter/ui?search=y.ex").json[0]) == {"user_id", "user_email"}
+    assert len(found("page_size=1")) == 1 and found("page_size=1&page=2") != found("page_size=1") and found("search=nobody-there") == []
+    assert cp.get("/user/filter/ui?page_size=101").status == 422 and cp.get("/user/filter/ui?page=0").status == 422

@@ -338,7 +338,7 @@ static void test_response_ids(void **state)
     char tag_text[RESPONSE_ID_TEXT_MAX], id[RESPONSE_ID_MAX], want[2048];
     struct str tag = response_id_tag(tag_text, STR("openai"), STR("d-1"));
     const struct relay_options opt = {.model = STR_INIT("\"ours\""), .id_tag = tag};
-    size_t n = response_id_make(id, tag, STR("resp_up"));
+    size_t n = response_id_make(id, tag, STR("resp_up"), STR(""), NULL);
     static const char form[] =
         "data: {\"type\":\"response.created\",\"response\":{\"id\":\"%.*s\",\"model\":\"%s\"}}\n\n"
         "data: {\"type\":\"response.output_item.added\",\"item\":{\"id\":\"msg_1\"}}\n\n"

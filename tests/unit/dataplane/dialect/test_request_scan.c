@@ -57,8 +57,8 @@ static void test_reads_what_the_gateway_decides_by(void **state)
         {"{\"user\":\"ann\",\"safety_identifier\":\"eve\",\"metadata\":{\"user_id\":\"bob\"}}", "",
          "ann", 0, 0, 0},
         {"{\"metadata\":{\"user_id\":\"bob\"},\"safety_identifier\":\"eve\"}", "", "bob", 0, 0, 0},
-        {"{\"litellm_metadata\":{\"user\":\"joe\"},\"metadata\":{\"user_id\":\"bob\"}}", "", "joe", 0, 0,
-         0},
+        {"{\"litellm_metadata\":{\"user\":\"joe\"},\"metadata\":{\"user_id\":\"bob\"}}", "", "joe",
+         0, 0, 0},
         {"{\"user\":\"\",\"metadata\":{\"user_id\":\"bob\"}}", "", "bob", 0, 0, 0},
     };
 

@@ -226,6 +226,65 @@ static void test_table_takes_more_names_than_it_holds(void **state)
     }
 }
 
+static struct pair_counter *end_user_of(uint32_t tenant, const char *prefix, unsigned i)
+{
+    char name[24];
+    size_t n = (size_t)snprintf(name, sizeof name, "%s%u", prefix, i);
+
+    return counters_pair_of(&counters, tenant, 0, 2, (struct str){name, n}, NOW, INT32_MAX / 2);
+}
+
+static unsigned places_of(uint32_t tenant)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = 0; i < COUNTERS_PAIRS; i++) {
+        const struct pair_counter *p =
+            (const void *)((const char *)counters.header + COUNTERS_HEADER +
+                           ((size_t)COUNTERS_SLOTS + i) * sizeof *p);
+        n += p->id > 1 && p->tenant == tenant;
+    }
+    return n;
+}
+
+/* Tenants who invent names without end take neither the counters of another, nor those of names
+ * the administrator gave, nor the room for more of them. */
+static void test_invented_names_crowd_out_their_inventor_s_alone(void **state)
+{
+    enum { VICTIM = 11, FLOOD = 21, FLOODS = 5, MANY = COUNTERS_PAIRS, FEW = 2000 };
+
+    (void)state;
+    for (unsigned i = 0; i < FEW; i++) {
+        end_user_of(VICTIM, "v", i)->added_nusd = 7;
+        counters_pair(&counters, i, 0, STR("gpt"), NOW, MINUTE)->added_nusd = 9;
+    }
+    for (unsigned t = 0; t < FLOODS; t++) {
+        char prefix[8];
+        (void)snprintf(prefix, sizeof prefix, "f%u-", t);
+        for (unsigned i = 0; i < MANY; i++) {
+            struct pair_counter *p = end_user_of(FLOOD + t, prefix, i);
+            assert_true(!p || p->added_nusd == 0);
+            if (p)
+                p->added_nusd = 1;
+        }
+        assert_true(places_of(FLOOD + t) > COUNTERS_PAIRS / FLOODS / 2);
+    }
+    for (unsigned i = 0; i < FEW; i++) {
+        assert_int_equal(end_user_of(VICTIM, "v", i)->added_nusd, 7);
+        assert_int_equal(counters_pair(&counters, i, 0, STR("gpt"), NOW, MINUTE)->added_nusd, 9);
+    }
+    for (unsigned i = 0; i < FEW; i++) { /* and they get more */
+        struct pair_counter *p = end_user_of(VICTIM, "more", i);
+        assert_non_null(p);
+        p->added_nusd = 5;
+        assert_non_null(counters_pair(&counters, i, 0, STR("claude"), NOW, MINUTE));
+    }
+    for (unsigned i = 0; i < MANY / 4; i++)
+        (void)end_user_of(FLOOD, "again", i);
+    for (unsigned i = 0; i < FEW; i++)
+        assert_int_equal(end_user_of(VICTIM, "more", i)->added_nusd, 5);
+}
+
 static void test_forgetting_leaves_nothing(void **state)
 {
     (void)state;
@@ -324,6 +383,7 @@ int main(void)
         EACH(test_idle_entities_cost_no_memory),
         EACH(test_pair_is_found_again_and_makes_way_when_it_is_over),
         EACH(test_table_takes_more_names_than_it_holds),
+        EACH(test_invented_names_crowd_out_their_inventor_s_alone),
         EACH(test_forgetting_leaves_nothing),
         EACH(test_limits_hold_over_many_at_once),
         EACH(test_file_is_kept_and_another_layout_replaced),
