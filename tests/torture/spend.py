@@ -246,18 +246,26 @@ class Site:
         cp.process.wait()
         time.sleep(self.rng.random() * 0.3)
         argv = [str(PROGRAM), "--config", str(cp.config), "--port", str(cp.port)]
-        with cp.stderr.open("ab") as log:
-            cp.process = subprocess.Popen(argv, env=cp.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cp.dir)
-        cp.wait_ready()
+        end = time.monotonic() + PATIENCE_S
+        while True:  # it may end again, as long as the database recovers
+            with cp.stderr.open("ab") as log:
+                cp.process = subprocess.Popen(argv, env=cp.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cp.dir)
+            with contextlib.suppress(AssertionError):
+                cp.wait_ready()
+                return
+            assert cp.process.poll() is not None and time.monotonic() < end, cp.tail()
 
     def _database(self):
         """One backend: the server ends all of them and recovers."""
-        for pid in self.rng.sample(self.postgres.pids()[1:], len(self.postgres.pids()) - 1):
-            with contextlib.suppress(OSError):
-                if b"weir" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, 9)
-                    return
-        # none was connected
+        end = time.monotonic() + 5
+        while time.monotonic() < end:  # it may recover from the last time
+            with contextlib.suppress(OSError, subprocess.CalledProcessError):
+                pids = self.postgres.pids()[1:]
+                for pid in self.rng.sample(pids, len(pids)):
+                    if b"weir" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, 9)
+                        return
+            time.sleep(0.05)
 
     # --- what is in the database
 
