@@ -338,14 +338,13 @@ class Audit:
             if not is_flagged(row):
                 self.faults.append(f"the row of {tag}, which nobody billed, says nothing of it: {row}")
             return
-        exact = not row["weir"].get("estimated")
         tokens = sum(getattr(entry, b) for b in IN), sum(getattr(entry, b) for b in OUT)
-        if exact and row["nusd"] and ((row["prompt"], row["completion"]) != tokens or row["nusd"] != price(entry)):
+        is_exact = (row["prompt"], row["completion"]) == tokens and row["nusd"] == price(entry)
+        is_nothing = not row["nusd"] and is_flagged(row)
+        if not is_exact and not is_nothing and not row["weir"].get("estimated"):
             self.faults.append(f"{tag}: {entry} costs {price(entry)}, recorded is {row}")
-        if tag in self.whole and entry.told and exact and row["nusd"] != price(entry):
-            self.faults.append(f"{tag}: {price(entry)} was billed, {row['nusd']} recorded")
-        if tag not in self.whole and entry.told is False and not is_flagged(row):
-            self.faults.append(f"{tag}: it was cut, and the row does not say so: {row}")
+        if tag in self.whole and entry.told and not is_exact and not row["weir"].get("estimated"):
+            self.faults.append(f"{tag}: it was undisturbed, {price(entry)} was billed, recorded is {row}")
         if row["spend"] != row["nusd"] / NUSD:
             self.faults.append(f"{tag}: {row['spend']!r} is not the double nearest to {row['nusd']}")
 

@@ -4,22 +4,10 @@ import datetime
 import json
 
 import pytest
-from support.controlplane import ControlPlane
 from support.spend_log import Log, day
-from support.tenants import Tenants, sha256
+from support.tenants import sha256
 
 from test_weirctl import Ctl
-
-
-@pytest.fixture(scope="module")
-def cp(postgres, empty_schema):
-    with ControlPlane(postgres.database(template=empty_schema)) as cp:
-        yield cp
-
-
-@pytest.fixture(scope="module")
-def tenants(cp, postgres):
-    return Tenants(cp, postgres)
 
 
 @pytest.fixture(scope="module")
