@@ -176,6 +176,9 @@ EXPECTED = [
     ("DELETE /credentials/{credential_name:path}", {"credential_name": "cred"}, ADMIN),
 
     ("GET /audit", {}, READ), ("GET /audit/{id}", {"id": "aud"}, READ), ("GET /weir/audit/verify", {}, ADMIN),
+    ("GET /weir/spend", {}, "+++ +++- ++- ++"), ("GET /weir/spend", {"by": "team"}, READ), ("GET /weir/spend/verify", {}, ADMIN),
+    ("GET /weir/spend/differences", {}, READ), ("GET /weir/spend/rows", {}, READ), ("POST /weir/spend/rows", {"ids": ["req-1"]}, READ),
+    ("GET /weir/requests/{id}", {"id": "req-1"}, "+++ +++0 000 00"),
     ("GET /weir/explain/model/{name:path}", {"name": "common"}, READ), ("GET /weir/explain/key/{key}", {"key": K}, READ),
 
     ("GET /get/default_team_settings", {}, ADMIN), ("PATCH /update/default_team_settings", {"max_budget": 1}, ADMIN),
@@ -200,7 +203,7 @@ PUBLIC = re.compile(r"/(|health/(liveliness|liveness|readiness|drain)|openapi\.j
                     r"|onboarding/(get|claim)_token|get_logo_url|get_image|get/ui_(theme_)?settings"
                     r"|(litellm/)?\.well-known/litellm-ui-config|claude-code/marketplace\.json)")  # fmt: skip
 
-IDS = {"red": "rod", "one": "ono", "bob": "bub", "owen": "owan", "pro": "pru", "dep": "dop", "crimson personal": "crimson nothing",
+IDS = {"red": "rod", "one": "ono", "bob": "bub", "owen": "owan", "pro": "pru", "dep": "dop", "req-1": "req-0", "crimson personal": "crimson nothing",
        K: hashlib.sha256(b"k").hexdigest(), P: hashlib.sha256(b"p").hexdigest()}  # fmt: skip
 
 
@@ -219,7 +222,9 @@ class World:
             WHERE user_id IN ('ann', 'bob', 'olga', 'owen');
             INSERT INTO "LiteLLM_VerificationToken" (token, user_id, team_id, key_alias, spend, metadata)
             VALUES ('{K}', 'bob', 'red', 'crimson team', 2, '{{"of": "crimson"}}'),
-                   ('{P}', 'bob', NULL, 'crimson personal', 2, '{{"of": "crimson"}}')""")
+                   ('{P}', 'bob', NULL, 'crimson personal', 2, '{{"of": "crimson"}}');
+            INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, "user", team_id, model, "startTime", "endTime")
+            VALUES ('req-1', 'acompletion', '{K}', 'bob', 'red', 'crimson', now(), now())""")
         self.keys = self.tenants.keys
         self.keys["zed"] = self.tenants.make_key(user_id="zed")
         self.keys["svc"] = self.tenants.make_key(team_id="red", key_alias="crimson svc")
