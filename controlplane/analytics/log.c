@@ -32,14 +32,25 @@ static const char *const sort_columns[LOG_SORTS] = {
 
 struct log_query log_query_init(struct store *s)
 {
-    return (struct log_query){.series = filter_init(s), .rows = filter_init(s), .limit = 50};
+    return (struct log_query){.series = filter_init(s),
+                              .index = filter_init(s),
+                              .rows = filter_init(s),
+                              .levels = LOG_OF_BOTH,
+                              .limit = 50};
 }
 
-void log_where(struct log_query *q, const char *series, const char *row, const struct db_arg *args,
-               int n)
+void log_where(struct log_query *q, unsigned levels, const char *series, const char *row,
+               const struct db_arg *args, int n)
 {
     filter_add(&q->series, series, args, n);
     filter_add(&q->rows, row, args, n);
+    q->levels &= levels;
+}
+
+void log_where_spend(struct log_query *q, const char *condition, double spend)
+{
+    FILTER_ADD(&q->index, condition, DB_NUM(spend));
+    FILTER_ADD(&q->rows, condition, DB_NUM(spend));
 }
 
 void log_where_row(struct log_query *q, const char *row, const struct db_arg *args, int n)
@@ -57,11 +68,11 @@ void log_begin(struct store *s)
 /* Every row since then has its entry. */
 static bool is_covered(struct store *s, struct str from)
 {
-    return rows_bool(
-        TX_QUERY(&s->tx, "SELECT covered_from <= coalesce($1::timestamp, '-infinity')"
-                         " FROM weir.log_state",
-                 DB_TEXT_OR_NULL(from)),
-        0, 0);
+    return rows_bool(TX_QUERY(&s->tx,
+                              "SELECT covered_from <= coalesce($1::timestamp, '-infinity')"
+                              " FROM weir.log_state",
+                              DB_TEXT_OR_NULL(from)),
+                     0, 0);
 }
 
 void log_where_request(struct store *s, struct log_query *q, struct str id)
@@ -79,6 +90,47 @@ void log_where_request(struct store *s, struct log_query *q, struct str id)
         LOG_WHERE_ROW(q, "$? IN (t.request_id, t.litellm_call_id)", DB_TEXT(id));
 }
 
+void log_where_error(struct log_query *q, struct str text)
+{
+    struct db_arg like = DB_TEXT(filter_contains(q->rows.arena, text));
+
+    FILTER_ADD0(&q->series, "has_error"); /* those that failed are few */
+    filter_add(&q->index, "error LIKE $?", &like, 1);
+    filter_add(&q->rows, "t.metadata -> 'error_information' ->> 'error_message' LIKE $?", &like, 1);
+    q->levels = LOG_OF_ROW;
+}
+
+#define IN_WINDOW(at) at " >= $?::timestamp AND " at " <= $?::timestamp"
+#define HAS_ID                                                                                     \
+    "(t.request_id = $? OR (" IN_WINDOW(                                                           \
+        "t.\"startTime\"") " AND $? IN (t.api_key, t.team_id,"                                     \
+                           " t.\"user\", t.end_user, t.session_id, t.model_id%s)))"
+
+void log_where_any(struct store *s, struct log_query *q, struct str id)
+{
+    bool has_call = catalog_column(s->catalog, TABLE_SPEND_LOG, STR("litellm_call_id"));
+    struct db_arg arg = DB_TEXT(id), from = DB_TEXT(q->from), until = DB_TEXT(q->until);
+    struct str has = arena_printf(s->arena, HAS_ID, has_call ? ", t.litellm_call_id" : "");
+    const struct db_arg has_args[] = {arg, from, until, arg};
+
+    if (has.n)
+        log_where_row(q, has.p, has_args, ARRAY_LEN(has_args));
+    if (is_covered(s, q->from))
+        LOG_WHERE_ROW(
+            q,
+            "t.request_id IN (SELECT $?::text UNION SELECT l.request_id FROM weir.log l"
+            " WHERE l.call_id = weir.log_hash($?) UNION SELECT l.request_id FROM weir.log l"
+            " WHERE l.series = ANY (ARRAY(SELECT id FROM weir.log_series WHERE level = 0"
+            "  AND $? IN (api_key, team_id, \"user\", model_id))) AND " IN_WINDOW(
+                "l.at") " UNION SELECT r.request_id FROM \"LiteLLM_SpendLogs\" r WHERE r.end_user "
+                        "= $?"
+                        "  AND " IN_WINDOW(
+                            "r.\"startTime\"") " UNION SELECT r.request_id FROM "
+                                               "\"LiteLLM_SpendLogs\" r WHERE r.session_id = $?"
+                                               "  AND " IN_WINDOW("r.\"startTime\"") ")",
+            arg, arg, arg, from, until, arg, from, until, arg, from, until);
+}
+
 /* ---- columns ---- */
 
 #define ELAPSED "(extract(epoch FROM (t.\"endTime\" - t.\"startTime\")) * 1000)::integer"
@@ -93,20 +145,34 @@ const char *log_duration(const struct store *s)
 struct str log_columns(struct store *s, const char *zone)
 {
     static const char *const names[] = {
-        "request_id",        "call_type",
-        "api_key",           "spend",
-        "total_tokens",      "prompt_tokens",
-        "completion_tokens", "startTime",
-        "endTime",           "completionStartTime",
-        "model",             "model_id",
-        "model_group",       "custom_llm_provider",
-        "api_base",          "user",
-        "metadata",          "cache_hit",
-        "cache_key",         "request_tags",
-        "team_id",           "organization_id",
-        "end_user",          "requester_ip_address",
-        "session_id",        "status",
-        "agent_id",          "mcp_namespaced_tool_name",
+        "request_id",
+        "call_type",
+        "api_key",
+        "spend",
+        "total_tokens",
+        "prompt_tokens",
+        "completion_tokens",
+        "startTime",
+        "endTime",
+        "completionStartTime",
+        "model",
+        "model_id",
+        "model_group",
+        "custom_llm_provider",
+        "api_base",
+        "user",
+        "metadata",
+        "cache_hit",
+        "cache_key",
+        "request_tags",
+        "team_id",
+        "organization_id",
+        "end_user",
+        "requester_ip_address",
+        "session_id",
+        "status",
+        "agent_id",
+        "mcp_namespaced_tool_name",
         "litellm_call_id",
     };
     struct str list = {0};
@@ -115,9 +181,9 @@ struct str log_columns(struct store *s, const char *zone)
         const struct column *c = catalog_column(s->catalog, TABLE_SPEND_LOG, str_of(names[i]));
         const char *comma = list.n ? ", " : "";
         if (c && c->kind == COLUMN_TIME)
-            list = arena_printf(s->arena,
-                                STR_FMT "%s(to_json(t.\"%s\") #>> '{}') || '%s' AS \"%s\"",
-                                STR_ARG(list), comma, names[i], zone, names[i]);
+            list =
+                arena_printf(s->arena, STR_FMT "%s(to_json(t.\"%s\") #>> '{}') || '%s' AS \"%s\"",
+                             STR_ARG(list), comma, names[i], zone, names[i]);
         else if (c)
             list = arena_printf(s->arena, STR_FMT "%st.\"%s\"", STR_ARG(list), comma, names[i]);
     }
@@ -151,9 +217,8 @@ struct str log_order(struct store *s, const struct log_query *q, struct filter *
         f->args[f->n++] = DB_TEXT(q->exact);
         first = arena_printf(s->arena, "(t.request_id = $%d) DESC, ", f->n);
     }
-    return arena_printf(s->arena, " ORDER BY " STR_FMT "%s %s%s, t.request_id %s", STR_ARG(first), by,
-                        direction,
-                        q->sort == LOG_BY_START ? "" : " NULLS LAST", direction);
+    return arena_printf(s->arena, " ORDER BY " STR_FMT "%s %s%s, t.request_id %s", STR_ARG(first),
+                        by, direction, q->sort == LOG_BY_START ? "" : " NULLS LAST", direction);
 }
 
 struct str log_all(struct store *s, const struct log_query *q, struct filter *ret_f)
@@ -193,65 +258,93 @@ static void page_of_rows(struct store *s, const struct log_query *q, struct log_
 
 /* ---- out of the index ---- */
 
-struct span { /* where the page lies */
+struct series {        /* of a query, as arrays: "{1,2}" */
+    struct str own;    /* p NULL: all */
+    struct str summed; /* of the level whose sums are read */
+    const char *sums;  /* their table */
+    int64_t n;
+};
+
+struct span {               /* where the page lies */
     struct str from, until; /* buckets, both included */
     int64_t skip, n;        /* rows before the page, and all in there */
 };
 
-/* The series of the query as an array, "{1,2}"; p NULL: all. */
-static struct str find_series(struct store *s, const struct log_query *q, int64_t *ret_n)
+static void find_series(struct store *s, const struct log_query *q, struct series *ret)
 {
-    struct str sql =
-        arena_printf(s->arena,
-                     "SELECT count(*), coalesce(array_agg(id), '{}')::text FROM weir.log_series"
-                     " WHERE level = 0 AND " STR_FMT,
-                     STR_ARG(q->series.sql));
+    int level = q->levels & LOG_OF_MODEL ? 1 : q->levels & LOG_OF_KEY ? 2 : 0;
+    static const char *const tables[] = {"log_day", "log_day_model", "log_day_key"};
+    struct str sql = arena_printf(
+        s->arena,
+        "SELECT count(*) FILTER (WHERE level = 0), (SELECT count(*) FROM weir.log_series WHERE "
+        "level = 0),"
+        " coalesce(array_agg(id) FILTER (WHERE level = 0), '{}')::text,"
+        " coalesce(array_agg(id) FILTER (WHERE level = %d), '{}')::text FROM weir.log_series"
+        " WHERE level IN (0, %d) AND " STR_FMT,
+        level, level, STR_ARG(q->series.sql));
 
-    *ret_n = INT64_MAX;
+    *ret = (struct series){.n = INT64_MAX, .sums = tables[level]};
     if (!q->series.sql.n || !sql.n)
-        return (struct str){0};
+        return;
     struct rows r = tx_query(&s->tx, sql.p, q->series.args, q->series.n);
-    *ret_n = rows_int(r, 0, 0);
-    return rows_text(r, 0, 1);
+    ret->n = rows_int(r, 0, 0);
+    if (ret->n && ret->n == rows_int(r, 0, 1))
+        return;
+    ret->own = rows_text(r, 0, 2);
+    ret->summed = rows_text(r, 0, 3);
+}
+
+/* How many rows there are by bucket, out of the sums: all, or those of the query's series. */
+static struct str buckets_sql(struct store *s, const struct series *of)
+{
+    if (!of->own.p)
+        return STR("SELECT hour AS bucket, n FROM weir.log_hour UNION ALL"
+                   " SELECT hour, n FROM weir.log_delta");
+    return arena_printf(s->arena,
+                        "SELECT day::timestamp AS bucket, n FROM weir.%s"
+                        " WHERE series = ANY ($4::bigint[]) UNION ALL"
+                        " SELECT day::timestamp, n FROM weir.log_delta"
+                        " WHERE series = ANY ($3::bigint[])",
+                        of->sums);
 }
 
 /*
- * How many rows there are by bucket, in the order of time. The buckets at the ends of the range are
+ * The rows of each bucket within the range, in the order of time. The buckets at its ends are
  * counted in part: what lies outside is taken off, or what lies inside counted, whichever is less.
  */
-static struct rows count_buckets(struct store *s, const struct log_query *q, struct str series)
+static struct rows count_buckets(struct store *s, const struct log_query *q,
+                                 const struct series *of)
 {
-    const char *unit = series.p ? "day" : "hour";
-    const char *among = series.p ? " AND series = ANY ($3::bigint[])" : "";
-    struct str sql = arena_printf(
-        s->arena,
-        "WITH a AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"
-        "  coalesce($2::timestamp, 'infinity') AS until),"
-        " b AS (SELECT b.%s::timestamp AS at, sum(b.n) AS n"
-        "  FROM (SELECT %s, n%s FROM weir.log_%s UNION ALL SELECT %s, n%s FROM weir.log_delta) b"
-        "  WHERE b.%s >= date_trunc('%s', (SELECT since FROM a))"
-        "   AND b.%s <= (SELECT until FROM a)%s GROUP BY 1 HAVING sum(b.n) > 0),"
-        " c AS (SELECT at, n, CASE"
-        "  WHEN at >= since AND at + interval '1 %s' <= until THEN n"
-        "  WHEN at >= since AND until - at > interval '1 %s' / 2 THEN n - (SELECT count(*)"
-        "   FROM weir.log l WHERE l.at > until AND l.at < b.at + interval '1 %s'%s)"
-        "  WHEN at + interval '1 %s' <= until AND since - at < interval '1 %s' / 2 THEN n -"
-        "   (SELECT count(*) FROM weir.log l WHERE l.at >= b.at AND l.at < since%s)"
-        "  ELSE (SELECT count(*) FROM weir.log l WHERE l.at >= greatest(since, b.at)"
-        "   AND l.at < b.at + interval '1 %s' AND l.at <= until%s) END AS inside FROM b, a)"
-        " SELECT at, inside FROM c WHERE inside > 0 ORDER BY at",
-        unit, unit, series.p ? ", series" : "", unit, unit, series.p ? ", series" : "", unit, unit,
-        unit, among, unit, unit, unit, among, unit, unit, among, unit, among);
+    const char *unit = of->own.p ? "day" : "hour";
+    const char *among = of->own.p ? " AND series = ANY ($3::bigint[])" : "";
+    struct str sql =
+        arena_printf(s->arena,
+                     "WITH a AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"
+                     "  coalesce($2::timestamp, 'infinity') AS until, interval '1 %s' AS one),"
+                     " b AS (SELECT bucket AS at, sum(n) AS n FROM (" STR_FMT ") b"
+                     "  WHERE bucket >= date_trunc('%s', (SELECT since FROM a))"
+                     "   AND bucket <= (SELECT until FROM a) GROUP BY 1 HAVING sum(n) > 0),"
+                     " c AS (SELECT at, CASE"
+                     "  WHEN at >= since AND at + one <= until THEN n"
+                     "  WHEN at >= since AND until - at > one / 2 THEN n - (SELECT count(*)"
+                     "   FROM weir.log l WHERE l.at > until AND l.at < b.at + one%s)"
+                     "  WHEN at + one <= until AND since - at < one / 2 THEN n -"
+                     "   (SELECT count(*) FROM weir.log l WHERE l.at >= b.at AND l.at < since%s)"
+                     "  ELSE (SELECT count(*) FROM weir.log l WHERE l.at >= greatest(since, b.at)"
+                     "   AND l.at < b.at + one AND l.at <= until%s) END AS inside FROM b, a)"
+                     " SELECT at, inside FROM c WHERE inside > 0 ORDER BY at",
+                     unit, STR_ARG(buckets_sql(s, of)), unit, among, among, among);
 
     if (!sql.n)
         return (struct rows){0};
     const struct db_arg args[] = {DB_TEXT_OR_NULL(q->from), DB_TEXT_OR_NULL(q->until),
-                                  DB_TEXT(series)};
-    return tx_query(&s->tx, sql.p, args, series.p ? 3 : 2);
+                                  DB_TEXT(of->own), DB_TEXT(of->summed)};
+    return tx_query(&s->tx, sql.p, args, of->own.p ? 4 : 2);
 }
 
 /* Adds the buckets up; false when the page lies behind all rows. */
-static bool find_span(const struct log_query *q, struct rows r, struct span *ret, int64_t *ret_total)
+static bool find_span(const struct log_query *q, struct rows r, struct span *ret,
+                      int64_t *ret_total)
 {
     int64_t seen = 0;
     bool found = false;
@@ -277,65 +370,99 @@ static bool find_span(const struct log_query *q, struct rows r, struct span *ret
     return found;
 }
 
-/* The page's rows: their places in the index first, then they themselves. */
-static struct rows read_span(struct store *s, const struct log_query *q, const struct span *p,
-                             struct str series, int64_t n_series)
+/* Conditions of the query on entries of the index. */
+static struct filter entries_of(const struct log_query *q, const struct series *of)
 {
-    const char *direction = q->asc ? "ASC" : "DESC", *unit = series.p ? "day" : "hour";
-    bool is_few = n_series <= FEW_SERIES && p->n <= FEW_ROWS;
-    bool by_spend = q->sort == LOG_BY_SPEND;
-    struct str by = arena_printf(s->arena, "%s%s%sat %s, request_id %s", by_spend ? "spend " : "",
-                                 by_spend ? direction : "", by_spend ? ", " : "", direction,
-                                 direction);
-    struct str among = arena_printf(
-        s->arena,
-        "SELECT at, request_id, spend FROM weir.log WHERE at >= $1::timestamp"
-        " AND at < $2::timestamp + interval '1 %s' AND at >= coalesce($3::timestamp, '-infinity')"
-        " AND at <= coalesce($4::timestamp, 'infinity')%s",
-        unit, series.p ? " AND series = ANY ($5::bigint[])" : "");
-    struct str sql = arena_printf(
-        s->arena,
-        "SELECT row_to_json(r) FROM (SELECT " STR_FMT " FROM (%s" STR_FMT "%s ORDER BY " STR_FMT
-        " LIMIT %lld OFFSET %lld) p JOIN \"LiteLLM_SpendLogs\" t ON t.request_id = p.request_id"
-        " AND t.\"startTime\" = p.at ORDER BY %s%s%sp.at %s, p.request_id %s) r",
-        STR_ARG(log_columns(s, "+00:00")), is_few ? "WITH m AS MATERIALIZED (" : "", STR_ARG(among),
-        is_few ? ") SELECT * FROM m" : "", STR_ARG(by), (long long)q->limit, (long long)p->skip,
-        by_spend ? "p.spend " : "", by_spend ? direction : "", by_spend ? ", " : "", direction,
-        direction);
+    struct filter f = q->index;
 
-    if (!sql.n)
-        return (struct rows){0};
-    const struct db_arg args[] = {DB_TEXT(p->from), DB_TEXT(p->until), DB_TEXT_OR_NULL(q->from),
-                                  DB_TEXT_OR_NULL(q->until), DB_TEXT(series)};
-    return tx_query(&s->tx, sql.p, args, series.p ? 5 : 4);
+    if (q->from.p)
+        FILTER_ADD(&f, "at >= $?::timestamp", DB_TEXT(q->from));
+    if (q->until.p)
+        FILTER_ADD(&f, "at <= $?::timestamp", DB_TEXT(q->until));
+    if (of->own.p)
+        FILTER_ADD(&f, "series = ANY ($?::bigint[])", DB_TEXT(of->own));
+    if (!f.sql.n)
+        f.sql = STR("true");
+    return f;
 }
 
-static void page_of_index(struct store *s, const struct log_query *q, struct log_page *ret)
+/* The page's rows: their places in the index first, then they themselves. `is_few`: those of the
+ * filter are sorted; else the index is walked in the order of time. */
+static struct rows read_entries(struct store *s, const struct log_query *q, const struct filter *f,
+                                bool is_few, int64_t skip)
 {
-    int64_t n_series;
-    struct str series = find_series(s, q, &n_series);
+    static const char *const by[LOG_SORTS] = {
+        [LOG_BY_SPEND] = "spend", [LOG_BY_TOKENS] = "total_tokens"};
+    const char *direction = q->asc ? "ASC" : "DESC", *first = by[q->sort];
+    struct str order = arena_printf(s->arena, " ORDER BY %s%s%s%sat %s, request_id %s",
+                                    first ? first : "", first ? " " : "", first ? direction : "",
+                                    first ? ", " : "", direction, direction);
+    struct str sql = arena_printf(
+        s->arena,
+        "SELECT row_to_json(r) FROM (SELECT " STR_FMT " FROM (SELECT *, row_number() OVER () AS o"
+        " FROM (%sSELECT at, request_id, spend, total_tokens FROM weir.log WHERE " STR_FMT
+        "%s" STR_FMT " LIMIT %lld OFFSET %lld) e) p JOIN \"LiteLLM_SpendLogs\" t"
+        " ON t.request_id = p.request_id AND t.\"startTime\" = p.at ORDER BY p.o) r",
+        STR_ARG(log_columns(s, "+00:00")), is_few ? "WITH m AS MATERIALIZED (" : "",
+        STR_ARG(f->sql), is_few ? ") SELECT * FROM m" : "", STR_ARG(order), (long long)q->limit,
+        (long long)skip);
+
+    return sql.n ? tx_query(&s->tx, sql.p, f->args, f->n) : (struct rows){0};
+}
+
+/* Where the page lies is known from the sums. */
+static void page_of_buckets(struct store *s, const struct log_query *q, const struct series *of,
+                            struct log_page *ret)
+{
+    struct filter f = entries_of(q, of);
     struct span p;
 
-    if (q->series.sql.n && n_series == 0)
+    if (!find_span(q, count_buckets(s, q, of), &p, &ret->total))
         return;
-    struct rows buckets = count_buckets(s, q, series);
-    bool found = find_span(q, buckets, &p, &ret->total);
-    if (found && q->sort == LOG_BY_SPEND) /* anywhere in the range */
-        p = (struct span){.from = rows_text(buckets, 0, 0),
-                          .until = rows_text(buckets, buckets.n - 1, 0),
-                          .skip = q->offset,
-                          .n = ret->total};
-    if (found)
-        ret->rows = read_span(s, q, &p, series, n_series);
+    if (q->sort != LOG_BY_START) { /* anywhere in the range */
+        ret->rows = read_entries(s, q, &f, false, q->offset);
+        return;
+    }
+    FILTER_ADD(&f, "at >= $?::timestamp", DB_TEXT(p.from));
+    if (of->own.p)
+        FILTER_ADD(&f, "at < $?::timestamp + interval '1 day'", DB_TEXT(p.until));
+    else
+        FILTER_ADD(&f, "at < $?::timestamp + interval '1 hour'", DB_TEXT(p.until));
+    ret->rows = read_entries(s, q, &f, of->n <= FEW_SERIES && p.n <= FEW_ROWS, p.skip);
+}
+
+/* Counted as far as LiteLLM counts. */
+static void page_of_entries(struct store *s, const struct log_query *q, const struct series *of,
+                            struct log_page *ret)
+{
+    struct filter f = entries_of(q, of);
+    struct str sql = arena_printf(
+        s->arena, "SELECT count(*) FROM (SELECT FROM weir.log WHERE " STR_FMT " LIMIT %d) x",
+        STR_ARG(f.sql), LOG_COUNT_MAX + 1);
+
+    ret->total = sql.n ? rows_int(tx_query(&s->tx, sql.p, f.args, f.n), 0, 0) : 0;
+    ret->is_capped = ret->total > LOG_COUNT_MAX;
+    ret->total = MIN(ret->total, (int64_t)LOG_COUNT_MAX);
+    if (ret->is_capped || q->offset < ret->total)
+        ret->rows = read_entries(s, q, &f, false, q->offset);
 }
 
 void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
 {
+    bool has_order = q->sort == LOG_BY_START || q->sort == LOG_BY_SPEND || q->sort == LOG_BY_TOKENS;
+    struct series of;
+
     *ret = (struct log_page){0};
     log_begin(s);
-    if (!q->needs_rows && (q->sort == LOG_BY_START || q->sort == LOG_BY_SPEND) &&
-        is_covered(s, q->from))
-        page_of_index(s, q, ret);
-    else
+    if (q->needs_rows || !has_order || !is_covered(s, q->from)) {
         page_of_rows(s, q, ret);
+        return;
+    }
+    find_series(s, q, &of);
+    if (of.own.p && of.n == 0)
+        return;
+    if (q->index.n)
+        page_of_entries(s, q, &of, ret);
+    else
+        page_of_buckets(s, q, &of, ret);
 }

@@ -25,11 +25,21 @@ extern const char *const log_sort_names[LOG_SORTS];
 
 enum { LOG_COUNT_MAX = 10000 }; /* as LiteLLM counts, where counting is all there is */
 
+/* Series lie in three levels, each with sums of its own: which of them have a column. */
+enum {
+    LOG_OF_ROW = 0,   /* the finest alone: key_alias */
+    LOG_OF_MODEL = 1, /* status, model, deployment, error */
+    LOG_OF_KEY = 2,   /* api_key, user */
+    LOG_OF_BOTH = 3,  /* team_id, call_type */
+};
+
 struct log_query {
-    struct filter series, rows; /* the same on weir.log_series; on LiteLLM_SpendLogs, and more */
-    bool needs_rows;            /* `rows` says more than `series` */
-    struct str from, until;     /* both included, "2026-01-31 00:00:00"; p NULL: open */
-    struct str exact;           /* a row of this request_id comes first; p NULL: none */
+    struct filter series, index,
+        rows;               /* on weir.log_series; on weir.log; both, and more, on rows */
+    unsigned levels;        /* that can answer `series` */
+    bool needs_rows;        /* `rows` says more than `series` and `index` */
+    struct str from, until; /* both included, "2026-01-31 00:00:00"; p NULL: open */
+    struct str exact;       /* a row of this request_id comes first; p NULL: none */
     enum log_sort sort;
     bool asc;
     int64_t limit, offset;
@@ -37,14 +47,16 @@ struct log_query {
 
 struct log_query log_query_init(struct store *s);
 
-/* A condition on columns that a series has as well ("team_id = $?"), or that is spelt `row` of a
- * row; filter_add(). */
-void log_where(struct log_query *q, const char *series, const char *row, const struct db_arg *args,
-               int n);
-#define LOG_WHERE(q, series, row, ...)                                                             \
-    log_where((q), (series), (row), (const struct db_arg[]){__VA_ARGS__},                          \
+/* A condition on columns that series of these levels have, spelt `row` of a row; filter_add(). */
+void log_where(struct log_query *q, unsigned levels, const char *series, const char *row,
+               const struct db_arg *args, int n);
+#define LOG_WHERE(q, levels, series, row, ...)                                                     \
+    log_where((q), (levels), (series), (row), (const struct db_arg[]){__VA_ARGS__},                \
               (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
-#define LOG_WHERE0(q, series, row) log_where((q), (series), (row), NULL, 0)
+#define LOG_WHERE0(q, levels, series, row) log_where((q), (levels), (series), (row), NULL, 0)
+
+/* A condition on spend. */
+void log_where_spend(struct log_query *q, const char *condition, double spend);
 
 /* A condition on the row itself. */
 void log_where_row(struct log_query *q, const char *row, const struct db_arg *args, int n);
@@ -54,6 +66,10 @@ void log_where_row(struct log_query *q, const char *row, const struct db_arg *ar
 
 /* Rows of that request_id, or of that call; those are told apart by q->exact. */
 void log_where_request(struct store *s, struct log_query *q, struct str id);
+/* Rows with that id in whichever column: of a request at any time, of others in the window. */
+void log_where_any(struct store *s, struct log_query *q, struct str id);
+/* Rows that failed with a message that holds this text. */
+void log_where_error(struct log_query *q, struct str text);
 
 struct log_page {
     struct rows rows; /* a JSON object each: log_columns() */

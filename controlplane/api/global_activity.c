@@ -47,8 +47,8 @@ void api_global_activity(struct call *c)
     struct str sql = arena_printf(&c->arena, "%s%s", user.p ? own : all, csv ? lines : object);
     if (!sql.n)
         return;
-    struct rows r = TX_QUERY(&c->store.tx, sql.p, DB_TEXT(days.from), DB_TEXT(days.to),
-                             DB_TEXT_OR_NULL(user));
+    struct rows r =
+        TX_QUERY(&c->store.tx, sql.p, DB_TEXT(days.from), DB_TEXT(days.to), DB_TEXT_OR_NULL(user));
     if (csv)
         reply_rows(c, r);
     else
@@ -105,17 +105,17 @@ static struct str cache_sql(struct call *c, bool all, bool has_aliases)
 
     return arena_printf(
         &c->arena,
-        "WITH f AS MATERIALIZED (SELECT coalesce(nullif(t.call_type, ''), 'Unknown') AS call_type,"
-        "  coalesce(t.cache_hit, '') = 'True' AS hit, coalesce(t.status, '') = 'failure' AS failed,"
+        "WITH x AS MATERIALIZED (SELECT coalesce(nullif(t.call_type, ''), 'Unknown') AS call_type,"
+        "  t.model, coalesce(t.cache_hit, '') = 'True' AS hit,"
+        "  coalesce(t.status, '') = 'failure' AS failed,"
         "  coalesce(nullif(t.error_code, ''), 'Unknown') AS code,"
         "  coalesce(nullif(t.error_class, ''), 'Unknown') AS class, sum(t.n) AS n,"
-        "  sum(t.completion_tokens) AS tokens FROM %s" WHERE
-        "  AND (cardinality($6::text[]) = 0 OR " ALIAS " = ANY ($6))"
-        "  AND (cardinality($7::text[]) = 0 OR t.model = ANY ($7))"
-        "  GROUP BY 1, 2, 3, 4, 5 HAVING sum(t.n) > 0),"
+        "  sum(t.completion_tokens) AS tokens FROM %s" WHERE "%s"
+        "  GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(t.n) > 0),"
+        " f AS (SELECT * FROM x WHERE cardinality($7::text[]) = 0 OR model = ANY ($7)),"
         " a AS (SELECT DISTINCT alias FROM (SELECT " ALIAS " AS alias FROM %s" WHERE
-        "  GROUP BY t.api_key, 1 HAVING sum(t.n) > 0) x),"
-        " m AS (SELECT t.model FROM %s" WHERE "AND t.model <> '' GROUP BY 1 HAVING sum(t.n) > 0),"
+        "  GROUP BY t.api_key, 1 HAVING sum(t.n) > 0) y),"
+        " m AS (SELECT model FROM %s%s%s WHERE model <> '' GROUP BY 1),"
         " g AS (SELECT call_type, sum(n) AS all_, coalesce(sum(n) FILTER (WHERE hit), 0) AS hits,"
         "  coalesce(sum(n) FILTER (WHERE failed), 0) AS failed,"
         "  coalesce(sum(tokens) FILTER (WHERE hit), 0) AS cached,"
@@ -135,7 +135,14 @@ static struct str cache_sql(struct call *c, bool all, bool has_aliases)
         "  'error_breakdown', (SELECT coalesce(json_agg(json_build_object('call_type', call_type,"
         "   'error_code', code, 'error_class', class, 'count', n) ORDER BY n DESC, call_type, code,"
         "   class), '[]') FROM e))",
-        all && !has_aliases ? models : full, all ? keys : full, all ? models : full);
+        all && !has_aliases ? models : full,
+        has_aliases ? " AND " ALIAS " = ANY ($6::text[]) AND ('Unnamed Key' = ANY ($6::text[]) OR"
+                      " t.api_key IN (SELECT token FROM \"LiteLLM_VerificationToken\""
+                      "  WHERE key_alias = ANY ($6::text[])))"
+                    : " AND cardinality($6::text[]) = 0",
+        all ? keys : full, has_aliases ? "(SELECT t.model FROM " : "x",
+        has_aliases ? (all ? models : full) : "",
+        has_aliases ? WHERE "GROUP BY 1 HAVING sum(t.n) > 0) y" : "");
 }
 
 void api_global_activity_cache_hits(struct call *c)

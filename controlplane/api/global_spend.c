@@ -8,8 +8,8 @@
 #include "api/spend.h"
 #include "audit/audit.h"
 
-#define EVER   DB_TEXT(STR("-infinity")), DB_TEXT(STR("infinity"))
-#define RECENT " day >= current_date - 30 " /* as LiteLLM's views are of 30 days */
+#define EVER     DB_TEXT(STR("-infinity")), DB_TEXT(STR("infinity"))
+#define RECENT   " day >= current_date - 30 " /* as LiteLLM's views are of 30 days */
 #define BY_MODEL SPEND_DAYS_OF("log_day_model")
 #define BY_KEY   SPEND_DAYS_OF("log_day_key")
 
@@ -84,13 +84,14 @@ void api_global_spend_keys(struct call *c)
     if (!in_limit(c, INT64_MAX, &limit))
         return;
     if (user.p)
-        REPLY_QUERY(c,
-                    "SELECT k.api_key, k.total_spend, v.key_alias, v.key_name FROM"
-                    " (SELECT api_key, sum(spend) AS total_spend FROM " BY_KEY
-                    "  WHERE \"user\" = $3 GROUP BY 1 HAVING sum(n) > 0 ORDER BY 2 DESC, 1 LIMIT 10)"
-                    " k LEFT JOIN \"LiteLLM_VerificationToken\" v ON v.token = k.api_key"
-                    " ORDER BY k.total_spend DESC, k.api_key",
-                    EVER, DB_TEXT(user));
+        REPLY_QUERY(
+            c,
+            "SELECT k.api_key, k.total_spend, v.key_alias, v.key_name FROM"
+            " (SELECT api_key, sum(spend) AS total_spend FROM " BY_KEY
+            "  WHERE \"user\" = $3 GROUP BY 1 HAVING sum(n) > 0 ORDER BY 2 DESC, 1 LIMIT 10)"
+            " k LEFT JOIN \"LiteLLM_VerificationToken\" v ON v.token = k.api_key"
+            " ORDER BY k.total_spend DESC, k.api_key",
+            EVER, DB_TEXT(user));
     else
         REPLY_QUERY(c,
                     "SELECT k.api_key, v.key_alias, v.key_name, k.total_spend FROM"
@@ -158,9 +159,9 @@ static struct str provider_of(const yyjson_mut_val *model)
 {
     const yyjson_mut_val *params = row_val(model, "litellm_params");
     struct str stated = row_text(params, "custom_llm_provider"), name;
-    const struct provider *p = stated.n ? provider_find(stated)
-                                        : provider_split(row_text(params, "model"),
-                                                         row_text(params, "api_base"), &name);
+    const struct provider *p =
+        stated.n ? provider_find(stated)
+                 : provider_split(row_text(params, "model"), row_text(params, "api_base"), &name);
 
     return p ? p->id : stated;
 }
@@ -261,7 +262,8 @@ void api_global_spend_all_tag_names(struct call *c)
     " b AS (SELECT *, (lo + interval '1 day' - interval '1 microsecond')::date AS first,"          \
     "  hi::date AS last FROM a),"                                                                  \
     " u AS (SELECT end_user, n, spend FROM (SELECT day, end_user, n, spend"                        \
-    "   FROM weir.log_day_end_user UNION ALL SELECT day, end_user, n, spend FROM weir.log_delta) d"\
+    "   FROM weir.log_day_end_user UNION ALL SELECT day, end_user, n, spend FROM weir.log_delta) " \
+    "d"                                                                                            \
     "  WHERE day >= (SELECT first FROM b) AND day < (SELECT last FROM b)"                          \
     "  UNION ALL SELECT end_user, 1, spend FROM weir.log WHERE at >= (SELECT lo FROM b)"           \
     "   AND at < (SELECT least(first, hi) FROM b)"                                                 \

@@ -4,7 +4,6 @@
 
 #include "analytics/log.h"
 #include "analytics/range.h"
-
 #include "api/reply.h"
 
 /* ---- whose ---- */
@@ -63,7 +62,7 @@ bool in_day(struct call *c, const char *name, struct str *ret);
  * SPEND_DAYS_OF("log_day_key"): much smaller, with the other columns at random.
  */
 #define SPEND_DAYS SPEND_DAYS_OF("log_day")
-#define SPEND_DAYS_OF(table)                                                                               \
+#define SPEND_DAYS_OF(table)                                                                       \
     "(SELECT s.*, d.day, d.n, d.spend, d.prompt_tokens, d.completion_tokens, d.total_tokens"       \
     " FROM (SELECT day, series, n, spend, prompt_tokens, completion_tokens, total_tokens"          \
     "   FROM weir." table " UNION ALL"                                                             \
@@ -83,11 +82,11 @@ bool in_day(struct call *c, const char *name, struct str *ret);
 
 /* The same by tag: day, tag, "user", team_id, n, spend. */
 #define SPEND_TAGS                                                                                 \
-    "(SELECT day, tag, \"user\", team_id, n, spend FROM (SELECT day, tag, \"user\", team_id, n,"     \
+    "(SELECT day, tag, \"user\", team_id, n, spend FROM (SELECT day, tag, \"user\", team_id, n,"   \
     "   spend FROM weir.log_day_tag UNION ALL SELECT * FROM weir.log_delta_tag) d"                 \
     " WHERE d.day >= greatest($1::date, weir.log_summed_from()) AND d.day <= $2::date"             \
     " UNION ALL"                                                                                   \
-    " SELECT \"startTime\"::date, tag, \"user\", team_id, 1, spend FROM \"LiteLLM_SpendLogs\","      \
+    " SELECT \"startTime\"::date, tag, \"user\", team_id, 1, spend FROM \"LiteLLM_SpendLogs\","    \
     "  jsonb_array_elements_text(CASE jsonb_typeof(request_tags) WHEN 'array' THEN request_tags"   \
     "   END) AS tag WHERE tag IS NOT NULL AND \"startTime\" >= $1::date"                           \
     "  AND \"startTime\" < least($2::date + 1, weir.log_summed_from())) t"

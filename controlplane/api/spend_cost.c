@@ -154,7 +154,8 @@ static uint64_t count_of(const yyjson_mut_val *row, const char *name)
     return row && row_num(row, name, &d) && d > 0 ? (uint64_t)MIN(d, (double)TOKENS_MAX) : 0;
 }
 
-/* OpenAI's usage object: cached and reasoning tokens lie within the sums; Anthropic's two beside. */
+/* OpenAI's usage object: cached and reasoning tokens lie within the sums; Anthropic's two beside.
+ */
 static struct usage usage_of(const yyjson_mut_val *u)
 {
     const yyjson_mut_val *in = row_val(u, "prompt_tokens_details");
@@ -270,8 +271,7 @@ static void put_rates(struct call *c, yyjson_mut_val *out, const struct price *p
     put_rate(c, out, "input_cost_per_token", b->input, p->item[PRICE_INPUT]);
     put_rate(c, out, "output_cost_per_token", b->output, p->item[PRICE_OUTPUT]);
     put_rate(c, out, "cache_read_input_token_cost", b->cache_read, p->item[PRICE_CACHE_READ]);
-    put_rate(c, out, "cache_creation_input_token_cost", b->cache_write,
-             p->item[PRICE_CACHE_WRITE]);
+    put_rate(c, out, "cache_creation_input_token_cost", b->cache_write, p->item[PRICE_CACHE_WRITE]);
     put_rate(c, out, "output_cost_per_reasoning_token", PRICE_UNKNOWN, p->item[PRICE_REASONING]);
 }
 
@@ -286,8 +286,8 @@ static bool check_counts(struct call *c)
             return false;
         }
     if (in_int(c, "cache_read_input_tokens") >
-        in_int(c, "input_tokens") - MIN(in_int(c, "cache_creation_input_tokens"),
-                                        in_int(c, "input_tokens") + 1))
+        in_int(c, "input_tokens") -
+            MIN(in_int(c, "cache_creation_input_tokens"), in_int(c, "input_tokens") + 1))
         refuse_value(c, NULL,
                      "cache_read_input_tokens plus cache_creation_input_tokens cannot exceed "
                      "input_tokens");
@@ -317,8 +317,9 @@ void api_cost_estimate(struct call *c)
     if (!check_counts(c))
         return;
     if (!find_priced(c, model, &p)) {
-        refuse(c, 404, "Could not calculate cost for model '" STR_FMT "' (resolved to '" STR_FMT
-                       "'): This model isn't mapped yet.",
+        refuse(c, 404,
+               "Could not calculate cost for model '" STR_FMT "' (resolved to '" STR_FMT
+               "'): This model isn't mapped yet.",
                STR_ARG(model), STR_ARG(p.model));
         return;
     }

@@ -85,6 +85,7 @@ static bool read_order(struct call *c, struct log_query *q)
 /* The condition of a member that takes one of some words; false with a 400. */
 struct word {
     const char *name, *word, *condition;
+    unsigned levels;
 };
 static bool where_word(struct call *c, struct log_query *q, const char *name,
                        const struct word *rows, size_t n, const char *offered)
@@ -95,7 +96,7 @@ static bool where_word(struct call *c, struct log_query *q, const char *name,
         return true;
     for (size_t i = 0; i < n; i++)
         if (str_eq(str_of(rows[i].name), str_of(name)) && str_eq(word, str_of(rows[i].word))) {
-            LOG_WHERE0(q, rows[i].condition, rows[i].condition);
+            LOG_WHERE0(q, rows[i].levels, rows[i].condition, rows[i].condition);
             return true;
         }
     refuse_choice(c, name, offered);
@@ -105,13 +106,15 @@ static bool where_word(struct call *c, struct log_query *q, const char *name,
 static bool where_words(struct call *c, struct log_query *q)
 {
     static const struct word rows[] = {
-        {"cache_hit_filter", "hit", "lower(cache_hit) = 'true'"},
-        {"cache_hit_filter", "miss", "cache_hit IS NULL OR lower(cache_hit) <> 'true'"},
-        {"span_type", "mcp", "call_type IN " MCP},
-        {"span_type", "agent", "call_type = " AGENT},
-        {"span_type", "batch", "call_type IN " BATCH},
+        {"cache_hit_filter", "hit", "lower(cache_hit) = 'true'", LOG_OF_MODEL},
+        {"cache_hit_filter", "miss", "cache_hit IS NULL OR lower(cache_hit) <> 'true'",
+         LOG_OF_MODEL},
+        {"span_type", "mcp", "call_type IN " MCP, LOG_OF_BOTH},
+        {"span_type", "agent", "call_type = " AGENT, LOG_OF_BOTH},
+        {"span_type", "batch", "call_type IN " BATCH, LOG_OF_BOTH},
         {"span_type", "llm",
-         "call_type NOT IN " MCP " AND call_type <> " AGENT " AND call_type NOT IN " BATCH},
+         "call_type NOT IN " MCP " AND call_type <> " AGENT " AND call_type NOT IN " BATCH,
+         LOG_OF_BOTH},
     };
 
     return where_word(c, q, "cache_hit_filter", rows, ARRAY_LEN(rows), "hit, miss") &&
@@ -123,18 +126,18 @@ static void where_texts(struct call *c, struct log_query *q)
 #define ERROR_OF "t.metadata -> 'error_information' ->> "
     static const struct {
         const char *name, *series, *row;
-        bool contains;
+        unsigned levels;
     } rows[] = {
-        {"team_id", "team_id = $?", "t.team_id = $?", false},
-        {"user_id", "\"user\" = $?", "t.\"user\" = $?", false},
-        {"api_key", "api_key = $?", "t.api_key = $?", false},
-        {"model", "model = $?", "t.model = $?", false},
-        {"model_id", "model_id = $?", "t.model_id = $?", false},
-        {"model_group", "model_group = $?", "t.model_group = $?", false},
-        {"key_alias", "key_alias LIKE $?", "t.metadata ->> 'user_api_key_alias' LIKE $?", true},
-        {"error_code", "error_code = $?", ERROR_OF "'error_code' = $?", false},
-        {"end_user", NULL, "t.end_user = $?", false},
-        {"error_message", NULL, ERROR_OF "'error_message' LIKE $?", true},
+        {"team_id", "team_id = $?", "t.team_id = $?", LOG_OF_BOTH},
+        {"user_id", "\"user\" = $?", "t.\"user\" = $?", LOG_OF_KEY},
+        {"api_key", "api_key = $?", "t.api_key = $?", LOG_OF_KEY},
+        {"model", "model = $?", "t.model = $?", LOG_OF_MODEL},
+        {"model_id", "model_id = $?", "t.model_id = $?", LOG_OF_MODEL},
+        {"model_group", "model_group = $?", "t.model_group = $?", LOG_OF_MODEL},
+        {"key_alias", "key_alias LIKE $?", "t.metadata ->> 'user_api_key_alias' LIKE $?",
+         LOG_OF_ROW},
+        {"error_code", "error_code = $?", ERROR_OF "'error_code' = $?", LOG_OF_MODEL},
+        {"end_user", NULL, "t.end_user = $?", LOG_OF_ROW},
     };
 #undef ERROR_OF
 
@@ -142,9 +145,10 @@ static void where_texts(struct call *c, struct log_query *q)
         struct str v = in_text(c, rows[i].name);
         if (!v.p)
             continue;
-        struct db_arg arg = DB_TEXT(rows[i].contains ? filter_contains(&c->arena, v) : v);
+        bool is_part = str_eq(str_of(rows[i].name), STR("key_alias"));
+        struct db_arg arg = DB_TEXT(is_part ? filter_contains(&c->arena, v) : v);
         if (rows[i].series)
-            log_where(q, rows[i].series, rows[i].row, &arg, 1);
+            log_where(q, rows[i].levels, rows[i].series, rows[i].row, &arg, 1);
         else
             log_where_row(q, rows[i].row, &arg, 1);
     }
@@ -158,51 +162,22 @@ static void where_rest(struct call *c, struct log_query *q)
     if (in_bool(c, "group_by_session") && !in_text(c, "search").p)
         status = (struct str){0}; /* of the session then */
     if (str_eq(status, STR("success")))
-        LOG_WHERE0(q, "status = 'success' OR status IS NULL",
+        LOG_WHERE0(q, LOG_OF_MODEL, "status = 'success' OR status IS NULL",
                    "t.status = 'success' OR t.status IS NULL");
     else if (status.p)
-        LOG_WHERE(q, "status = $?", "t.status = $?", DB_TEXT(status));
+        LOG_WHERE(q, LOG_OF_MODEL, "status = $?", "t.status = $?", DB_TEXT(status));
     if (in_bool(c, "exclude_internal_health_checks"))
-        LOG_WHERE(q, "api_key NOT IN ($?, $?)", "t.api_key NOT IN ($?, $?)", DB_TEXT(health),
-                  DB_TEXT(key_sha256(&c->arena, health)));
+        LOG_WHERE(q, LOG_OF_KEY, "api_key NOT IN ($?, $?)", "t.api_key NOT IN ($?, $?)",
+                  DB_TEXT(health), DB_TEXT(key_sha256(&c->arena, health)));
     if (session.p)
         LOG_WHERE_ROW(q, "t.session_id LIKE $?", DB_TEXT(filter_contains(&c->arena, session)));
     if (in_set(c, "min_spend"))
-        LOG_WHERE_ROW(q, "t.spend >= $?", DB_NUM(in_num(c, "min_spend")));
+        log_where_spend(q, "spend >= $?", in_num(c, "min_spend"));
     if (in_set(c, "max_spend"))
-        LOG_WHERE_ROW(q, "t.spend <= $?", DB_NUM(in_num(c, "max_spend")));
+        log_where_spend(q, "spend <= $?", in_num(c, "max_spend"));
     if (in_set(c, "used_client_oauth_token"))
         LOG_WHERE_ROW(q, "t.metadata ->> 'used_client_oauth_token' = $?",
                       DB_TEXT(in_bool(c, "used_client_oauth_token") ? STR("true") : STR("false")));
-}
-
-/* Whatever has exactly this id: a request at any time, the rest in the window. */
-static void where_search(struct call *c, struct log_query *q)
-{
-    struct str id = in_text(c, "search");
-    bool has_call = catalog_column(c->store.catalog, TABLE_SPEND_LOG, STR("litellm_call_id"));
-    struct db_arg arg[10];
-
-    for (size_t i = 0; i < ARRAY_LEN(arg); i++)
-        arg[i] = DB_TEXT(id);
-    arg[1] = DB_TEXT(q->from);
-    arg[2] = DB_TEXT(q->until);
-    if (has_call)
-        log_where_row(q,
-                      "t.request_id = $? OR (t.\"startTime\" >= $?::timestamp AND"
-                      " t.\"startTime\" <= $?::timestamp AND (t.api_key = $? OR t.team_id = $?"
-                      " OR t.\"user\" = $? OR t.end_user = $? OR t.session_id = $?"
-                      " OR t.model_id = $? OR t.litellm_call_id = $?))",
-                      arg, 10);
-    else
-        log_where_row(q,
-                      "t.request_id = $? OR (t.\"startTime\" >= $?::timestamp AND"
-                      " t.\"startTime\" <= $?::timestamp AND (t.api_key = $? OR t.team_id = $?"
-                      " OR t.\"user\" = $? OR t.end_user = $? OR t.session_id = $?"
-                      " OR t.model_id = $?))",
-                      arg, 9);
-    if (!is_v2(c)) /* the window is of the other columns only */
-        q->from = q->until = (struct str){0};
 }
 
 /* False with an answer. */
@@ -212,6 +187,7 @@ static bool read_query(struct call *c, struct log_query *q)
     bool any_time = request.p && !is_v2(c) && !in_text(c, "search").p;
     struct spend_scope scope;
 
+    log_begin(&c->store);
     *q = log_query_init(&c->store);
     q->limit = in_int(c, "page_size");
     q->offset = (MIN(in_int(c, "page"), PAGE_MAX) - 1) * q->limit;
@@ -230,8 +206,13 @@ static bool read_query(struct call *c, struct log_query *q)
     where_rest(c, q);
     if (request.p)
         log_where_request(&c->store, q, request);
-    if (in_text(c, "search").p)
-        where_search(c, q);
+    if (in_text(c, "error_message").p)
+        log_where_error(q, in_text(c, "error_message"));
+    if (in_text(c, "search").p) {
+        log_where_any(&c->store, q, in_text(c, "search"));
+        if (!is_v2(c)) /* a request of this id counts whenever it was */
+            q->from = q->until = (struct str){0};
+    }
     return true;
 }
 
@@ -255,7 +236,7 @@ static struct str with_members(struct arena *a, struct str object, struct str mo
 }
 
 void spend_reply_page(struct call *c, const struct log_page *p, const struct str *more,
-                       struct str behind)
+                      struct str behind)
 {
     int64_t size = in_int(c, "page_size");
     struct jw w = jw_init(&c->arena);
@@ -282,8 +263,7 @@ void spend_reply_page(struct call *c, const struct log_page *p, const struct str
     jw_key(&w, STR("total_is_capped"));
     jw_put_bool(&w, p->is_capped);
     jw_end(&w);
-    reply_text(c, STR("application/json"),
-               with_members(&c->arena, jw_finish(&w), behind));
+    reply_text(c, STR("application/json"), with_members(&c->arena, jw_finish(&w), behind));
 }
 
 void api_spend_logs_v2(struct call *c)
@@ -394,12 +374,12 @@ void api_spend_logs_bodies(struct call *c)
     log_where_request(&c->store, &q, id);
     f = q.rows;
     f.args[f.n++] = DB_TEXT(id);
-    struct str sql = arena_printf(
-        &c->arena,
-        "SELECT json_build_object('messages', t.messages, 'response', t.response,"
-        " 'proxy_server_request', t.proxy_server_request) FROM \"LiteLLM_SpendLogs\" t"
-        " WHERE " STR_FMT " ORDER BY (t.request_id = $%d) DESC LIMIT 1",
-        STR_ARG(f.sql), f.n);
+    struct str sql =
+        arena_printf(&c->arena,
+                     "SELECT json_build_object('messages', t.messages, 'response', t.response,"
+                     " 'proxy_server_request', t.proxy_server_request) FROM \"LiteLLM_SpendLogs\" t"
+                     " WHERE " STR_FMT " ORDER BY (t.request_id = $%d) DESC LIMIT 1",
+                     STR_ARG(f.sql), f.n);
     struct rows r = sql.n ? tx_query(&c->store.tx, sql.p, f.args, f.n) : (struct rows){0};
     if (r.n)
         reply_text(c, STR("application/json"), rows_text(r, 0, 0));

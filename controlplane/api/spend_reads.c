@@ -14,8 +14,9 @@ static struct str columns_of(struct call *c, enum table t, const char *except)
         if (str_eq(col->name, str_of(except)))
             continue;
         if (col->kind == COLUMN_TIME)
-            list = arena_printf(&c->arena, STR_FMT "%s(to_json(t.\"%s\") #>> '{}') || 'Z' AS \"%s\"",
-                                STR_ARG(list), comma, col->name.p, col->name.p);
+            list =
+                arena_printf(&c->arena, STR_FMT "%s(to_json(t.\"%s\") #>> '{}') || 'Z' AS \"%s\"",
+                             STR_ARG(list), comma, col->name.p, col->name.p);
         else
             list = arena_printf(&c->arena, STR_FMT "%st.\"%s\"", STR_ARG(list), comma, col->name.p);
     }

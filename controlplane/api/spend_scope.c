@@ -61,4 +61,6 @@ void spend_where(struct log_query *q, const struct spend_scope *scope)
 {
     spend_filter(&q->series, scope);
     spend_filter(&q->rows, scope);
+    if (!scope->all)
+        q->levels &= LOG_OF_KEY;
 }

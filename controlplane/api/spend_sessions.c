@@ -163,8 +163,7 @@ struct str spend_sessions(struct call *c, const struct log_query *q, struct log_
     for (;;) {
         read_sessions(c, q, &at, most, &read);
         bool saw_all = read.rows_read < most || most == EVERYTHING;
-        bool is_settled =
-            read.rows.n > q->limit && rows_bool(read.rows, read.rows.n - 1, 3);
+        bool is_settled = read.rows.n > q->limit && rows_bool(read.rows, read.rows.n - 1, 3);
         if (!tx_ok(&c->store.tx) || saw_all || (is_settled && read.sessions > LOG_COUNT_MAX))
             break;
         most *= 2;

@@ -34,7 +34,8 @@ CREATE TABLE weir.log (
     call_id bigint, -- a hash
     total_tokens integer NOT NULL,
     end_user text,
-    request_id text NOT NULL
+    request_id text NOT NULL,
+    error text -- message
 );
 CREATE INDEX log_at ON weir.log (at);
 CREATE INDEX log_series_at ON weir.log (series, at);
@@ -154,7 +155,8 @@ END $body$';
     ),
     l AS (
         INSERT INTO weir.log
-        SELECT "startTime", series, spend, weir.log_hash(litellm_call_id), total_tokens, end_user, request_id
+        SELECT "startTime", series, spend, weir.log_hash(litellm_call_id), total_tokens, end_user, request_id,
+               metadata -> ''error_information'' ->> ''error_message''
         FROM r
     )';
     drop_rows text := '
@@ -226,10 +228,10 @@ DECLARE
     was weir.log_state;
     since timestamp;
 BEGIN
-    SELECT * INTO was FROM weir.log_state FOR UPDATE;
-    IF was.covered_from = '-infinity' THEN
+    IF (SELECT covered_from = '-infinity' FROM weir.log_state) THEN
         RETURN false;
     END IF;
+    SELECT * INTO was FROM weir.log_state FOR UPDATE;
     SELECT "startTime" INTO since FROM "LiteLLM_SpendLogs" WHERE "startTime" < was.covered_from
     ORDER BY "startTime" DESC OFFSET most - 1 LIMIT 1;
     since := coalesce(since, '-infinity');
