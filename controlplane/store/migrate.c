@@ -141,6 +141,13 @@ static void watch(struct tx *tx, const char *schema, FILE *out)
         if (tx_commit(tx) && made)
             (void)fprintf(out, "  changes of %s are captured\n", tables[i].name);
     }
+    if (!tx_ok(tx))
+        return;
+    tx_begin(tx);
+    struct rows r = TX_QUERY(tx, "SELECT weir.log_watch($1)", DB_TEXT(str_of(schema)));
+    bool made = rows_bool(r, 0, 0);
+    if (tx_commit(tx) && made)
+        (void)fprintf(out, "  rows of LiteLLM_SpendLogs are indexed\n");
 }
 
 static void print_plan(const struct state *s, FILE *out)
@@ -149,6 +156,7 @@ static void print_plan(const struct state *s, FILE *out)
                   "database: made by LiteLLM, %lld tables\n"
                   "  they stay as they are: no table, column or index of theirs changes\n"
                   "  new: schema weir with tables of our own\n"
+                  "  new: triggers weir_log_... on LiteLLM_SpendLogs\n"
                   "  new: triggers weir_changed, weir_made_or_gone on",
                   (long long)s->tables);
     for (unsigned i = 0; i < TABLES; i++)
