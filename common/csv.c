@@ -17,11 +17,11 @@ static char separator_of(struct str text)
     return may_be[best];
 }
 
-struct csv csv_init(struct str text, struct arena *arena)
+struct csv_reader csv_read(struct str text, struct arena *arena)
 {
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from(text, 3);
-    return (struct csv){
+    return (struct csv_reader){
         .rest = text, .separator = separator_of(text), .arena = arena, .next_line = 1};
 }
 
@@ -32,7 +32,7 @@ static size_t line_end(struct str s)
 }
 
 /* Quotes doubled, as one. */
-static bool unescape(struct csv *c, struct str *s)
+static bool unescape(struct csv_reader *c, struct str *s)
 {
     char *out = arena_alloc(c->arena, s->n + 1);
     size_t n = 0;
@@ -48,7 +48,7 @@ static bool unescape(struct csv *c, struct str *s)
 }
 
 /* A field within quotes, the first of which is behind us. */
-static enum csv_got read_quoted(struct csv *c, struct str *ret)
+static enum csv_got read_quoted(struct csv_reader *c, struct str *ret)
 {
     struct str s = c->rest;
     size_t at = 0;
@@ -72,7 +72,7 @@ static enum csv_got read_quoted(struct csv *c, struct str *ret)
     return has_escapes && !unescape(c, ret) ? CSV_LARGE : CSV_RECORD;
 }
 
-static void read_plain(struct csv *c, struct str *ret)
+static void read_plain(struct csv_reader *c, struct str *ret)
 {
     size_t at = 0;
 
@@ -82,7 +82,7 @@ static void read_plain(struct csv *c, struct str *ret)
     c->rest = str_from(c->rest, at);
 }
 
-enum csv_got csv_next(struct csv *c)
+enum csv_got csv_next(struct csv_reader *c)
 {
     bool more = true;
     size_t end;

@@ -9,7 +9,7 @@
 
 enum { CSV_FIELDS = 128 };
 
-struct csv {
+struct csv_reader {
     struct str rest;
     char separator;
     struct arena *arena; /* for fields that must be copied */
@@ -28,7 +28,7 @@ enum csv_got {
 };
 
 /* The separator is what the first line has most of: comma, semicolon, tab or bar. */
-struct csv csv_init(struct str text, struct arena *arena);
+struct csv_reader csv_read(struct str text, struct arena *arena);
 
 /* The next record that is not an empty line. */
-enum csv_got csv_next(struct csv *c);
+enum csv_got csv_next(struct csv_reader *c);

@@ -1,6 +1,7 @@
 /* /global/spend/report: by day and team or end user, or by key; and with keys, models and tokens.
  */
 
+#include "common/digest.h"
 #include "api/spend.h"
 
 #define DAY(column) "to_char(" column ", 'YYYY-MM-DD\"T\"00:00:00\"+00:00\"')"
@@ -76,7 +77,7 @@ void api_global_spend_report(struct call *c)
         return;
     struct db_arg from = DB_TEXT(days.from), to = DB_TEXT(days.to);
     if (str_starts(key, STR("sk-")))
-        key = key_sha256(&c->arena, key);
+        key = sha256_hex(&c->arena, key);
     if (key.p)
         REPLY_QUERY(c, BY_KEY(" WHERE api_key = $3"), from, to, DB_TEXT(key));
     else if (user.p)

@@ -1,12 +1,13 @@
 /* GET /spend/logs as it was before it had pages: all rows within a bound, or sums by day. */
 
+#include "common/digest.h"
 #include "api/spend_priv.h"
 
 enum { ROWS_MAX = LOG_COUNT_MAX };
 
 static struct str hashed(struct call *c, struct str key)
 {
-    return str_starts(key, STR("sk-")) ? key_sha256(&c->arena, key) : key;
+    return str_starts(key, STR("sk-")) ? sha256_hex(&c->arena, key) : key;
 }
 
 /* Sums of days before $2 by day and `what`; and of its first moment alone, as LiteLLM counts. */

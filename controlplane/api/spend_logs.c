@@ -1,6 +1,7 @@
 /* Log rows: pages for scripts (/spend/logs/v2) and dashboards (/spend/logs/ui), one row's bodies,
  * the rows of a session (litellm-controlplane.md 2.10). */
 
+#include "common/digest.h"
 #include "api/spend_priv.h"
 
 enum { PAGE_MAX = 1000000000 };
@@ -168,7 +169,7 @@ static void where_rest(struct call *c, struct log_query *q)
         LOG_WHERE(q, LOG_OF_MODEL, "status = $?", "t.status = $?", DB_TEXT(status));
     if (in_bool(c, "exclude_internal_health_checks"))
         LOG_WHERE(q, LOG_OF_KEY, "api_key NOT IN ($?, $?)", "t.api_key NOT IN ($?, $?)",
-                  DB_TEXT(health), DB_TEXT(key_sha256(&c->arena, health)));
+                  DB_TEXT(health), DB_TEXT(sha256_hex(&c->arena, health)));
     if (session.p)
         LOG_WHERE_ROW(q, "t.session_id LIKE $?", DB_TEXT(filter_contains(&c->arena, session)));
     if (in_set(c, "min_spend"))

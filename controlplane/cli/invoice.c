@@ -78,7 +78,7 @@ static bool has(const struct columns *c, enum column col)
 
 /* "a+b": where they stand in the header; false when the first is not there. */
 static bool columns_find(struct columns *c, enum column col, struct str names,
-                         const struct csv *header)
+                         const struct csv_reader *header)
 {
     struct str one, rest = names;
     int n = 0;
@@ -98,7 +98,7 @@ static bool columns_find(struct columns *c, enum column col, struct str names,
     return true;
 }
 
-static void columns_guess(struct columns *c, struct str provider, const struct csv *header)
+static void columns_guess(struct columns *c, struct str provider, const struct csv_reader *header)
 {
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (!has(c, known[i].column) &&
@@ -107,7 +107,8 @@ static void columns_guess(struct columns *c, struct str provider, const struct c
 }
 
 /* --columns id=request_id,cost=usd */
-static enum cli_exit columns_given(struct columns *c, const char *given, const struct csv *header)
+static enum cli_exit columns_given(struct columns *c, const char *given,
+                                   const struct csv_reader *header)
 {
     struct str rest = str_of(given), one, name, names;
     bool more;
@@ -129,7 +130,7 @@ static enum cli_exit columns_given(struct columns *c, const char *given, const s
 }
 
 static enum cli_exit columns_read(struct columns *c, const char *given, struct str provider,
-                                  const struct csv *header)
+                                  const struct csv_reader *header)
 {
     memset(c, 0xff, sizeof *c); /* -1 */
     enum cli_exit rc = given ? columns_given(c, given, header) : CLI_OK;
@@ -186,8 +187,8 @@ static int64_t half_of_last(struct str s)
     return half;
 }
 
-static bool read_sum(const struct invoice *v, const struct csv *csv, enum column col, int scale,
-                     int64_t *ret, int64_t *half)
+static bool read_sum(const struct invoice *v, const struct csv_reader *csv, enum column col,
+                     int scale, int64_t *ret, int64_t *half)
 {
     *ret = 0;
     for (unsigned i = 0; i < NAMES && v->columns.at[col][i] >= 0; i++) {
@@ -206,7 +207,7 @@ static bool read_sum(const struct invoice *v, const struct csv *csv, enum column
     return true;
 }
 
-static struct str field_of(const struct invoice *v, const struct csv *csv, enum column col)
+static struct str field_of(const struct invoice *v, const struct csv_reader *csv, enum column col)
 {
     int at = v->columns.at[col][0];
 
@@ -233,7 +234,7 @@ static int by_id(const void *a, const void *b)
     return order ? order : x->id.n < y->id.n ? -1 : x->id.n > y->id.n;
 }
 
-static enum cli_exit read_line(struct invoice *v, const struct csv *csv)
+static enum cli_exit read_line(struct invoice *v, const struct csv_reader *csv)
 {
     struct line l = {
         .id = field_of(v, csv, COL_ID), .model = field_of(v, csv, COL_MODEL), .line = csv->line};
@@ -255,7 +256,7 @@ static enum cli_exit read_file(struct invoice *v, const char *path)
     struct stat st = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool ok = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode);
-    struct csv csv;
+    struct csv_reader csv;
     enum csv_got got;
 
     if (ok && st.st_size > 0) {
@@ -268,7 +269,7 @@ static enum cli_exit read_file(struct invoice *v, const char *path)
         (void)close(fd); /* only read from */
     if (!ok)
         return cli_fail(CLI_USAGE, "%s: it cannot be read", path);
-    csv = csv_init((struct str){v->map, v->map_len}, &v->c->arena);
+    csv = csv_read((struct str){v->map, v->map_len}, &v->c->arena);
     if (csv_next(&csv) != CSV_RECORD)
         return cli_fail(CLI_USAGE, "%s: a line of column names is needed", path);
     enum cli_exit rc = columns_read(&v->columns, v->c->columns, v->provider, &csv);

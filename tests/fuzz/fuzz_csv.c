@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     size_t rest = n + 1;
 
     arena_init(&a, NULL, 64 << 20);
-    struct csv c = csv_init((struct str){(const char *)data, n}, &a);
+    struct csv_reader c = csv_read((struct str){(const char *)data, n}, &a);
     while (csv_next(&c) == CSV_RECORD) {
         ASSERT(c.n_fields >= 1 && c.n_fields <= CSV_FIELDS && c.line > line && c.rest.n < rest);
         line = c.line;

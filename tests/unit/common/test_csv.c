@@ -7,7 +7,7 @@
 /* Fields with '|' behind each, records with '/' behind each; '!' for what is refused. */
 static struct str read_all(struct arena *a, struct str text)
 {
-    struct csv c = csv_init(text, a);
+    struct csv_reader c = csv_read(text, a);
     struct str out = {0};
     enum csv_got got;
 
@@ -63,10 +63,10 @@ static void test_too_many_fields(void **state)
     (void)state;
     memset(text, ',', sizeof text);
     arena_init(&a, NULL, 1 << 20);
-    struct csv c = csv_init((struct str){text, CSV_FIELDS - 1}, &a);
+    struct csv_reader c = csv_read((struct str){text, CSV_FIELDS - 1}, &a);
     assert_int_equal(csv_next(&c), CSV_RECORD);
     assert_int_equal(c.n_fields, CSV_FIELDS);
-    c = csv_init((struct str){text, CSV_FIELDS}, &a);
+    c = csv_read((struct str){text, CSV_FIELDS}, &a);
     assert_int_equal(csv_next(&c), CSV_LARGE);
     arena_reset(&a);
 }
