@@ -20,7 +20,7 @@ PROGRAM = BUILD.parent / "tests" / "plane_client"
 IDS = {
     "key": ("hash",), "team": ("id",), "user": ("id",), "member": ("team", "user"), "organization": ("id",),
     "project": ("id",), "end_user": ("id",), "tag": ("name",), "access_group": ("id",), "model": ("id",),
-    "credential": ("name",), "setting": ("name",),
+    "credential": ("name",), "setting": ("name",), "budget": ("id",), "group_budget": ("name",),
 }  # fmt: skip
 
 

@@ -142,7 +142,8 @@ def test_budget_row_reaches_all_that_name_it(cp, plane, postgres):
         VALUES ('bo', 'BO', 'bb', 'x', 'x');
         INSERT INTO "LiteLLM_ProjectTable" (project_id, budget_id, created_by, updated_by) VALUES ('bp', 'bb', 'x', 'x');
         INSERT INTO "LiteLLM_EndUserTable" (user_id, budget_id) VALUES ('be', 'bb');
-        INSERT INTO "LiteLLM_TagTable" (tag_name, budget_id) VALUES ('bg', 'bb')""")  # fmt: skip
+        INSERT INTO "LiteLLM_TagTable" (tag_name, budget_id) VALUES ('bg', 'bb');
+        INSERT INTO "LiteLLM_ModelAccessGroupBudgetTable" (access_group_name, budget_id) VALUES ('bm', 'bb')""")  # fmt: skip
     insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("bk"), budget_id="bb")
     insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("own"), budget_id="bb", max_budget=7)
     settle(postgres, cp, plane)
@@ -152,6 +153,7 @@ def test_budget_row_reaches_all_that_name_it(cp, plane, postgres):
     two = {"max_budget_nusd": {"value": 2000000000}, "soft_budget_nusd": {"value": 1000000000}}
     assert limit == {
         ("member", "bu"): two, ("member", "bv"): two, ("organization", "bo"): two, ("project", "bp"): two, ("end_user", "be"): two,
+        ("budget", "bb"): {"max_budget_nusd": {"value": 2000000000}}, ("group_budget", "bm"): two,
         ("tag", "bg"): two, ("key", sha256("bk")): two, ("key", sha256("own")): {**two, "max_budget_nusd": {"value": 7000000000}},
     }  # fmt: skip
 
