@@ -338,6 +338,11 @@ static void on_status(struct hub *h, void *to, struct session *s, const Weir__St
 
 /* ---- UsageBatch ---- */
 
+static bool is_usage(const Weir__Request *r)
+{
+    return r->is_case == WEIR__REQUEST__IS_USAGE || r->is_case == WEIR__REQUEST__IS_USAGE_BATCHES;
+}
+
 /* True: the request is taken with it. */
 static bool on_usage(struct hub *h, void *to, struct session *s, Weir__Request *take_r)
 {
@@ -377,7 +382,7 @@ static bool dispatch(struct hub *h, void *to, struct hub_peer peer, Weir__Reques
     s->seen_ns = now_ns;
     s->pipe = peer.pipe;
     s->is_connected = true;
-    if (r->is_case == WEIR__REQUEST__IS_USAGE)
+    if (is_usage(r))
         return on_usage(h, to, s, r);
     if (r->is_case == WEIR__REQUEST__IS_CHANGES)
         on_changes(h, to, s, r->changes, now_ns);
@@ -395,7 +400,7 @@ static Weir__Request *request_read(struct str bytes)
                            ? weir__request__unpack(NULL, bytes.n, (const uint8_t *)bytes.p)
                            : NULL;
 
-    if (r && bytes.n > REQUEST_MAX && r->is_case != WEIR__REQUEST__IS_USAGE) {
+    if (r && bytes.n > REQUEST_MAX && !is_usage(r)) {
         weir__request__free_unpacked(r, NULL);
         r = NULL;
     }

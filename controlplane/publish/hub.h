@@ -31,10 +31,10 @@ struct hub_job { /* a page for somebody */
     struct entities_place place; /* its keys borrow from the request */
 };
 
-struct hub_usage { /* a batch of somebody's spool */
+struct hub_usage { /* batches of somebody's spool */
     void *to;
     unsigned char session[HUB_SESSION];
-    Weir__Request *request; /* of which it is */
+    Weir__Request *request; /* UsageBatch or UsageBatches */
 };
 
 struct hub_options {

@@ -8,7 +8,7 @@
 
 enum {
     THREADS_MAX = 8,
-    QUEUE_MAX = 32, /* of half a MiB at most: who is refused sends again, later */
+    QUEUE_MAX = 16, /* of two MiB at most: who is refused sends again, later */
     ALARM_MS = 10000,
 };
 
@@ -56,7 +56,21 @@ bool intake_push(struct intake *i, const struct hub_usage *u)
     return fits;
 }
 
-/* How many; 0: it ends. */
+static size_t batches_of(const Weir__Request *r, const Weir__UsageBatch *ret[USAGE_BATCHES])
+{
+    const Weir__UsageBatches *m = r->usage_batches;
+
+    if (r->is_case == WEIR__REQUEST__IS_USAGE) {
+        ret[0] = r->usage;
+        return 1;
+    }
+    size_t n = MIN(m->n_batches, (size_t)USAGE_BATCHES + 1);
+    for (size_t i = 0; i < MIN(n, (size_t)USAGE_BATCHES); i++)
+        ret[i] = m->batches[i];
+    return n;
+}
+
+/* How many requests; 0: it ends. */
 static size_t pull(struct intake *i, struct batch *ret[INTAKE_MERGE])
 {
     size_t n = 0;
@@ -64,7 +78,7 @@ static size_t pull(struct intake *i, struct batch *ret[INTAKE_MERGE])
     (void)pthread_mutex_lock(&i->lock);
     while (!i->first && !i->ending)
         (void)pthread_cond_wait(&i->pushed, &i->lock);
-    while (!i->ending && i->first && n < INTAKE_MERGE) {
+    while (!i->ending && i->first && n < INTAKE_MERGE / USAGE_BATCHES) {
         ret[n++] = i->first;
         i->first = i->first->next;
         i->n--;
@@ -106,18 +120,26 @@ static struct str reply_of(struct wire *w, enum errc rc, Weir__UsageTaken *taken
     return wire_reply(w, &r);
 }
 
-/* All in one; where one is no batch, each by itself. */
+/* All in one; where one is no batch, each request by itself. */
 static void take(struct intake *i, struct batch *const *b, size_t n, struct wire *w)
 {
     const Weir__UsageBatch *of[INTAKE_MERGE] = {0};
     Weir__UsageTaken taken[INTAKE_MERGE];
+    size_t last[INTAKE_MERGE] = {0}, total = 0;
+    enum errc rc = ERRC_OK;
     struct err e = {0};
 
     for (size_t k = 0; k < n; k++) {
-        weir__usage_taken__init(&taken[k]);
-        of[k] = b[k]->of.request->usage;
+        size_t count = batches_of(b[k]->of.request, of + total);
+        if (!count || count > USAGE_BATCHES)
+            rc = err_set(&e, ERRC_INVALID, 0, "a request of %zu batches", count);
+        total += MIN(count, (size_t)USAGE_BATCHES);
+        last[k] = total ? total - 1 : 0;
     }
-    enum errc rc = i->o.take(i->o.ctx, i->o.db, of, n, taken, &e);
+    for (size_t k = 0; k < INTAKE_MERGE; k++)
+        weir__usage_taken__init(&taken[k]);
+    if (!rc)
+        rc = i->o.take(i->o.ctx, i->o.db, of, total, taken, &e);
     if (rc == ERRC_INVALID && n > 1) {
         for (size_t k = 0; k < n; k++)
             take(i, b + k, 1, w);
@@ -125,7 +147,7 @@ static void take(struct intake *i, struct batch *const *b, size_t n, struct wire
     }
     note(i, rc, &e);
     for (size_t k = 0; k < n; k++)
-        hub_usage_done(i->o.hub, b[k]->of.to, b[k]->of.session, reply_of(w, rc, &taken[k]));
+        hub_usage_done(i->o.hub, b[k]->of.to, b[k]->of.session, reply_of(w, rc, &taken[last[k]]));
 }
 
 static void *thread_main(void *arg)

@@ -14,6 +14,7 @@ enum {
     ASK_MS = 10000,
     PACE_MS = 50,          /* between batches that are not full: each costs a transaction */
     FULL = 64 * 1024,      /* bytes: more follow at once */
+    BATCHES_MAX = 4,       /* of a request: of a backlog they are cheaper together */
     BACK_OFF_MIN_MS = 100, /* doubled with each failure */
     BACK_OFF_MAX_MS = 5000,
     LOOK_MS = 1000, /* between two looks at what waits */
@@ -42,8 +43,10 @@ struct ship {
 
     /* the thread's own */
     struct spool_reader reader;
-    struct arena arena; /* one answer */
-    struct way used;    /* the session it is in */
+    unsigned char
+        *buffers[BATCHES_MAX]; /* SPOOL_BATCH_MAX; but the first one, only with a backlog */
+    struct arena arena;        /* one answer */
+    struct way used;           /* the session it is in */
     bool has_reader;
     bool is_known;         /* `at` is what the control plane said, in this session */
     bool was_known;        /* in some session of this process */
@@ -122,7 +125,8 @@ static void look(struct ship *s, uint64_t now_ns)
     uint64_t bytes = bytes_between(s, s->at, end), age_ms = 0;
     bool is_old = !s->oldest_us || spool_place_cmp(s->oldest_at, s->at) < 0;
     while (bytes && is_old && any && !b.records.n)
-        if (spool_reader_next(&s->reader, b.next, end, &b, &any, &e)) /* shipping says why */
+        if (spool_reader_next(&s->reader, s->buffers[0], b.next, end, &b, &any,
+                              &e)) /* shipping says why */
             any = false;
     if (is_old && any)
         note_oldest(s, &b);
@@ -152,27 +156,42 @@ static void end_asking(struct ship *s)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* The answer lies in s->arena. */
-static enum errc ask(struct ship *s, const struct spool_batch *b, const Weir__Reply **ret,
-                     struct err *e)
+static void fill(Weir__UsageBatch *m, const struct spool_batch *b, unsigned char name[NAME_FILE])
 {
+    weir__usage_batch__init(m);
+    m->spool = (ProtobufCBinaryData){NAME_FILE, name};
+    m->segment = b->from.segment;
+    m->from = b->from.offset;
+    m->records = (ProtobufCBinaryData){b->records.n, (uint8_t *)(uintptr_t)b->records.p};
+    m->next_segment = b->next.segment;
+    m->next_offset = b->next.offset;
+}
+
+/* The answer lies in s->arena. */
+static enum errc ask(struct ship *s, const struct spool_batch *b, size_t n_batches,
+                     const Weir__Reply **ret, struct err *e)
+{
+    Weir__UsageBatch of[BATCHES_MAX], *each[BATCHES_MAX];
     unsigned char name[NAME_FILE];
-    Weir__UsageBatch m;
+    Weir__UsageBatches m;
     Weir__Request q;
     struct str answer;
 
     if (!spool_name(s->spool, false, name))
         return err_set(e, ERRC_SYS, 0, "the spool's name cannot be kept");
-    weir__usage_batch__init(&m);
+    weir__usage_batches__init(&m);
     weir__request__init(&q);
-    m.spool = (ProtobufCBinaryData){NAME_FILE, name};
-    m.segment = b->from.segment;
-    m.from = b->from.offset;
-    m.records = (ProtobufCBinaryData){b->records.n, (uint8_t *)(uintptr_t)b->records.p};
-    m.next_segment = b->next.segment;
-    m.next_offset = b->next.offset;
-    q.is_case = WEIR__REQUEST__IS_USAGE;
-    q.usage = &m;
+    for (size_t i = 0; i < n_batches; i++) {
+        fill(&of[i], &b[i], name);
+        each[i] = &of[i];
+    }
+    m.batches = each;
+    m.n_batches = n_batches;
+    q.is_case = n_batches == 1 ? WEIR__REQUEST__IS_USAGE : WEIR__REQUEST__IS_USAGE_BATCHES;
+    if (n_batches == 1)
+        q.usage = &of[0];
+    else
+        q.usage_batches = &m;
     q.session = (ProtobufCBinaryData){s->used.n, s->used.name};
     arena_reset(&s->arena);
     size_t n = weir__request__get_packed_size(&q);
@@ -262,14 +281,14 @@ static void set_cursor(struct ship *s, struct spool_place cursor)
     spool_taken(s->spool, cursor);
 }
 
-/* Sends it. `cursor`: where the control plane then stands; STEP_IDLE with `is_refused`, or backed
+/* Sends them. `cursor`: where the control plane then stands; STEP_IDLE with `is_refused`, or backed
  * off: it does not say. */
-static bool send(struct ship *s, const struct spool_batch *b, struct spool_place *cursor,
+static bool send(struct ship *s, const struct spool_batch *b, size_t n, struct spool_place *cursor,
                  enum step *ret)
 {
     const Weir__Reply *a;
     struct err e;
-    enum errc rc = ask(s, b, &a, &e);
+    enum errc rc = ask(s, b, n, &a, &e);
 
     if (!rc && a->is_case == WEIR__REPLY__IS_REFUSAL) {
         *ret = refused(s, a->refusal);
@@ -292,7 +311,7 @@ static enum step ask_cursor(struct ship *s)
     enum step step = STEP_ON;
     struct err e;
 
-    if (!send(s, &nothing, &cursor, &step))
+    if (!send(s, &nothing, 1, &cursor, &step))
         return step;
     if (is_foreign(s, cursor))
         return STEP_ON;
@@ -303,40 +322,84 @@ static enum step ask_cursor(struct ship *s)
     set_cursor(s, cursor);
     if (spool_place_cmp(cursor, s->floor) < 0) { /* nothing there is missing */
         const struct spool_batch skip = {.from = cursor, .next = s->floor};
-        if (send(s, &skip, &cursor, &step))
+        if (send(s, &skip, 1, &cursor, &step))
             set_cursor(s, cursor);
     }
     return step;
 }
 
+static void note_gap(struct ship *s, struct spool_place at, const struct spool_batch *b)
+{
+    if (spool_place_cmp(b->from, at) <= 0)
+        return;
+    log_error("spool_gap", "segment=%llu offset=%llu consequence=\"records are lost\"",
+              (unsigned long long)at.segment, (unsigned long long)at.offset);
+    pod_metric_add(s->shared, POD_SPOOL_GAPS, 1);
+}
+
+static void forget_buffers(struct ship *s, size_t from)
+{
+    for (size_t i = from; i < BATCHES_MAX; i++) {
+        free(s->buffers[i]);
+        s->buffers[i] = NULL;
+    }
+}
+
+/* What follows `at`: more than one batch while they are full. */
+static enum errc read_batches(struct ship *s, struct spool_batch *ret, size_t *ret_n, struct err *e)
+{
+    struct spool_place at = s->at, end = spool_synced(s->spool);
+    bool any = true;
+
+    for (*ret_n = 0; *ret_n < BATCHES_MAX; ++*ret_n) {
+        if (!s->buffers[*ret_n])
+            s->buffers[*ret_n] = malloc(SPOOL_BATCH_MAX);
+        if (!s->buffers[*ret_n]) /* as many as there is memory for */
+            return *ret_n ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "batch");
+        struct spool_batch *b = &ret[*ret_n];
+        enum errc rc = spool_reader_next(&s->reader, s->buffers[*ret_n], at, end, b, &any, e);
+        if (rc || !any)
+            return *ret_n ? ERRC_OK : rc;
+        at = b->next;
+        if (b->records.n && b->records.n < FULL) {
+            ++*ret_n;
+            return ERRC_OK;
+        }
+    }
+    return ERRC_OK;
+}
+
 static enum step ship_next(struct ship *s)
 {
-    struct spool_batch b;
-    struct spool_place cursor;
+    struct spool_batch b[BATCHES_MAX];
+    struct spool_place cursor, at = s->at;
+    size_t n, bytes = 0;
+    unsigned records = 0;
     enum step step;
     struct err e;
-    bool any;
 
-    if (spool_reader_next(&s->reader, s->at, spool_synced(s->spool), &b, &any, &e))
+    if (read_batches(s, b, &n, &e))
         return failed(s, &e);
-    if (!any)
+    if (!n) {
+        forget_buffers(s, 1);
         return STEP_IDLE;
-    note_oldest(s, &b);
-    if (spool_place_cmp(b.from, s->at) > 0) {
-        log_error("spool_gap", "segment=%llu offset=%llu consequence=\"records are lost\"",
-                  (unsigned long long)s->at.segment, (unsigned long long)s->at.offset);
-        pod_metric_add(s->shared, POD_SPOOL_GAPS, 1);
     }
-    s->not_before_ns = clock_mono_ns() + (b.records.n < FULL ? ms_ns(PACE_MS) : 0);
-    if (!send(s, &b, &cursor, &step))
+    note_oldest(s, &b[0]);
+    for (size_t i = 0; i < n; i++) {
+        bytes += b[i].records.n;
+        records += b[i].n;
+    }
+    s->not_before_ns = clock_mono_ns() + (bytes < FULL ? ms_ns(PACE_MS) : 0);
+    if (!send(s, b, n, &cursor, &step))
         return step;
-    if (spool_place_cmp(cursor, s->at) <= 0 ||
-        spool_place_cmp(cursor, spool_synced(s->spool)) > 0) {
+    if (spool_place_cmp(cursor, at) <= 0 || spool_place_cmp(cursor, spool_synced(s->spool)) > 0) {
         (void)err_set(&e, ERRC_PROTO, 0, "it did not take a batch");
         return failed(s, &e);
     }
-    if (spool_place_cmp(cursor, b.next) == 0)
-        pod_metric_add(s->shared, POD_SHIPPED, b.n);
+    if (spool_place_cmp(cursor, b[n - 1].next) == 0)
+        pod_metric_add(s->shared, POD_SHIPPED, records);
+    for (size_t i = 0; i < n; at = b[i++].next)
+        note_gap(s, at, &b[i]);
     set_cursor(s, cursor);
     return STEP_ON;
 }
@@ -360,6 +423,8 @@ static enum step turn(struct ship *s, uint64_t now_ns)
 {
     struct err e;
 
+    if (!s->buffers[0] && !(s->buffers[0] = malloc(SPOOL_BATCH_MAX)))
+        return STEP_IDLE;
     if (!s->has_reader && spool_reader_init(&s->reader, spool_dir(s->spool), &e))
         return failed(s, &e);
     s->has_reader = true;
@@ -503,6 +568,7 @@ struct ship *ship_free(struct ship *s)
         return NULL;
     ASSERT(!s->has_thread);
     spool_reader_deinit(&s->reader);
+    forget_buffers(s, 0);
     arena_reset(&s->arena);
     (void)pthread_cond_destroy(&s->woken);
     (void)pthread_mutex_destroy(&s->lock);

@@ -17,8 +17,7 @@ enum errc spool_reader_init(struct spool_reader *r, const char *dir, struct err 
     *r = (struct spool_reader){.fd = -1};
     if ((size_t)snprintf(r->dir, sizeof r->dir, "%s", dir) >= sizeof r->dir)
         return err_set(e, ERRC_LIMIT, 0, "path of the spool is too long");
-    r->buffer = malloc(SPOOL_BATCH_MAX);
-    return r->buffer ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "reader of the spool");
+    return ERRC_OK;
 }
 
 static void close_segment(struct spool_reader *r)
@@ -33,7 +32,6 @@ void spool_reader_deinit(struct spool_reader *r)
     if (!r->dir[0])
         return;
     close_segment(r);
-    free(r->buffer);
     *r = (struct spool_reader){.fd = -1};
 }
 
@@ -57,13 +55,13 @@ static enum errc open_segment(struct spool_reader *r, uint64_t segment, struct e
     return ERRC_OK;
 }
 
-static enum errc fill(struct spool_reader *r, uint64_t offset, size_t want, size_t *ret_n,
-                      struct err *e)
+static enum errc fill(struct spool_reader *r, unsigned char *buffer, uint64_t offset, size_t want,
+                      size_t *ret_n, struct err *e)
 {
     size_t n = 0;
 
     while (n < want) {
-        ssize_t got = pread(r->fd, r->buffer + n, want - n, (off_t)(offset + n));
+        ssize_t got = pread(r->fd, buffer + n, want - n, (off_t)(offset + n));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -91,24 +89,24 @@ static size_t whole(const unsigned char *p, size_t n, unsigned *ret_count)
  * The records at `at`, of a segment whose bytes end at `limit`; *ret_any: there are some. Without
  * any and with bytes left, `at` moves behind what is damaged, or to the end.
  */
-static enum errc read_records(struct spool_reader *r, struct spool_place *at, uint64_t limit,
-                              struct spool_batch *ret, bool *ret_any, struct err *e)
+static enum errc read_records(struct spool_reader *r, unsigned char *buffer, struct spool_place *at,
+                              uint64_t limit, struct spool_batch *ret, bool *ret_any, struct err *e)
 {
     size_t n = 0;
 
     *ret_any = false;
     while (at->offset < limit) {
         size_t want = (size_t)MIN(limit - at->offset, (uint64_t)SPOOL_BATCH_MAX);
-        enum errc rc = fill(r, at->offset, want, &n, e);
+        enum errc rc = fill(r, buffer, at->offset, want, &n, e);
         if (rc)
             return rc;
-        size_t begin = spool_record_find(r->buffer, n, 0), len = 0;
+        size_t begin = spool_record_find(buffer, n, 0), len = 0;
         if (begin < n)
-            len = whole(r->buffer + begin, n - begin, &ret->n);
+            len = whole(buffer + begin, n - begin, &ret->n);
         if (len) {
             at->offset += begin;
             ret->from = *at;
-            ret->records = (struct str){(const char *)r->buffer + begin, len};
+            ret->records = (struct str){(const char *)buffer + begin, len};
             ret->next = (struct spool_place){at->segment, at->offset + len};
             *ret_any = true;
             return ERRC_OK;
@@ -130,8 +128,9 @@ static enum errc following(const struct spool_reader *r, uint64_t *segment, uint
     return rc;
 }
 
-enum errc spool_reader_next(struct spool_reader *r, struct spool_place at, struct spool_place end,
-                            struct spool_batch *ret, bool *ret_any, struct err *e)
+enum errc spool_reader_next(struct spool_reader *r, unsigned char *buffer, struct spool_place at,
+                            struct spool_place end, struct spool_batch *ret, bool *ret_any,
+                            struct err *e)
 {
     const struct spool_place begin = at;
     bool is_gap = false;
@@ -149,7 +148,7 @@ enum errc spool_reader_next(struct spool_reader *r, struct spool_place at, struc
         uint64_t was = at.offset;
         bool any = false;
         if (is_there)
-            rc = read_records(r, &at, limit, ret, &any, e);
+            rc = read_records(r, buffer, &at, limit, ret, &any, e);
         if (rc)
             return rc;
         is_gap |= at.offset != was;

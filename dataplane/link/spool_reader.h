@@ -13,14 +13,13 @@ enum { SPOOL_BATCH_MAX = 512 * 1024 };
 
 struct spool_reader {
     char dir[480];
-    unsigned char *buffer; /* SPOOL_BATCH_MAX; the reader's */
-    int fd;                /* of `segment`; -1: none */
+    int fd; /* of `segment`; -1: none */
     uint64_t segment, size;
 };
 
 struct spool_batch {
     struct spool_place from; /* the place asked for; beyond it where something is lost */
-    struct str records;      /* in the buffer until the next call; empty: only the place moves */
+    struct str records;      /* in the buffer; empty: only the place moves */
     unsigned n;              /* how many */
     struct spool_place next; /* where what follows begins */
 };
@@ -29,9 +28,10 @@ MUST_CHECK enum errc spool_reader_init(struct spool_reader *r, const char *dir, 
 void spool_reader_deinit(struct spool_reader *r);
 
 /*
- * What follows `at`, up to `end` (spool_synced()). *ret_any: false when there is nothing. A segment
- * that is gone, or cut short, is a gap; so is damage, which is passed over. ERRC_SYS.
+ * What follows `at`, up to `end` (spool_synced()), into `buffer` (SPOOL_BATCH_MAX). *ret_any: false
+ * when there is nothing. A segment that is gone, or cut short, is a gap; so is damage, which is
+ * passed over. ERRC_SYS.
  */
-MUST_CHECK enum errc spool_reader_next(struct spool_reader *r, struct spool_place at,
-                                       struct spool_place end, struct spool_batch *ret,
-                                       bool *ret_any, struct err *e);
+MUST_CHECK enum errc spool_reader_next(struct spool_reader *r, unsigned char *buffer,
+                                       struct spool_place at, struct spool_place end,
+                                       struct spool_batch *ret, bool *ret_any, struct err *e);

@@ -142,6 +142,12 @@ def usage_records(data):
     return out
 
 
+def usage(data):
+    u = parse(data)
+    return {"spool": first(u, 1), "from": (first(u, 2, 0), first(u, 3, 0)), "records": first(u, 4),
+            "next": (first(u, 5, 0), first(u, 6, 0))}  # fmt: skip
+
+
 class Ledger:
     """What a control plane has of spools: cursors, and the records it counted, once each."""
 
@@ -152,16 +158,19 @@ class Ledger:
     def take(self, r):
         """Where the spool then stands."""
         with self.lock:
-            begin, end = r["from"], r["next"]
-            cursor = self.cursors.get(r["spool"], (0, 0))
-            if begin < cursor or (begin, end) == ((0, 0), (0, 0)):
-                return cursor
-            if begin > cursor:
-                self.gaps.append((cursor, begin))
-            self.batches.append(r)
-            self.records += usage_records(r["records"])
-            self.cursors[r["spool"]] = end
-            return end
+            return [self._take(b) for b in r["batches"]][-1]
+
+    def _take(self, b):
+        begin, end = b["from"], b["next"]
+        cursor = self.cursors.get(b["spool"], (0, 0))
+        if begin < cursor or (begin, end) == ((0, 0), (0, 0)):
+            return cursor
+        if begin > cursor:
+            self.gaps.append((cursor, begin))
+        self.batches.append(b)
+        self.records += usage_records(b["records"])
+        self.cursors[b["spool"]] = end
+        return end
 
     def ids(self):
         with self.lock:
@@ -183,10 +192,10 @@ def request(data):
         have = parse(first(c, 1))
         return {"kind": "changes", "have": (first(have, 1, 0), first(have, 2, 0)), "cursor": first(c, 2),
                 "wait": bool(first(c, 3, 0)), "session": session}  # fmt: skip
-    if 4 in r:
-        u = parse(r[4][0])
-        return {"kind": "usage", "spool": first(u, 1), "from": (first(u, 2, 0), first(u, 3, 0)), "records": first(u, 4),
-                "next": (first(u, 5, 0), first(u, 6, 0)), "session": session}  # fmt: skip
+    if 4 in r or 5 in r:
+        each = [usage(data) for data in (r[4] if 4 in r else parse(r[5][0])[1])]
+        return {"kind": "usage", "batches": each, "session": session, "from": each[0]["from"],
+                "records": b"".join(b["records"] for b in each)}  # fmt: skip
     s = parse(first(r, 3))
     return {"kind": "status", "workers": first(s, 1, 0), "entities": first(s, 6, 0), "error": first(s, 9).decode(),
             "resident_bytes": first(s, 5, 0), "draining": bool(first(s, 8, 0)), "unshipped_bytes": first(s, 10, 0), "unshipped_ms": first(s, 11, 0),

@@ -362,9 +362,10 @@ static void test_full_disk_keeps_the_buffer_and_recovers(void **state)
 static void read_batch(struct spool_reader *r, struct spool_place at, struct spool_place end,
                        struct spool_batch *ret, bool *ret_any)
 {
+    static unsigned char buffer[SPOOL_BATCH_MAX];
     struct err e;
 
-    if (spool_reader_next(r, at, end, ret, ret_any, &e))
+    if (spool_reader_next(r, buffer, at, end, ret, ret_any, &e))
         fail_msg("%s", e.msg);
 }
 
