@@ -54,6 +54,9 @@ FIGURES = [
     ("drain_crud_p99_ms", "50 management requests/s meanwhile, p99", "100", None, "ms"),
     ("drain_rss_mb", "control plane meanwhile, peak memory", "150", "60", "MB"),
     ("visible_p99_ms", "a request's end until it stands in its key's spend, p99", "2000", "300", "ms"),
+    ("ingest_per_s", "usage to spend with PostgreSQL on the same two cores, a backlog of several pods", ">20000", ">50000", "records/s"),
+    ("ingest_one_per_s", "the same of one pod, a batch at a time", None, None, "records/s"),
+    ("ingest_rss_mb", "the same, peak memory of what ingests", "150", "60", "MB"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 

@@ -44,6 +44,30 @@ CREATE TABLE weir.total (
     PRIMARY KEY (kind, id)
 ) WITH (fillfactor = 70);
 
+-- As before, but for rows that are nobody's news: end users are made as they are seen, without a limit of their own.
+CREATE OR REPLACE FUNCTION weir.capture() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    was text[];
+    is_now text[];
+BEGIN
+    IF current_setting('weir.quiet', true) = 'on' THEN -- local to ingest's transaction
+        RETURN NULL;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        was := ARRAY(SELECT to_jsonb(OLD) ->> c FROM unnest(TG_ARGV) WITH ORDINALITY AS a(c, n) ORDER BY n);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        is_now := ARRAY(SELECT to_jsonb(NEW) ->> c FROM unnest(TG_ARGV) WITH ORDINALITY AS a(c, n) ORDER BY n);
+        INSERT INTO weir.change (tbl, key, gone) VALUES (TG_TABLE_NAME, is_now, false);
+    END IF;
+    IF was IS DISTINCT FROM is_now AND was IS NOT NULL THEN
+        INSERT INTO weir.change (tbl, key, gone) VALUES (TG_TABLE_NAME, was, true);
+    END IF;
+    PERFORM pg_notify('weir_change', '');
+    RETURN NULL;
+END $$;
+
 -- Spend logs by day, in a database of ours: a partition weir.spend_logs_YYYYMMDD each, and one for days that have
 -- none. A partition's key must be part of every unique one: so the primary key is (request_id, "startTime") there.
 

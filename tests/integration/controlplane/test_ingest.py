@@ -255,6 +255,17 @@ def test_the_database_away(postgres, database, door):
     audit(postgres, database, records)
 
 
+def test_spend_is_no_change(postgres, database, door):
+    """Data planes are told of a member that got a row, not of spend, nor of end users that were seen."""
+    seed(postgres, database)
+    postgres.sql(database, "DELETE FROM weir.change")
+    spool = Spool()
+    door.take(spool.batch(record(key="k1", user="u1", team="t1", organization="o1", end_user="e", tags=["a"], project="p1", cost_nusd=1)))
+    assert postgres.sql(database, "SELECT tbl, key, gone FROM weir.change") == [("LiteLLM_TeamMembership", "{u1,t1}", "f")]
+    postgres.sql(database, "INSERT INTO \"LiteLLM_EndUserTable\" (user_id) VALUES ('e2')")
+    assert one(postgres, database, "SELECT count(*) FROM weir.change WHERE tbl = 'LiteLLM_EndUserTable'") == ("1",)
+
+
 # --- what lies in a spool
 
 
