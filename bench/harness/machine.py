@@ -139,6 +139,11 @@ def memory_kb(pids, field="Pss"):
     return sum(int(m.group(1)) for m in found if m)
 
 
+def peak_mb(pid):
+    """The most resident memory it ever had."""
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", _read(f"/proc/{pid}/status"), re.M).group(1)) / 1024
+
+
 def _version(argv, pattern):
     try:
         run = subprocess.run(argv, capture_output=True, text=True, timeout=10)

@@ -50,6 +50,10 @@ FIGURES = [
     ("outage_frozen_percent", "control plane frozen: the same", "5", None, "%"),
     ("outage_killed_percent", "control plane killed: the same", "5", None, "%"),
     ("outage_liveness_ms", "liveness of the data plane meanwhile, the worst", "60", None, "ms"),
+    ("drain_s", "usage of a ten-minute outage at 2,000 requests/s, 1.2 M records: until all is counted", "60", "30", "s"),
+    ("drain_crud_p99_ms", "50 management requests/s meanwhile, p99", "100", None, "ms"),
+    ("drain_rss_mb", "control plane meanwhile, peak memory", "150", "60", "MB"),
+    ("visible_p99_ms", "a request's end until it stands in its key's spend, p99", "2000", "300", "ms"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 

@@ -3,6 +3,8 @@
 #include "common/clock.h"
 #include "common/gateway/duration.h"
 
+enum { WINDOWS_MAX = 8 }; /* data planes count no more (dataplane/snapshot/identity.h) */
+
 /* ---- checks ---- */
 
 bool check_not_negative(struct call *c, const yyjson_mut_val *req, const char *name)
@@ -80,6 +82,10 @@ bool limit_check_windows(struct call *c, const yyjson_mut_val *req)
     yyjson_mut_val *windows = row_val(req, "budget_limits"), *w;
     size_t i, n;
 
+    if (yyjson_mut_arr_size(windows) > WINDOWS_MAX) {
+        refuse(c, 400, "budget_limits: at most %d windows", WINDOWS_MAX);
+        return false;
+    }
     yyjson_mut_arr_foreach(windows, i, n, w)
     {
         if (!check_not_negative(c, w, "max_budget") ||

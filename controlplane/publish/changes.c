@@ -42,10 +42,13 @@ struct changes changes_between(struct tx *tx, const struct catalog *catalog, str
     c.is_complete = rows && r.n > 0 && r.n <= CHANGES_MAX;
     for (int i = 0; rows && i < r.n; i++) {
         struct str name = rows_text(r, i, 0);
+        bool is_part = str_ends(name, STR("/part"));
+        if (is_part)
+            name.n -= STR("/part").n;
         enum table t = table_named(catalog, name);
         c.has_tokens |= str_eq(name, STR("join"));
         if (t < TABLES)
-            rows[c.n++] = (struct changed){t, rows_text(r, i, 1), rows_text(r, i, 2)};
+            rows[c.n++] = (struct changed){t, is_part, rows_text(r, i, 1), rows_text(r, i, 2)};
     }
     return c;
 }

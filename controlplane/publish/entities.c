@@ -24,8 +24,10 @@ static const struct touch {
     enum table table;
     enum entity_kind kind;
     const char *keys;
+    bool of_part;
 } touches[] = {
-#define TOUCH(table, kind, keys) {TABLE_##table, ENTITY_##kind, keys},
+#define TOUCH(table, kind, keys) {TABLE_##table, ENTITY_##kind, keys, false},
+#define PART(table, kind, keys)  {TABLE_##table, ENTITY_##kind, keys, true},
 #include "publish/entities.def"
 };
 
@@ -131,7 +133,8 @@ static void compose(struct entities *en, enum entity_kind k)
     struct str from = with_columns(en, k, kind->from, a);
     struct str head =
         arena_printf(a, STR_FMT " FROM " STR_FMT " WHERE %s%s", STR_ARG(list), STR_ARG(from),
-                     kind->filter ? kind->filter : "", kind->filter ? " AND " : "");
+                     kind->filter ? with_columns(en, k, kind->filter, a).p : "",
+                     kind->filter ? " AND " : "");
     if (kind->key2) {
         en->sql[k].by_keys = arena_printf(a,
                                           STR_FMT "(%s, %s) IN (SELECT * FROM"
@@ -311,14 +314,14 @@ static void load(const struct entities *en, struct tx *tx, enum entity_kind k, s
     arena_pool_deinit(&pool);
 }
 
-/* Keys of changed rows of a table, in their order. */
-static struct keys changed_keys(const struct changed *changes, size_t n, enum table t,
+/* Keys of rows of a table that changed, or whose part did, in their order. */
+static struct keys changed_keys(const struct changed *changes, size_t n, const struct touch *t,
                                 struct arena *a)
 {
     struct keys k = keys_new(n, a);
 
     for (size_t i = 0; k.key2 && i < n; i++)
-        if (changes[i].table == t) {
+        if (changes[i].table == t->table && changes[i].is_part == t->of_part) {
             k.key1[k.n] = changes[i].key1;
             k.key2[k.n++] = changes[i].key2;
         }
@@ -361,7 +364,7 @@ bool entities_touched(const struct entities *en, struct tx *tx, const struct cha
         for (size_t i = 0; i < ARRAY_LEN(touches) && tx_ok(tx); i++) {
             if (touches[i].kind != k)
                 continue;
-            struct keys changed = changed_keys(changes, n, touches[i].table, tx->arena);
+            struct keys changed = changed_keys(changes, n, &touches[i], tx->arena);
             if (changed.n && !follow(tx, &touches[i], &changed, &all))
                 return false;
         }

@@ -21,6 +21,7 @@ enum {
 /* A row of weir.change: of which table, the first and second column of its key. */
 struct changed {
     enum table table;
+    bool is_part; /* "<table>/part" */
     struct str key1, key2;
 };
 

@@ -303,14 +303,10 @@ static int64_t iso_time(struct str s)
 
 /* ---- limits by model ---- */
 
-static Weir__ModelLimit *model_limit(struct reader *r, struct str model)
+static Weir__ModelLimit *model_limit_add(struct reader *r, struct str model)
 {
     Weir__Limits *l = r->limits;
 
-    for (size_t i = 0; i < l->n_models; i++)
-        if (l->models[i]->model.len == model.n &&
-            memcmp(l->models[i]->model.data, model.p, model.n) == 0)
-            return l->models[i];
     if (l->n_models >= MODEL_LIMITS_MAX)
         return NULL;
     if ((l->n_models & (l->n_models - 1)) == 0) { /* grows at powers of two */
@@ -329,6 +325,17 @@ static Weir__ModelLimit *model_limit(struct reader *r, struct str model)
     one->model = bytes_of(arena_str(r->a, model));
     l->models[l->n_models++] = one;
     return one;
+}
+
+static Weir__ModelLimit *model_limit(struct reader *r, struct str model)
+{
+    Weir__Limits *l = r->limits;
+
+    for (size_t i = 0; i < l->n_models && model.n; i++)
+        if (l->models[i]->model.len == model.n &&
+            memcmp(l->models[i]->model.data, model.p, model.n) == 0)
+            return l->models[i];
+    return model.n ? model_limit_add(r, model) : NULL; /* without a name it would be a window */
 }
 
 static bool amount_of(yyjson_val *v, int scale, struct arena *a, int64_t *ret)
@@ -394,6 +401,30 @@ static void model_budgets(struct reader *r, yyjson_val *map)
         if (yyjson_is_str(period))
             one->budget_duration = (char *)(uintptr_t)arena_str(r->a, text_of(period)).p;
     }
+}
+
+/* [{budget_duration, max_budget, reset_at}] */
+static void windows_read(struct reader *r, struct str s)
+{
+    yyjson_doc *doc = s.n > 2 ? yyjson_read(s.p, s.n, 0) : NULL;
+    yyjson_val *w;
+    size_t i, n;
+
+    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, w)
+    {
+        yyjson_val *duration = yyjson_obj_get(w, "budget_duration");
+        yyjson_val *reset = yyjson_obj_get(w, "reset_at");
+        int64_t max;
+        if (!yyjson_is_str(duration) || !amount_of(yyjson_obj_get(w, "max_budget"), 9, r->a, &max))
+            continue;
+        Weir__ModelLimit *one = model_limit_add(r, (struct str){0});
+        if (!one)
+            break;
+        one->max_budget_nusd = bound_of(max, r->a);
+        one->budget_duration = (char *)(uintptr_t)arena_str(r->a, text_of(duration)).p;
+        one->reset_us = yyjson_is_str(reset) ? iso_time(text_of(reset)) : 0;
+    }
+    yyjson_doc_free(doc);
 }
 
 static void limits_of_json(struct reader *r, enum cell_type type, struct str s)
@@ -467,6 +498,9 @@ static bool cell_read(struct reader *r, const struct cell *c, void *message, str
         break;
     case CELL_METADATA_TAGS:
         tags_read(message, c->at, s, r->a);
+        break;
+    case CELL_BUDGET_WINDOWS:
+        windows_read(r, s);
         break;
     case CELL_METADATA_LIMITS:
     case CELL_MODEL_BUDGETS:

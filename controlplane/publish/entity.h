@@ -31,6 +31,7 @@ enum cell_type {
     CELL_METADATA_TAGS,   /* ... its tags */
     CELL_METADATA_LIMITS, /* ... its limits by model, and its temporary budget */
     CELL_MODEL_BUDGETS,   /* JSON: limits by model */
+    CELL_BUDGET_WINDOWS,  /* JSON: budgets over everything */
     CELL_MODEL_RPMS,      /* JSON: model to requests a minute */
     CELL_MODEL_TPMS,      /* JSON: model to tokens a minute */
 };

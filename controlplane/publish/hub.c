@@ -157,7 +157,7 @@ static void on_hello(struct hub *h, void *to, struct hub_peer peer, const Weir__
     const struct hub_token *token = token_find(h, str_of(m->token));
     struct session *s;
 
-    if (m->protocol < HUB_PROTOCOL_OLDEST || m->oldest > HUB_PROTOCOL || m->oldest > m->protocol) {
+    if (m->protocol < h->o.oldest || m->oldest > h->o.protocol || m->oldest > m->protocol) {
         refuse(h, to, WEIR__REFUSAL__WHY__NO_PROTOCOL, "no protocol in common");
         return;
     }
@@ -198,7 +198,7 @@ static void on_hello(struct hub *h, void *to, struct hub_peer peer, const Weir__
     h->sessions[h->n_sessions++] = s;
     log_info("node_joined", "host=\"%s\" version=\"%s\" token=%s nodes=%u", s->host, s->version,
              s->token[0] ? s->token : "-", h->n_sessions);
-    welcome(h, to, s, MIN(m->protocol, HUB_PROTOCOL));
+    welcome(h, to, s, MIN(m->protocol, h->o.protocol));
 }
 
 /* ---- ChangesSince ---- */
@@ -492,6 +492,17 @@ void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HU
     work_done(h, take_to, session, true, bytes);
 }
 
+bool hub_has_session(struct hub *h, uint32_t pipe)
+{
+    bool has = false;
+
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions && !has; i++)
+        has = h->sessions[i]->pipe == pipe && h->sessions[i]->is_connected;
+    (void)pthread_mutex_unlock(&h->lock);
+    return has;
+}
+
 /* ---- what the reader found ---- */
 
 void hub_published(struct hub *h, struct revision r, struct packed *take_entities)
@@ -607,7 +618,7 @@ void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct
             .error = s->error,
             .token = s->token,
             .revision = s->have,
-            .lag = same_epoch && s->have.n <= h->feed.n ? h->feed.n - s->have.n : h->feed.n,
+            .lag = feed_behind(&h->feed, same_epoch ? s->have.n : 0),
             .age_seconds = (double)(now_ns - MIN(now_ns, s->seen_ns)) / 1e9,
             .workers = s->workers,
             .requests = s->requests,
@@ -639,6 +650,10 @@ enum errc hub_new(struct hub **ret_h, const struct hub_options *o, struct err *e
         return err_set(e, ERRC_NOMEM, 0, "data planes");
     }
     h->o = *o;
+    if (!h->o.protocol) {
+        h->o.protocol = HUB_PROTOCOL;
+        h->o.oldest = HUB_PROTOCOL_OLDEST;
+    }
     (void)pthread_mutex_init(&h->lock, NULL); /* of default attributes: cannot fail on Linux */
     *ret_h = h;
     return ERRC_OK;

@@ -14,6 +14,7 @@
 #include "publish/intake.h"
 #include "publish/pages.h"
 #include "publish/reader.h"
+#include "publish/roster.h"
 #include "publish/sockets.h"
 
 enum {
@@ -43,6 +44,7 @@ struct publish {
     _Atomic(struct intake *) intake; /* NULL: not open yet */
     struct sockets *sockets;
     struct reader *_Atomic reader; /* NULL until it is open */
+    struct roster roster;
 
     /* of the loop */
     uv_async_t async;
@@ -181,6 +183,11 @@ struct hub *publish_hub(struct publish *p)
     return p->hub;
 }
 
+const struct roster *publish_roster(const struct publish *p)
+{
+    return &p->roster;
+}
+
 /* ---- start ---- */
 
 static enum errc open_db(struct publish *p, struct db **ret, const char *name, unsigned conns,
@@ -218,7 +225,7 @@ static enum errc make_certificate(struct publish *p, struct sockets_tls *ret, st
     struct tx tx;
 
     tx_init(&tx, p->reader_db, a, w);
-    enum errc rc = authority_get(&authority, &tx, &c->seal, c->seal_format, a, e);
+    enum errc rc = authority_get(&authority, &tx, &c->seal, a, e);
     if (!rc)
         rc = authority_sign(&own, &authority, AUTHORITY_SERVER, JOIN_SERVER_NAME, 0, a, e);
     if (!rc)
@@ -311,7 +318,8 @@ static enum errc start(struct publish *p, struct err *e)
 static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, struct arena *a,
                            struct err *e)
 {
-    struct reader_options ro = {.hub = p->hub, .db = p->reader_db, .seen = on_progress, .ctx = p};
+    struct reader_options ro = {
+        .hub = p->hub, .roster = &p->roster, .db = p->reader_db, .seen = on_progress, .ctx = p};
     struct pages_options po = {.hub = p->hub, .db = p->pages_db};
     struct reader *reader = NULL;
     enum errc rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
@@ -351,6 +359,7 @@ enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e)
         return err_set(e, ERRC_NOMEM, 0, "publishing");
     p->d = d;
     p->last = &p->first;
+    roster_init(&p->roster);
     *ret_p = p; /* in any case: handles on the loop need their end */
     int rc = uv_async_init(d->loop, &p->async, on_async);
     if (!rc)

@@ -8,7 +8,7 @@
 
 #include "shared/counters.h"
 
-enum { CHARGE_SLOTS = 24, CHARGE_PAIRS = 24, CHARGE_POD = 0xfffffffe /* in place of a slot */ };
+enum { CHARGE_SLOTS = 32, CHARGE_PAIRS = 48, CHARGE_POD = 0xfffffffe /* in place of a slot */ };
 
 enum charge_what {
     CHARGE_SPEND = BIT(0),

@@ -408,7 +408,7 @@ static bool pair_claim(const struct counters *c, struct pair_counter *p, uint64_
     atomic_store_explicit(&p->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&p->tokens, 0, memory_order_relaxed);
     atomic_store_explicit(&p->added_nusd, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->since_s, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->ends_s, 0, memory_order_relaxed);
     atomic_store_explicit(&p->tenant, tenant, memory_order_relaxed);
     atomic_store_explicit(&p->id, id, memory_order_release);
     return true;

@@ -54,9 +54,9 @@ struct pair_counter {         /* a cache line */
     _Atomic uint32_t used_s;  /* wall second of the last use */
     _Atomic uint32_t until_s; /* not given up before */
     window_word requests, tokens;
-    _Atomic int64_t added_nusd; /* by this pod, in the period that began at ... */
-    _Atomic uint32_t since_s;
-    _Atomic uint32_t tenant; /* who made the name up; 0: the administrator */
+    _Atomic int64_t added_nusd; /* by this pod, in the period that ends at ... */
+    _Atomic uint32_t ends_s;    /* 0: it has not begun */
+    _Atomic uint32_t tenant;    /* who made the name up; 0: the administrator */
     uint32_t reserved[4];
 };
 

@@ -88,31 +88,35 @@ BEGIN
     IF logs IS NULL OR (SELECT bool_or(adopted) FROM weir.migration) THEN
         RETURN;
     END IF;
-    FOR view IN
-        SELECT DISTINCT v.oid::regclass AS view, pg_get_viewdef(v.oid) AS body FROM pg_depend d
-        JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
-        WHERE d.refobjid = logs AND d.classid = 'pg_rewrite'::regclass AND v.relkind = 'v'
-    LOOP
-        views := views || format('CREATE VIEW %s AS %s', view.view, view.body);
-        EXECUTE format('DROP VIEW %s', view.view);
-    END LOOP;
-    ALTER TABLE "LiteLLM_SpendLogs" RENAME TO spend_logs_plain;
-    ALTER TABLE spend_logs_plain SET SCHEMA weir;
-    CREATE TABLE "LiteLLM_SpendLogs" (LIKE weir.spend_logs_plain INCLUDING DEFAULTS) PARTITION BY RANGE ("startTime");
-    CREATE TABLE weir.spend_logs_default PARTITION OF "LiteLLM_SpendLogs" DEFAULT;
-    INSERT INTO "LiteLLM_SpendLogs" SELECT * FROM weir.spend_logs_plain;
-    DROP TABLE weir.spend_logs_plain;
-    ALTER TABLE "LiteLLM_SpendLogs" ADD CONSTRAINT "LiteLLM_SpendLogs_pkey" PRIMARY KEY (request_id, "startTime");
-    CREATE INDEX "LiteLLM_SpendLogs_end_user_idx" ON "LiteLLM_SpendLogs" (end_user);
-    CREATE INDEX "LiteLLM_SpendLogs_session_id_idx" ON "LiteLLM_SpendLogs" (session_id);
-    CREATE INDEX "LiteLLM_SpendLogs_startTime_idx" ON "LiteLLM_SpendLogs" ("startTime");
-    CREATE INDEX "LiteLLM_SpendLogs_startTime_request_id_idx" ON "LiteLLM_SpendLogs" ("startTime", request_id);
-    PERFORM weir.spend_partition(day)
-    FROM (SELECT DISTINCT "startTime"::date FROM "LiteLLM_SpendLogs") AS d (day) WHERE day > '2020-01-01';
-    PERFORM weir.spend_partitions(3);
-    FOREACH name IN ARRAY views LOOP
-        EXECUTE name;
-    END LOOP;
+    BEGIN
+        FOR view IN
+            SELECT DISTINCT v.oid::regclass AS view, pg_get_viewdef(v.oid) AS body FROM pg_depend d
+            JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+            WHERE d.refobjid = logs AND d.classid = 'pg_rewrite'::regclass AND v.relkind = 'v'
+        LOOP
+            views := views || format('CREATE VIEW %s AS %s', view.view, view.body);
+            EXECUTE format('DROP VIEW %s', view.view);
+        END LOOP;
+        ALTER TABLE "LiteLLM_SpendLogs" RENAME TO spend_logs_plain;
+        ALTER TABLE spend_logs_plain SET SCHEMA weir;
+        CREATE TABLE "LiteLLM_SpendLogs" (LIKE weir.spend_logs_plain INCLUDING DEFAULTS) PARTITION BY RANGE ("startTime");
+        CREATE TABLE weir.spend_logs_default PARTITION OF "LiteLLM_SpendLogs" DEFAULT;
+        INSERT INTO "LiteLLM_SpendLogs" SELECT * FROM weir.spend_logs_plain;
+        DROP TABLE weir.spend_logs_plain;
+        ALTER TABLE "LiteLLM_SpendLogs" ADD CONSTRAINT "LiteLLM_SpendLogs_pkey" PRIMARY KEY (request_id, "startTime");
+        CREATE INDEX "LiteLLM_SpendLogs_end_user_idx" ON "LiteLLM_SpendLogs" (end_user);
+        CREATE INDEX "LiteLLM_SpendLogs_session_id_idx" ON "LiteLLM_SpendLogs" (session_id);
+        CREATE INDEX "LiteLLM_SpendLogs_startTime_idx" ON "LiteLLM_SpendLogs" ("startTime");
+        CREATE INDEX "LiteLLM_SpendLogs_startTime_request_id_idx" ON "LiteLLM_SpendLogs" ("startTime", request_id);
+        PERFORM weir.spend_partition(day)
+        FROM (SELECT DISTINCT "startTime"::date FROM "LiteLLM_SpendLogs") AS d (day) WHERE day > '2020-01-01';
+        PERFORM weir.spend_partitions(3);
+        FOREACH name IN ARRAY views LOOP
+            EXECUTE name;
+        END LOOP;
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+        NULL; -- something of somebody else hangs on it: it stays one table
+    END;
     -- rows that are added to again and again stay on their page
     FOREACH name IN ARRAY ARRAY['DailyUserSpend', 'DailyTeamSpend', 'DailyOrganizationSpend', 'DailyEndUserSpend',
                                 'DailyTagSpend', 'DailyAgentSpend', 'DailyGlobalSpend', 'DailyModelUsage', 'EndUserTable',

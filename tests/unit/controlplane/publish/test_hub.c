@@ -208,6 +208,48 @@ static void assert_changes(const struct answer *a, int to, uint64_t n, size_t n_
     assert_int_equal(a->reply->changes->n_entities, n_entities);
 }
 
+/* This version and the one before, whichever side is the newer: what both speak, the newest of it.
+ */
+static void test_versions_meet(void **state)
+{
+    static const struct {
+        uint32_t own, own_oldest, theirs, theirs_oldest;
+        uint32_t agreed; /* 0: none */
+    } rows[] = {
+        {1, 1, 1, 1, 1}, {2, 1, 1, 1, 1}, {1, 1, 2, 1, 1}, {2, 1, 2, 1, 2}, {3, 2, 2, 1, 2},
+        {2, 1, 3, 2, 2}, {3, 2, 1, 1, 0}, {1, 1, 3, 2, 0}, {2, 1, 0, 0, 0}, {2, 1, 1, 2, 0},
+    };
+    static uint8_t pod[16];
+    struct fixture *f = *state;
+    Weir__Request r;
+    Weir__Hello h;
+    struct err e;
+
+    weir__request__init(&r);
+    r.is_case = WEIR__REQUEST__IS_HELLO;
+    r.hello = &h;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct hub_options o = {.ctx = f,
+                                .protocol = rows[i].own,
+                                .oldest = rows[i].own_oldest,
+                                .version = "1",
+                                .send = on_send};
+        hub_free(f->hub);
+        assert_int_equal(hub_new(&f->hub, &o, &e), ERRC_OK);
+        weir__hello__init(&h);
+        h.protocol = rows[i].theirs;
+        h.oldest = rows[i].theirs_oldest;
+        h.pod = (ProtobufCBinaryData){sizeof pod, pod};
+        (void)ask(f, (struct hub_peer){1, true}, &r);
+        if (!rows[i].agreed) {
+            assert_refused(last(f), WEIR__REFUSAL__WHY__NO_PROTOCOL);
+            continue;
+        }
+        assert_int_equal(last(f)->reply->is_case, WEIR__REPLY__IS_WELCOME);
+        assert_int_equal(last(f)->reply->welcome->protocol, rows[i].agreed);
+    }
+}
+
 static void test_parked_until_something_changes(void **state)
 {
     struct fixture *f = *state;
@@ -374,6 +416,54 @@ static void test_who_is_ahead_is_reported_and_waits(void **state)
     assert_changes(last(f), to, 9, 0); /* asks again, and gets everything */
 }
 
+static void on_node(void *ctx, const struct hub_node *n)
+{
+    *(uint64_t *)ctx = n->lag;
+}
+
+static uint64_t lag(struct fixture *f)
+{
+    uint64_t n = UINT64_MAX;
+
+    hub_each(f->hub, f->now, on_node, &n);
+    return n;
+}
+
+/* A number between two revisions was one of a database that is lost: whoever has it gets what
+ * changed since from nobody. */
+static void test_numbers_between_revisions_are_nobodys(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    (void)changes(f, &p, 5, 3, STR(""));
+    publish(f, 1000, "a");
+    publish(f, 1001, "b");
+    assert_int_equal(lag(f), 2);
+    int to = changes(f, &p, 5, 3, STR(""));
+    assert_changes(last(f), to, 1001, 2);
+    to = changes(f, &p, 5, 1000, STR(""));
+    assert_changes(last(f), to, 1001, 1);
+    assert_int_equal(lag(f), 1);
+    assert_int_equal(f->n_jobs, 0);
+    (void)changes(f, &p, 5, 500, STR(""));
+    assert_true(f->n_jobs == 1 && f->job.is_delta &&
+                f->job.have.n == 500); /* the database knows none */
+    (void)changes(f, &p, 5, 999, STR(""));
+    assert_true(f->n_jobs == 2 && f->job.have.n == 999);
+}
+
+static void test_who_has_a_session(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1);
+
+    assert_true(hub_has_session(f->hub, 1) && !hub_has_session(f->hub, 2));
+    hub_pipe_gone(f->hub, p.peer.pipe);
+    assert_false(hub_has_session(f->hub, 1));
+}
+
 static void test_who_does_not_take_it_is_lagging(void **state)
 {
     struct fixture *f = *state;
@@ -494,6 +584,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(test_versions_meet),
         TEST(test_parked_until_something_changes),
         TEST(test_who_asks_twice_gets_two_answers),
         TEST(test_nothing_is_known_yet),
@@ -502,6 +593,8 @@ int main(void)
         TEST(test_usage_of_who_is_cut_is_not_answered),
         TEST(test_only_usage_may_be_large),
         TEST(test_who_is_ahead_is_reported_and_waits),
+        TEST(test_numbers_between_revisions_are_nobodys),
+        TEST(test_who_has_a_session),
         TEST(test_who_does_not_take_it_is_lagging),
         TEST(test_gone_connection_answers_nothing),
         TEST(test_tokens),
