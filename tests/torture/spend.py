@@ -182,7 +182,10 @@ class Site:
         self.postgres = Postgres()
         self.upstream = Upstream(seed)
         made = config(self.upstream.mock.url)
-        self.cp = ControlPlane(self.postgres.database(), made)
+        database = self.postgres.database()
+        # what is committed outlives a crash of the server, as in life
+        self.postgres.sql(database, f"ALTER DATABASE {self.postgres.name(database)} SET synchronous_commit = on")
+        self.cp = ControlPlane(database, made)
         self.keys = [self.cp.key, *self._make_keys()]
         self.weir = Weir({**made, "weir": {"control_plane": [self.cp.plane]}}, workers=workers)
         self.cp.wait(lambda: [n for n in self.cp.get("/weir/nodes").json["nodes"] if not n["lag"]], what="a data plane in step")
