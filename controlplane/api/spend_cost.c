@@ -32,8 +32,11 @@ static bool take_prices(struct call *c, const yyjson_mut_val *members, struct pr
     yyjson_mut_obj_foreach((yyjson_mut_val *)(uintptr_t)members, i, n, k, v)
     {
         struct str name = {yyjson_mut_get_str(k), yyjson_mut_get_len(k)};
+        struct str value = {yyjson_mut_get_str(v), yyjson_mut_get_len(v)};
         if (yyjson_mut_is_num(v))
-            found |= price_set(p, name, row_json(&c->store, v)) == PRICE_FIELD_SET &&
+            value = row_json(&c->store, v);
+        if (value.p)
+            found |= price_set(p, name, value) == PRICE_FIELD_SET &&
                      price_item_named(name) != PRICE_ITEMS;
     }
     return found;
