@@ -216,3 +216,87 @@ BEGIN
     WHERE t.budget_id = ANY (ids);
     RETURN cardinality(ids);
 END $$;
+
+-- ---- alerts ----
+
+-- Raised once for each period of a budget; of one without a period, again once its spend was set back.
+CREATE TABLE weir.alert (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event text NOT NULL,
+    kind text NOT NULL,
+    entity text NOT NULL,
+    period timestamp NOT NULL, -- its end
+    body json NOT NULL,        -- as LiteLLM's webhook has it
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (event, kind, entity, period)
+);
+
+-- Whom it is sent to, until it was or there were tries enough.
+CREATE TABLE weir.alert_send (
+    alert bigint NOT NULL REFERENCES weir.alert ON DELETE CASCADE,
+    channel text NOT NULL,
+    receiver text NOT NULL, -- of an e-mail: its address
+    tries integer NOT NULL DEFAULT 0,
+    due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    done_at timestamptz,
+    error text,
+    PRIMARY KEY (alert, channel, receiver)
+);
+CREATE INDEX alert_due ON weir.alert_send (due_at) WHERE done_at IS NULL;
+
+-- Addresses in a list, or in a text with commas between.
+CREATE FUNCTION weir.addresses(v jsonb) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_agg(DISTINCT a), '{}') FROM (
+        SELECT btrim(e) FROM jsonb_array_elements_text(CASE jsonb_typeof(v) WHEN 'array' THEN v ELSE '[]' END) e
+        UNION ALL SELECT btrim(e) FROM regexp_split_to_table(CASE jsonb_typeof(v) WHEN 'string' THEN v #>> '{}' ELSE ''
+                                                             END, ',') e) AS x(a)
+    WHERE a ~ '^[^\s<>,;"@[:cntrl:]]{1,128}@[^\s<>,;"@[:cntrl:]]{1,250}$'
+$$;
+
+-- Alerts of soft budgets that keys and teams reached, of those whose spend was written lately: how many. `channels` are
+-- sent all of them; `mails`: those that name receivers go to these, and with `to_users` to a key's user.
+CREATE FUNCTION weir.raise_alerts(channels text[], mails boolean, to_users boolean) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    today timestamp := now() AT TIME ZONE 'UTC';
+    raised bigint;
+BEGIN
+    DELETE FROM weir.alert a USING "LiteLLM_VerificationToken" t JOIN "LiteLLM_BudgetTable" b ON b.budget_id = t.budget_id
+    WHERE a.kind = 'key' AND a.period = 'infinity' AND t.token = a.entity AND t.spend < b.soft_budget;
+    DELETE FROM weir.alert a USING "LiteLLM_TeamTable" t
+    WHERE a.kind = 'team' AND a.period = 'infinity' AND t.team_id = a.entity AND t.spend < t.soft_budget;
+    WITH recent AS MATERIALIZED (
+        SELECT DISTINCT s.tbl, k.id FROM weir.spent s, unnest(s.key1) AS k(id)
+        WHERE s.at > now() - interval '1 minute' AND s.tbl IN ('LiteLLM_VerificationToken', 'LiteLLM_TeamTable')),
+    reached AS (
+        SELECT 'key' AS kind, t.token AS entity, coalesce(t.budget_reset_at, b.budget_reset_at, 'infinity') AS period,
+               t.spend, t.max_budget, b.soft_budget, t.token, t.user_id, t.team_id, g.team_alias, t.organization_id,
+               u.user_email, t.key_alias, CASE WHEN to_users THEN weir.addresses(to_jsonb(u.user_email)) ELSE '{}' END
+               AS receivers
+        FROM recent r JOIN "LiteLLM_VerificationToken" t ON t.token = r.id
+        JOIN "LiteLLM_BudgetTable" b ON b.budget_id = t.budget_id AND b.soft_budget > 0 AND t.spend >= b.soft_budget
+        LEFT JOIN "LiteLLM_UserTable" u ON u.user_id = t.user_id LEFT JOIN "LiteLLM_TeamTable" g ON g.team_id = t.team_id
+        WHERE r.tbl = 'LiteLLM_VerificationToken'
+        UNION ALL
+        SELECT 'team', t.team_id, coalesce(t.budget_reset_at, 'infinity'), t.spend, t.max_budget, t.soft_budget, NULL, NULL,
+               t.team_id, t.team_alias, t.organization_id, NULL, NULL, m.receivers
+        FROM recent r JOIN "LiteLLM_TeamTable" t ON t.team_id = r.id AND t.spend >= t.soft_budget
+        CROSS JOIN weir.addresses(t.metadata -> 'soft_budget_alerting_emails') AS m(receivers)
+        WHERE r.tbl = 'LiteLLM_TeamTable' AND m.receivers <> '{}'), -- without receivers LiteLLM says nothing of teams
+    made AS (
+        INSERT INTO weir.alert (event, kind, entity, period, body)
+        SELECT 'soft_budget_crossed', c.kind, c.entity, c.period, json_build_object(
+            'spend', c.spend, 'max_budget', c.max_budget, 'soft_budget', c.soft_budget, 'token', c.token,
+            'customer_id', NULL, 'user_id', c.user_id, 'team_id', c.team_id, 'team_alias', c.team_alias,
+            'organization_id', c.organization_id, 'user_email', c.user_email, 'key_alias', c.key_alias,
+            'projected_exceeded_date', NULL, 'projected_spend', NULL, 'event_group', c.kind,
+            'alert_emails', CASE WHEN c.kind = 'team' THEN to_json(c.receivers) END, 'max_budget_alert_emails', NULL,
+            'event', 'soft_budget_crossed',
+            'event_message', format('Soft Budget Crossed: Total Soft Budget:`%s`', c.soft_budget))
+        FROM reached c WHERE c.period > today ON CONFLICT DO NOTHING RETURNING id, kind, entity)
+    INSERT INTO weir.alert_send (alert, channel, receiver)
+    SELECT m.id, c.channel, '' FROM made m, unnest(channels) AS c(channel)
+    UNION ALL SELECT m.id, 'email', a.address FROM made m JOIN reached r ON r.kind = m.kind AND r.entity = m.entity,
+    unnest(r.receivers) AS a(address) WHERE mails;
+    GET DIAGNOSTICS raised = ROW_COUNT;
+    RETURN raised;
+END $$;
