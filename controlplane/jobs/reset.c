@@ -62,8 +62,10 @@ void job_reset_budgets(struct job *j)
     const struct config *c = j->d->config;
     struct str standard = config_text(&c->file, SETTING_LITELLM_max_end_user_budget_id);
 
-    if (!is_off(j))
-        again(j, TX_QUERY(&j->store.tx, "SELECT weir.reset_budgets(" NOW ", " RULES ", $4, $5)",
-                          DB_INT(clock_wall_us()), DB_TEXT(c->zone), DB_TEXT(c->reset_time),
-                          DB_INT(MOST), standard.n ? DB_TEXT(standard) : DB_NULL));
+    if (is_off(j))
+        return;
+    (void)TX_QUERY0(&j->store.tx, "SET LOCAL statement_timeout = '55s'"); /* many end users */
+    again(j, TX_QUERY(&j->store.tx, "SELECT weir.reset_budgets(" NOW ", " RULES ", $4, $5)",
+                      DB_INT(clock_wall_us()), DB_TEXT(c->zone), DB_TEXT(c->reset_time),
+                      DB_INT(MOST), standard.n ? DB_TEXT(standard) : DB_NULL));
 }

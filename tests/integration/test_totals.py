@@ -153,6 +153,41 @@ def test_a_killed_link_takes_nothing_twice(w, plane):
     publish(w, plane, a=None)
 
 
+@pytest.mark.slow
+def test_links_killed_at_any_moment_lose_and_double_nothing(w, plane):
+    """The control plane has what was shipped, told with its place again and again, while links die. A link killed
+    between two words has one record count twice, which is as rare as that."""
+    publish(w, plane, a=key("sk-kill"))
+    mine = sha("sk-kill").hex().encode()
+    sent, end = 0, time.monotonic() + 8
+
+    def shipped():
+        return [r for r in list(plane.ledger.records) if p.first(r, 9) == mine]
+
+    def tell_now():
+        with plane.ledger.lock:
+            place = max(plane.ledger.cursors.values())
+            records = sum(p.first(r, 9) == mine for r in plane.ledger.records)
+        plane.tell(p.total("key", sha("sk-kill"), records * 0.02), place=place)
+
+    kill_at = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        assert post(w, "sk-kill").status == 200
+        sent += 1
+        if sent % 7 == 0:
+            tell_now()
+        if time.monotonic() > kill_at and (link := w.link()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(link, signal.SIGKILL)
+            kill_at += 1.1
+    w.wait(lambda: len(shipped()) == sent, 30, "all shipped")
+    tell_now()
+    at = plane.told[-1][0]
+    w.wait(lambda: any(r["totals"] >= at for r in plane.asked("changes")[-3:]), 20, "totals taken")
+    assert spend(w, "sk-kill") == round(sent * 0.02, 3)
+    publish(w, plane, a=None)
+
+
 def test_an_older_control_plane_tells_no_totals(mock_server, w, start):
     """The spend of a row is all there is: what was added is in it as far as it can be."""
     path = f"/tmp/weir-totals-old-{os.getpid()}"
