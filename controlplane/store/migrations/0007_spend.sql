@@ -7,7 +7,7 @@ CREATE TABLE weir.spent (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     tbl text NOT NULL,
     key1 text[] NOT NULL,
-    key2 text[] NOT NULL, -- as many: '' where a table has one
+    key2 text[] NOT NULL, -- as many; none where the key is one column
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX spent_xid ON weir.spent (xid);
@@ -16,10 +16,10 @@ CREATE INDEX spent_xid ON weir.spent (xid);
 CREATE FUNCTION weir.note_spent() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('INSERT INTO weir.spent (tbl, key1, key2) SELECT %L, array_agg(r.k1), array_agg(r.k2) FROM ('
-                   ' SELECT n.%I::text, %s, row_number() OVER () / 1000 FROM now_rows n) AS r(k1, k2, part)'
-                   ' GROUP BY r.part', TG_TABLE_NAME, TG_ARGV[0],
-                   CASE WHEN TG_NARGS > 1 THEN format('n.%I::text', TG_ARGV[1]) ELSE '''''::text' END);
+    EXECUTE format('INSERT INTO weir.spent (tbl, key1, key2) SELECT %L, array_agg(r.k1), %s FROM (SELECT n.%I AS k1, %s'
+                   ' row_number() OVER () / 1000 AS part FROM now_rows n) AS r GROUP BY r.part', TG_TABLE_NAME,
+                   CASE WHEN TG_NARGS > 1 THEN 'array_agg(r.k2)' ELSE '''{}''::text[]' END, TG_ARGV[0],
+                   CASE WHEN TG_NARGS > 1 THEN format('n.%I AS k2,', TG_ARGV[1]) END);
     RETURN NULL;
 END $$;
 
