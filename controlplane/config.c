@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include "common/num.h"
+
 static bool is_loopback(struct str host)
 {
     return str_starts(host, STR("127.")) || str_eq(host, STR("::1"));
@@ -45,6 +47,38 @@ static enum errc read_prices(struct config *c, struct err *e)
     if (path.n)
         rc = price_map_load(&c->prices, arena_str(&c->file.arena, path).p, e);
     return rc ? err_wrap(e, "weir.model_price_map") : ERRC_OK;
+}
+
+/* "12:00" or "12:00:30". */
+static bool is_time_of_day(struct str s)
+{
+    static const unsigned most[] = {23, 59, 59};
+    uint32_t v;
+
+    for (size_t i = 0; i < ARRAY_LEN(most); i++) {
+        size_t n = s.n < 2 || s.p[1] == ':' ? 1 : 2;
+        if (!num_u32((struct str){s.p, MIN(n, s.n)}, &v) || v > most[i])
+            return false;
+        s = str_from(s, n);
+        if (!s.n)
+            return i > 0;
+        if (s.p[0] != ':')
+            return false;
+        s = str_from(s, 1);
+    }
+    return false;
+}
+
+static enum errc read_periods(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+
+    c->zone = config_text(f, SETTING_LITELLM_timezone);
+    c->reset_time = config_text(f, SETTING_LITELLM_budget_reset_time);
+    if (!is_time_of_day(c->reset_time))
+        return err_set(e, ERRC_INVALID, 0,
+                       "litellm_settings.budget_reset_time: not a 24-hour HH:MM or HH:MM:SS");
+    return ERRC_OK;
 }
 
 static enum errc read_rest(struct config *c, struct err *e)
@@ -114,6 +148,8 @@ static enum errc read_values(struct config *c, struct err *e)
         c->crud_conns = c->db.connection_limit ? c->db.connection_limit : c->crud_threads;
     c->crud_conns = MIN(c->crud_conns, 64);
     rc = read_rest(c, e);
+    if (!rc)
+        rc = read_periods(c, e);
     if (rc)
         return rc;
     return arena_ok(&f->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", f->path);

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/net/tls.h"
 
+#include "alert/alerts.h"
 #include "api/api.h"
 #include "api/reply.h"
 #include "config.h"
@@ -443,6 +444,7 @@ int daemon_main(const struct daemon_options *o)
     enum errc rc = daemon_run(&d, o, &config, &arena, &e);
     if (rc)
         log_error("start", "what=\"%s\" consequence=\"not started\"", e.msg);
+    d.alerts = alerts_free(d.alerts);
     d.jobs = jobs_free(d.jobs);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
         d.lane[l] = lane_free(d.lane[l]);

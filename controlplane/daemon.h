@@ -15,6 +15,7 @@ struct catalog;
 struct db;
 struct db_health;
 struct http_server;
+struct alerts;
 struct jobs;
 struct lane;
 struct publish;
@@ -33,6 +34,7 @@ struct daemon {
     /* once it is open: opener.c */
     struct catalog *catalog;
     struct jobs *jobs;
+    struct alerts *alerts; /* NULL: nobody is told */
     /* private: daemon.c */
     struct daemon_priv *priv;
 };

@@ -32,6 +32,10 @@ struct changed {
 bool entities_touched(const struct entities *en, struct tx *tx, const struct changed *changes,
                       size_t n, struct packed *out);
 
+/* What the entities of those rows have spent, packed as totals. False: too many. */
+bool entities_totals(const struct entities *en, struct tx *tx, const struct changed *changes,
+                     size_t n, struct packed *out);
+
 /* Where the next page of everything begins. {0}: at the beginning. */
 struct entities_place {
     unsigned kind;

@@ -8,7 +8,8 @@
 
 enum {
     MODEL_LIMITS_MAX = 4096,   /* of one row; further ones are dropped */
-    TAG_ENTITIES = 3 << 3 | 2, /* Changes.entities on the wire */
+    TAG_ENTITIES = 3 << 3 | 2, /* Changes.entities on the wire, */
+    TAG_TOTALS = 5 << 3 | 2,   /* Changes.totals */
 };
 
 static const struct cell cells[] = {
@@ -583,6 +584,24 @@ const Weir__Entity *entity_gone(enum entity_kind k, struct str key1, struct str 
     return arena_ok(a) ? en : NULL;
 }
 
+bool entity_total(Weir__Total *ret, enum entity_kind k, struct str key1, struct str key2,
+                  struct str spend, struct str reset, struct arena *a)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(&weir__entity__descriptor, kinds[k].member);
+
+    weir__total__init(ret);
+    ret->kind = f->id;
+    ret->id = bytes_of(k == ENTITY_MEMBER ? key2 : key1);
+    if (k == ENTITY_MEMBER)
+        ret->user = bytes_of(key1);
+    if (k == ENTITY_KEY && !hash_read(&ret->id, key1, a))
+        return false;
+    if (!num_i64(reset, &ret->reset_us))
+        ret->reset_us = 0;
+    return !spend.p || money_read(spend, &ret->spend_nusd);
+}
+
 /* ---- packed ---- */
 
 size_t varint_put(char *out, uint64_t v)
@@ -595,26 +614,43 @@ size_t varint_put(char *out, uint64_t v)
     return n;
 }
 
-void packed_entity(struct packed *p, const Weir__Entity *en)
+/* Room for a message of `body` bytes behind its tag and length. */
+static bool packed_room(struct packed *p, size_t body)
 {
-    size_t body = weir__entity__get_packed_size(en), want = p->n + body + 11;
+    size_t want = p->n + body + 11;
 
-    if (p->failed)
-        return;
-    if (want > p->cap) {
+    if (want > p->cap && !p->failed) {
         size_t cap = MAX(want, p->cap * 2);
         char *more = realloc(p->p, cap);
-        if (!more) {
-            p->failed = true;
-            return;
+        p->failed = !more;
+        if (more) {
+            p->p = more;
+            p->cap = cap;
         }
-        p->p = more;
-        p->cap = cap;
     }
-    p->p[p->n++] = TAG_ENTITIES;
+    return !p->failed;
+}
+
+static void packed_message(struct packed *p, char tag, const ProtobufCMessage *m)
+{
+    size_t body = protobuf_c_message_get_packed_size(m);
+
+    if (!packed_room(p, body))
+        return;
+    p->p[p->n++] = tag;
     p->n += varint_put(p->p + p->n, body);
-    p->n += weir__entity__pack(en, (uint8_t *)p->p + p->n);
+    p->n += protobuf_c_message_pack(m, (uint8_t *)p->p + p->n);
     p->count++;
+}
+
+void packed_entity(struct packed *p, const Weir__Entity *en)
+{
+    packed_message(p, TAG_ENTITIES, &en->base);
+}
+
+void packed_total(struct packed *p, const Weir__Total *t)
+{
+    packed_message(p, TAG_TOTALS, &t->base);
 }
 
 void packed_deinit(struct packed *p)

@@ -8,7 +8,14 @@
 #include "common/log.h"
 #include "common/num.h"
 
-enum { POD = 16, JOBS_OF_A_SESSION = 2 };
+enum {
+    POD = 16,
+    SPOOL = 16,
+    JOBS_OF_A_SESSION = 2,
+    /* Another control plane's word for what a data plane has: so much may not have been seen when
+     * that was said. */
+    TOTALS_MARGIN_US = 10 * 1000 * 1000,
+};
 
 struct session {
     unsigned char id[HUB_SESSION], pod[POD];
@@ -28,12 +35,21 @@ struct session {
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
     uint64_t unshipped_bytes, unshipped_ms;
+    bool wants_totals;
+    unsigned char spool[SPOOL];
+    uint64_t totals;             /* it has those, */
+    struct feed_place totals_at; /* and what lies before this of those behind; {0}: no more */
+    uint64_t claimed;            /* ... as it said itself, when the session began */
+    bool is_judged, was_told;    /* that was looked at; those are of this session */
 };
 
 struct hub {
     struct hub_options o;
     pthread_mutex_t lock; /* of all below */
     struct feed feed;
+    struct feed totals;       /* "revisions" are moments */
+    struct hub_spool *spools; /* by name: what the newest of them hold */
+    size_t n_spools;
     struct wire wire;
     struct session *sessions[HUB_SESSIONS];
     unsigned n_sessions;
@@ -146,6 +162,7 @@ static void welcome(struct hub *h, void *to, const struct session *s, uint32_t p
     w.config_hash =
         (ProtobufCBinaryData){h->o.config_hash.n, (uint8_t *)(uintptr_t)h->o.config_hash.p};
     w.heartbeat_ms = HUB_HEARTBEAT_MS;
+    w.totals = true;
     r.is_case = WEIR__REPLY__IS_WELCOME;
     r.welcome = &w;
     send_bytes(h, to, wire_reply(&h->wire, &r));
@@ -239,6 +256,63 @@ static void ask_job(struct hub *h, void *to, struct session *s, struct hub_job j
         refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too many pages are asked for");
 }
 
+/* ---- totals ---- */
+
+static int by_spool(const void *a, const void *b)
+{
+    return memcmp(((const struct hub_spool *)a)->id, ((const struct hub_spool *)b)->id, SPOOL);
+}
+
+/* Where the spool stood when the newest totals were read; {0, 0}: nothing of it came yet. */
+static struct hub_place place_of(const struct hub *h, const unsigned char spool[SPOOL])
+{
+    struct hub_spool key;
+    const struct hub_spool *at;
+
+    memcpy(key.id, spool, SPOOL);
+    at = h->n_spools ? bsearch(&key, h->spools, h->n_spools, sizeof key, by_spool) : NULL;
+    return at ? at->place : (struct hub_place){0};
+}
+
+/* What it says that it has, and whether what it lacks is still here. */
+static bool totals_known(struct hub *h, struct session *s, uint64_t have)
+{
+    s->is_judged = h->totals.epoch != 0;
+    if (!s->is_judged || (s->was_told && have == s->totals))
+        return true;
+    s->totals_at = (struct feed_place){0};
+    s->was_told = false;
+    s->claimed = have;
+    if (!have) /* it took everything just now */
+        s->totals = h->totals.base;
+    else
+        s->totals = have - MIN(have, (uint64_t)TOTALS_MARGIN_US);
+    return s->totals >= h->totals.base;
+}
+
+/* Never any that are older than what another control plane told. */
+static bool has_totals(const struct hub *h, const struct session *s)
+{
+    return s->wants_totals && s->is_judged && h->totals.n > MAX(s->totals, s->claimed);
+}
+
+/* A page of them. */
+static void totals_page(struct hub *h, void *to, struct session *s)
+{
+    struct hub_place place = place_of(h, s->spool);
+
+    wire_changes_begin(&h->wire, s->have, false);
+    bool is_last =
+        feed_page(&h->totals, s->totals, &s->totals_at, ENTITIES_PAGE, put_piece, &h->wire);
+    if (is_last)
+        s->totals = h->totals.n;
+    else if (!s->totals_at.to) /* gone meanwhile: it begins with everything */
+        s->totals = 1;
+    wire_changes_totals(&h->wire, s->totals, is_last ? &place : NULL);
+    s->was_told = is_last || s->totals_at.to;
+    send_bytes(h, to, wire_changes_end(&h->wire, (struct str){0}));
+}
+
 static void unpark(struct hub *h, struct session *s)
 {
     void *to = s->parked;
@@ -246,6 +320,8 @@ static void unpark(struct hub *h, struct session *s)
     s->parked = NULL;
     if (feed_has(&h->feed, s->have.epoch, s->have.n) && s->have.n < h->feed.n)
         page(h, to, s->have, (struct feed_place){0});
+    else if (has_totals(h, s))
+        totals_page(h, to, s);
     else
         heartbeat(h, to, s->have);
 }
@@ -277,6 +353,12 @@ static void on_changes(struct hub *h, void *to, struct session *s, const Weir__C
         return;
     }
     acknowledge(h, s, have);
+    s->wants_totals = m->spool.len == SPOOL;
+    if (s->wants_totals) {
+        memcpy(s->spool, m->spool.data, SPOOL);
+        if (!totals_known(h, s, m->totals))
+            have = (struct revision){0}; /* what was spent meanwhile comes with everything */
+    }
     switch (cursor_read(&c, (struct str){(char *)m->cursor.data, m->cursor.len})) {
     case CURSOR_BAD:
         refuse(h, to, WEIR__REFUSAL__WHY__MALFORMED, "cursor");
@@ -302,7 +384,7 @@ static void on_changes(struct hub *h, void *to, struct session *s, const Weir__C
     if (is_ahead || (have.epoch == now.epoch && have.n == now.n)) {
         s->parked = to;
         s->parked_until_ns = now_ns + ms(HUB_HEARTBEAT_MS);
-        if (!m->wait)
+        if (!m->wait || has_totals(h, s))
             unpark(h, s);
     } else if (feed_has(&h->feed, have.epoch, have.n)) {
         page(h, to, have, (struct feed_place){0});
@@ -530,6 +612,40 @@ void hub_published(struct hub *h, struct revision r, struct packed *take_entitie
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+void hub_totals(struct hub *h, uint64_t n, struct packed *take_totals,
+                struct hub_spool *take_spools, size_t n_spools)
+{
+    if (n_spools)
+        qsort(take_spools, n_spools, sizeof *take_spools, by_spool);
+    (void)pthread_mutex_lock(&h->lock);
+    free(h->spools);
+    h->spools = take_spools;
+    h->n_spools = n_spools;
+    if (!take_totals)
+        feed_reset(&h->totals, n != 0, n);
+    else if (take_totals->n)
+        feed_push(&h->totals, n, take_totals);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        struct session *s = h->sessions[i];
+        bool asks_again = !take_totals && s->wants_totals;
+        s->is_judged &= !asks_again;
+        if (s->parked && (asks_again || has_totals(h, s)))
+            unpark(h, s);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+bool hub_wants_totals(struct hub *h)
+{
+    bool any = false;
+
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions && !any; i++)
+        any = h->sessions[i]->is_connected && h->sessions[i]->wants_totals;
+    (void)pthread_mutex_unlock(&h->lock);
+    return any;
+}
+
 struct revision hub_revision(struct hub *h)
 {
     (void)pthread_mutex_lock(&h->lock);
@@ -650,7 +766,9 @@ enum errc hub_new(struct hub **ret_h, const struct hub_options *o, struct err *e
 {
     struct hub *h = calloc(1, sizeof *h);
 
-    if (!h || !feed_init(&h->feed)) {
+    if (!h || !feed_init(&h->feed) || !feed_init(&h->totals)) {
+        if (h)
+            feed_deinit(&h->feed);
         free(h);
         return err_set(e, ERRC_NOMEM, 0, "data planes");
     }
@@ -671,6 +789,8 @@ struct hub *hub_free(struct hub *h)
     while (h->n_sessions)
         session_drop(h, h->n_sessions - 1, -1, "");
     free(h->tokens);
+    free(h->spools);
+    feed_deinit(&h->totals);
     feed_deinit(&h->feed);
     wire_deinit(&h->wire);
     (void)pthread_mutex_destroy(&h->lock);

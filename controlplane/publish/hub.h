@@ -87,6 +87,17 @@ void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HU
 void hub_published(struct hub *h, struct revision r, struct packed *take_entities);
 struct revision hub_revision(struct hub *h);
 
+/* Spend that changed (taken) up to moment `n`, each later than the one before, and where all spools
+ * stood then (taken). NULL: what was before `n` is not known; `n` 0: nothing is. */
+struct hub_spool {
+    unsigned char id[16];
+    struct hub_place place;
+};
+void hub_totals(struct hub *h, uint64_t n, struct packed *take_totals,
+                struct hub_spool *take_spools, size_t n_spools);
+/* Somebody who is connected asks for it. */
+bool hub_wants_totals(struct hub *h);
+
 struct hub_token {
     char id[40], hash[65];
     int64_t expires_us; /* 0: never */

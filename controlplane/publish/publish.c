@@ -16,6 +16,7 @@
 #include "publish/reader.h"
 #include "publish/roster.h"
 #include "publish/sockets.h"
+#include "publish/totals.h"
 
 enum {
     BOUND_MS = 1000, /* an answer waits no longer */
@@ -24,6 +25,7 @@ enum {
     READER_CONNS = 2,
     PAGES_CONNS = 1,
     INTAKE_CONNS = 2,
+    TOTALS_CONNS = 1,
 };
 
 struct waiter {
@@ -36,7 +38,7 @@ struct waiter {
 
 struct publish {
     struct daemon *d;
-    struct db *reader_db, *pages_db, *intake_db;
+    struct db *reader_db, *pages_db, *intake_db, *totals_db;
     struct ingest *ingest;
     struct entities *entities;
     struct hub *hub;
@@ -45,6 +47,7 @@ struct publish {
     struct sockets *sockets;
     struct reader *_Atomic reader; /* NULL until it is open */
     struct roster roster;
+    struct totals *totals;
 
     /* of the loop */
     uv_async_t async;
@@ -308,6 +311,8 @@ static enum errc start(struct publish *p, struct err *e)
     if (!rc)
         rc = open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
     if (!rc)
+        rc = open_db(p, &p->totals_db, "weir totals", TOTALS_CONNS, STATEMENT_MS, e);
+    if (!rc)
         rc = hub_new(&p->hub, &ho, e);
     if (!rc)
         rc = sockets_new(&p->sockets, p->hub, e);
@@ -324,8 +329,8 @@ static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, str
     struct reader *reader = NULL;
     enum errc rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
 
-    po.catalog = ro.catalog = p->d->catalog;
     po.entities = ro.entities = p->entities;
+    ro.catalog = p->d->catalog;
     if (!rc)
         rc = pages_new(&p->pages, &po, e);
     if (!rc)
@@ -333,6 +338,9 @@ static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, str
     if (!rc)
         rc = reader_new(&reader, &ro, e);
     atomic_store(&p->reader, reader);
+    const struct totals_options to = {p->totals_db, p->entities, p->hub};
+    if (!rc)
+        rc = totals_new(&p->totals, &to, e);
     return rc || !tls->key ? rc : listen_on(p, tls, a, e);
 }
 
@@ -395,6 +403,7 @@ struct publish *publish_free(struct publish *p)
     if (!p)
         return NULL;
     sockets_close(p->sockets);
+    p->totals = totals_free(p->totals);
     atomic_store(&p->reader, reader_free(p->reader));
     pages_stop(p->pages);
     intake_stop(p->intake);
@@ -405,6 +414,7 @@ struct publish *publish_free(struct publish *p)
     entities_free(p->entities);
     p->ingest = ingest_free(p->ingest);
     p->intake_db = db_free(p->intake_db);
+    p->totals_db = db_free(p->totals_db);
     p->pages_db = db_free(p->pages_db);
     p->reader_db = db_free(p->reader_db);
     free(p);

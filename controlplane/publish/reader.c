@@ -92,7 +92,7 @@ static void publish(struct reader *r, struct tx *tx, struct revision from, struc
     struct changes c = {0};
 
     if (from.epoch == to.epoch)
-        c = changes_between(tx, r->o.catalog, from, to);
+        c = changes_between(tx, from, to);
     else if (from.epoch)
         log_warn("epoch", "was=%llu now=%llu consequence=\"data planes take everything anew\"",
                  (unsigned long long)from.epoch, (unsigned long long)to.epoch);

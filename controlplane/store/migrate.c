@@ -134,10 +134,10 @@ static void watch(struct tx *tx, const char *schema, FILE *out)
         if (!tables[i].ignored)
             continue;
         tx_begin(tx);
-        struct rows r =
-            TX_QUERY(tx, "SELECT weir.watch($1, $2, $3)", DB_TEXT(str_of(schema)),
-                     DB_TEXT(str_of(tables[i].name)), DB_TEXT(str_of(tables[i].ignored)));
-        bool made = rows_bool(r, 0, 0);
+        struct rows r = TX_QUERY(tx, "SELECT weir.watch($1, $2, $3), weir.watch_spend($1, $2)",
+                                 DB_TEXT(str_of(schema)), DB_TEXT(str_of(tables[i].name)),
+                                 DB_TEXT(str_of(tables[i].ignored)));
+        bool made = rows_bool(r, 0, 0) || rows_bool(r, 0, 1);
         if (tx_commit(tx) && made)
             (void)fprintf(out, "  changes of %s are captured\n", tables[i].name);
     }
@@ -157,7 +157,7 @@ static void print_plan(const struct state *s, FILE *out)
                   "  they stay as they are: no table, column or index of theirs changes\n"
                   "  new: schema weir with tables of our own\n"
                   "  new: triggers weir_log_... on LiteLLM_SpendLogs\n"
-                  "  new: triggers weir_changed, weir_made_or_gone on",
+                  "  new: triggers weir_changed, weir_made_or_gone, weir_spent on",
                   (long long)s->tables);
     for (unsigned i = 0; i < TABLES; i++)
         if (tables[i].ignored)

@@ -361,9 +361,10 @@ void admit_headers(struct request *r, int64_t cost_nusd)
         limit_headers(r);
     if (!found(key))
         return;
-    const struct counter *n = counters_at(&r->cx->counters, key->identity->slot);
+    int64_t now_us = context_wall_us(r->cx, r->body_ns);
+    const struct counter *n = budget_counter(&r->cx->counters, key, now_us);
     if (key->rules) {
-        int64_t max = budget_of(key->rules, context_wall_us(r->cx, r->body_ns));
+        int64_t max = budget_of(key->rules, now_us);
         if (key->rules->tpm != LIMIT_NONE)
             reply_header_u64(r, STR("x-litellm-key-tpm-limit"), (uint64_t)key->rules->tpm);
         if (key->rules->rpm != LIMIT_NONE)

@@ -56,6 +56,23 @@ int64_t budget_of(const struct identity_rules *r, int64_t now_us)
     return r->max_budget_nusd > INT64_MAX - extra ? INT64_MAX : r->max_budget_nusd + extra;
 }
 
+const struct counter *budget_counter(const struct counters *c, const struct identity_found *f,
+                                     int64_t now_us)
+{
+    struct counter *n = counters_at(c, f->identity->slot);
+    int64_t reset_us = f->identity->budget_reset_us;
+    uint32_t now_s = (uint32_t)(now_us / 1000000);
+
+    if (!n || reset_us <= 0 || !f->rules ||
+        LIKELY(atomic_load_explicit(&n->ends_s, memory_order_relaxed) &&
+               !counter_is_over(n, now_s)))
+        return n;
+    struct period p = duration_period(snap_str(f->s, f->rules->budget_duration), reset_us, now_us);
+    counter_begin(n, now_s, (uint32_t)(p.began_us / 1000000),
+                  (uint32_t)MIN(p.ends_us / 1000000, (int64_t)UINT32_MAX));
+    return n;
+}
+
 /* Spend and budget of an entity that has one which is used up. */
 static bool used_up(const struct ask *k, const struct identity_found *f, int64_t *ret_spend,
                     int64_t *ret_max)
@@ -65,7 +82,7 @@ static bool used_up(const struct ask *k, const struct identity_found *f, int64_t
     *ret_max = budget_of(f->rules, k->now_us);
     if (*ret_max == LIMIT_NONE)
         return false;
-    const struct counter *n = counters_at(k->counters, f->identity->slot);
+    const struct counter *n = budget_counter(k->counters, f, k->now_us);
     *ret_spend = n ? counter_spend(n) : 0;
     return *ret_spend >= *ret_max;
 }

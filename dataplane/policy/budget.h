@@ -24,6 +24,11 @@ bool budget_pod(struct ask *k);
 /* The same of any entity with a counter; `what` it is, in the text. */
 bool budget_check(struct ask *k, const struct identity_found *f, const char *what);
 
+/* Where its spend counts, of the period that runs: the first who asks after one ended begins the
+ * next, whether it was told or not. NULL: no memory. */
+const struct counter *budget_counter(const struct counters *c, const struct identity_found *f,
+                                     int64_t now_us);
+
 /* Its budget now, with an increase that holds; LIMIT_NONE: none. */
 int64_t budget_of(const struct identity_rules *r, int64_t now_us);
 

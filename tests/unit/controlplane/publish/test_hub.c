@@ -580,6 +580,157 @@ static void test_cursors(void **state)
     assert_int_equal(cursor_of_place(out, (struct revision){5, 6}, &at).n, 0);
 }
 
+/* ---- totals ---- */
+
+static const unsigned char spool[16] = "a spool's name..";
+
+/* A question of who has totals up to `totals`; its changes are those of revision 3. */
+static int ask_totals(struct fixture *f, const struct plane *p, uint64_t totals)
+{
+    Weir__Request r;
+    Weir__ChangesSince c;
+    Weir__Revision have;
+
+    weir__request__init(&r);
+    weir__changes_since__init(&c);
+    weir__revision__init(&have);
+    have.epoch = 5;
+    have.n = 3;
+    c.have = &have;
+    c.wait = true;
+    c.totals = totals;
+    c.spool = (ProtobufCBinaryData){sizeof spool, (uint8_t *)(uintptr_t)spool};
+    r.is_case = WEIR__REQUEST__IS_CHANGES;
+    r.changes = &c;
+    r.session = (ProtobufCBinaryData){HUB_SESSION, (uint8_t *)(uintptr_t)p->session};
+    return ask(f, p->peer, &r);
+}
+
+/* `n` totals up to moment `at`, and where the spool stands. */
+static void tell(struct fixture *f, uint64_t at, size_t n, uint64_t offset)
+{
+    struct hub_spool *spools = calloc(2, sizeof *spools);
+    struct packed p = {0};
+    Weir__Total total;
+
+    assert_non_null(spools);
+    memset(spools[0].id, 'z', sizeof spools[0].id);
+    memcpy(spools[1].id, spool, sizeof spool);
+    spools[1].place = (struct hub_place){1, offset};
+    weir__total__init(&total);
+    total.kind = 2;
+    total.id = (ProtobufCBinaryData){4, (uint8_t *)(uintptr_t) "team"};
+    for (size_t i = 0; i < n; i++) {
+        total.spend_nusd = (int64_t)i;
+        packed_total(&p, &total);
+    }
+    hub_totals(f->hub, at, &p, spools, 2);
+    packed_deinit(&p);
+}
+
+static const Weir__Changes *assert_totals(const struct answer *a, int to, size_t n, uint64_t upto)
+{
+    assert_changes(a, to, 3, 0);
+    const Weir__Changes *c = a->reply->changes;
+    assert_int_equal(c->n_totals, n);
+    assert_int_equal(c->totals_to, upto);
+    return c;
+}
+
+enum { T = 1000000000 }; /* microseconds: a quarter of an hour */
+
+static void test_totals_come_with_their_place(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    hub_totals(f->hub, T, NULL, NULL, 0); /* before that nothing is known */
+    struct plane p = joined(f, 1);
+    assert_false(hub_wants_totals(f->hub));
+    size_t before = f->n_answers;
+    int to = ask_totals(f, &p, 0); /* it took everything */
+    assert_int_equal(f->n_answers, before);
+    assert_true(hub_wants_totals(f->hub));
+    tell(f, T + 10, 2, 77);
+    const Weir__Changes *c = assert_totals(last(f), to, 2, T + 10);
+    assert_true(c->has_place && c->segment == 1 && c->offset == 77);
+    to = ask_totals(f, &p, T + 10);
+    tell(f, T + 20, 0, 99); /* nothing is new */
+    assert_int_equal(f->n_answers, before + 1);
+    tell(f, T + 30, 1, 100);
+    c = assert_totals(last(f), to, 1, T + 30);
+    assert_true(c->has_place && c->offset == 100);
+    /* a change of a row is told first */
+    to = ask_totals(f, &p, T + 30);
+    publish(f, 4, "a");
+    assert_changes(last(f), to, 4, 1);
+}
+
+static void test_many_totals_come_in_pages_the_place_with_the_last(void **state)
+{
+    struct fixture *f = *state;
+    size_t n = 0, pages = 0, all = 2 * ENTITIES_PAGE / 10;
+    const Weir__Changes *c;
+
+    publish(f, 3, NULL);
+    hub_totals(f->hub, T, NULL, NULL, 0);
+    tell(f, T + 10, all, 5);
+    struct plane p = joined(f, 1);
+    uint64_t have = 0;
+    do {
+        int to = ask_totals(f, &p, have);
+        assert_changes(last(f), to, 3, 0);
+        c = last(f)->reply->changes;
+        n += c->n_totals;
+        have = c->totals_to;
+        assert_int_equal(c->has_place, have == T + 10);
+        pages++;
+    } while (!c->has_place && pages < 20);
+    assert_int_equal(n, all);
+    assert_true(pages > 1);
+}
+
+/* Of another session, and of another control plane: what may be missing comes again, or all. */
+static void test_who_was_away_gets_what_it_missed_or_everything(void **state)
+{
+    struct fixture *f = *state;
+    enum { SECOND = 1000000 };
+
+    publish(f, 3, NULL);
+    hub_totals(f->hub, T, NULL, NULL, 0);
+    for (unsigned i = 1; i <= 30; i++)
+        tell(f, T + (uint64_t)i * SECOND, 1, i);
+    struct plane p = joined(f, 1);
+    size_t before = f->n_answers;
+    int to = ask_totals(f, &p, T + 25 * SECOND); /* ten seconds more than it lacks */
+    assert_totals(last(f), to, 15, T + 30 * SECOND);
+    /* it knows of later ones: it waits for those behind them */
+    struct plane ahead = joined(f, 2);
+    before = f->n_answers;
+    to = ask_totals(f, &ahead, T + 40 * SECOND);
+    tell(f, T + 35 * SECOND, 1, 31);
+    assert_int_equal(f->n_answers, before);
+    tell(f, T + 45 * SECOND, 1, 32);
+    assert_totals(last(f), to, 2, T + 45 * SECOND);
+    struct plane late = joined(f, 3);
+    before = f->n_jobs;
+    (void)ask_totals(f, &late, T + 5 * SECOND);
+    assert_int_equal(f->n_jobs, before + 1);
+    assert_false(f->job.is_delta);
+    hub_job_done(f->hub, f->job.to, f->job.session, (struct str){0});
+    /* nothing is known any more: it waits, and is judged anew */
+    struct plane waits = joined(f, 4);
+    hub_totals(f->hub, 0, NULL, NULL, 0);
+    before = f->n_answers;
+    to = ask_totals(f, &waits, T + 45 * SECOND);
+    assert_int_equal(f->n_answers, before);
+    hub_totals(f->hub, T + 200 * SECOND, NULL, NULL, 0);
+    assert_totals(last(f), to, 0, 0);
+    before = f->n_jobs;
+    (void)ask_totals(f, &waits, T + 45 * SECOND);
+    assert_int_equal(f->n_jobs, before + 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -600,6 +751,9 @@ int main(void)
         TEST(test_tokens),
         TEST(test_sessions_are_bounded),
         TEST(test_cursors),
+        TEST(test_totals_come_with_their_place),
+        TEST(test_many_totals_come_in_pages_the_place_with_the_last),
+        TEST(test_who_was_away_gets_what_it_missed_or_everything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
