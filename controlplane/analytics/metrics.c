@@ -9,8 +9,8 @@ const char metrics_columns[] = ""
     ;
 
 const char metrics_sums[] = ""
-#define METRIC_USD(name, sum)   ",sum(" sum ")"
-#define METRIC_COUNT(name, sum) ",sum(" sum ")::bigint"
+#define METRIC_USD(name, sum)   ",sum(" sum ") AS " #name
+#define METRIC_COUNT(name, sum) ",sum(" sum ")::bigint AS " #name
 #include "analytics/metrics.def"
     ;
 
@@ -30,6 +30,11 @@ static const struct str count_names[COUNT_METRICS] = {
 /* Of provisioned capacity, whose cost is not split up here. */
 static const struct str absent_names[] = {STR_INIT("flat_cost"), STR_INIT("ptu_hours")};
 
+struct str metric_count_name(enum metric_count m)
+{
+    return count_names[m];
+}
+
 void metrics_read(struct metrics *ret, struct rows r, int row, int col)
 {
     for (int i = 0; i < USD_METRICS; i++)
@@ -48,13 +53,14 @@ void metrics_add(struct metrics *to, const struct metrics *m)
 
 struct str usd_text(char out[32], double usd)
 {
-    double pico = round(usd * 1e12);
     int n = 0, digits = 15;
 
-    if (fabs(pico) < 1)
-        return STR("0.0");
-    if (fabs(pico) < 9007199254740992.0)
-        usd = pico / 1e12;
+    if (fabs(usd) < 9000) { /* beyond, a double has no pico-dollars */
+        int64_t pico = (int64_t)(usd * 1e12 + (usd < 0 ? -0.5 : 0.5));
+        if (!pico)
+            return STR("0.0");
+        usd = (double)pico / 1e12;
+    }
     do {
         n = snprintf(out, 32, "%.*g", digits, usd);
     } while (digits++ < 17 && fabs(strtod(out, NULL) - usd) > 0);

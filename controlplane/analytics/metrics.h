@@ -37,6 +37,8 @@ extern const char metrics_sums[];
 /* The METRIC_COLUMNS from `col` on. */
 void metrics_read(struct metrics *ret, struct rows r, int row, int col);
 
+struct str metric_count_name(enum metric_count m);
+
 void metrics_add(struct metrics *to, const struct metrics *m);
 
 /* The members, inside an object: "spend", ...; as totals "total_spend", ... */

@@ -108,6 +108,8 @@ static bool await(struct tx *tx)
         if (fault) {
             tx_fail(tx, fault, fault == DB_CANCELLED ? "cancelled" : "no answer in time");
             tx->is_broken = true;
+            if (fault == DB_CANCELLED)
+                db_conn_cancel(tx->conn);
             if (fault == DB_AWAY && clock_mono_ns() >= deadline)
                 db_is_away(tx->db);
             else if (fault == DB_AWAY)
