@@ -46,8 +46,9 @@ void metrics_put(struct jw *w, const struct metrics *m);
 void metrics_put_totals(struct jw *w, const struct metrics *m);
 
 /*
- * Dollars in the shortest form that reads as the same double, rounded to pico-dollars: what adding
- * doubles left behind is no money.
+ * Dollars as a decimal that reads as the same double, rounded to pico-dollars: what adding doubles
+ * left behind is no money.
  */
+enum { USD_TEXT = 32 };
 void jw_put_usd(struct jw *w, double usd);
-struct str usd_text(char out[32], double usd);
+struct str usd_text(char out[USD_TEXT], double usd);

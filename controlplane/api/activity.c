@@ -4,7 +4,7 @@
 
 enum {
     PAGE_SIZE_MAX = 5000,
-    SLICE_DAYS = 8,
+    SLICE_DAYS = 31,
     SLICE_ROWS = 20000, /* beyond, a slice is cut in half */
     ENTITIES_MAX = 50000,
     SLICE_MEMORY = 48 * 1024 * 1024,

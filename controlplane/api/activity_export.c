@@ -3,8 +3,6 @@
 #include "analytics/csv.h"
 #include "api/activity_priv.h"
 
-enum { PIECE = 2000 /* rows of one query */ };
-
 /* Columns of a row, and where they come from: those of k, the metrics, then what is looked up. */
 enum {
     ROW_ENTITY,
@@ -108,7 +106,7 @@ static void put_json(struct jw *w, const struct row *row)
 
 static void put_csv(struct csv *csv, const struct row *row)
 {
-    char usd[32];
+    char usd[USD_TEXT];
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         csv_put(csv, row->text[i]);
@@ -137,27 +135,21 @@ static struct daily_statement statement(struct call *c, const struct type *t, en
     const char *alias = aliases[kind] ? aliases[kind] : "NULL";
     struct arena *a = &c->arena;
     struct str columns = arena_printf(a, "coalesce(d.entity, '') AS entity, %s AS part", t->part);
-    struct str outer =
-        arena_printf(a,
-                     "SELECT k.*, %s, %s FROM k%s WHERE (k.entity, k.part) > ($7, $8) OR $9"
-                     " ORDER BY k.entity, k.part LIMIT $10",
-                     alias, t->columns, t->join);
+    struct str outer = arena_printf(a, "SELECT k.*, %s, %s FROM k%s ORDER BY k.entity, k.part",
+                                    alias, t->columns, t->join);
 
     return (struct daily_statement){columns.p, metrics_sums, "GROUP BY 1, 2", outer.p};
 }
 
-/* A day's rows, a piece at a time: each query begins behind the last row of the one before. */
 static void put_day(struct call *c, struct out *o, struct csv *csv, const struct daily_scope *sc,
                     const struct type *t, const struct daily_statement *st)
 {
-    struct store *s = &c->store;
-    struct str entity = STR(""), part = STR("");
+    struct tx *tx = &c->store.tx;
     struct rows r;
     struct row row;
-    bool first = true;
 
-    do {
-        r = DAILY_QUERY(s, sc, st, DB_TEXT(entity), DB_TEXT(part), DB_BOOL(first), DB_INT(PIECE));
+    daily_open_cursor(&c->store, sc, st);
+    while (out_wants(o) && (r = tx_fetch(tx)).n) {
         for (int i = 0; i < r.n; i++) {
             row_read(&row, c, t, sc->from, r, i);
             if (csv)
@@ -165,13 +157,8 @@ static void put_day(struct call *c, struct out *o, struct csv *csv, const struct
             else
                 put_json(&o->w, &row);
         }
-        first = false;
-        if (r.n == PIECE) {
-            entity = arena_str(&c->arena, rows_text(r, r.n - 1, ROW_ENTITY));
-            part = arena_str(&c->arena, rows_text(r, r.n - 1, ROW_PART));
-        }
-        tx_forget(&s->tx);
-    } while (r.n == PIECE && out_wants(o));
+    }
+    tx_end_read_only(tx);
 }
 
 /* Days with rows, in the arena. */

@@ -11,8 +11,6 @@
 #include "analytics/range.h"
 #include "api/report.h"
 
-enum { PIECE = 2000 /* rows of one query */ };
-
 /* Columns of the query, in its order. */
 enum source {
     NOTHING, /* null */
@@ -159,16 +157,6 @@ static void put_row(struct out *o, struct csv *csv, const struct row *row)
         jw_end(&o->w);
 }
 
-/* Dollars as a plain decimal. */
-static struct str decimal(char out[48], double usd)
-{
-    int n = snprintf(out, 48, "%.12f", usd);
-
-    while (n > 2 && out[n - 1] == '0' && out[n - 2] != '.')
-        n--;
-    return (struct str){out, (size_t)n};
-}
-
 static struct str moment(struct arena *a, int32_t day)
 {
     return arena_printf(a, STR_FMT "T00:00:00Z", STR_ARG(day_text(a, day)));
@@ -183,9 +171,7 @@ static int32_t month_of(struct arena *a, int32_t day, int months)
     return months ? month_of(a, first + 31, 0) : first;
 }
 
-/*
- * $2 and so on: behind which row; $9: none. A key that is gone still says whose it was.
- */
+/* Of a day. A key that is gone still says whose it was. */
 static const char sql[] =
     "WITH k AS MATERIALIZED (SELECT d.api_key, coalesce(d.model, '') AS model,"
     "  coalesce(d.model_group, '') AS model_group, coalesce(d.custom_llm_provider, '') AS provider,"
@@ -198,8 +184,7 @@ static const char sql[] =
     "  'model_group', nullif(k.model_group, ''),"
     "  'custom_llm_provider', nullif(k.provider, ''))),"
     " k.api_key, o.key_alias, nullif(k.model, ''), nullif(k.model_group, ''),"
-    " nullif(k.provider, ''), coalesce(t.team_id, o.team_id), t.team_alias, k.user_id, k.model,"
-    " k.model_group, k.provider"
+    " nullif(k.provider, ''), coalesce(t.team_id, o.team_id), t.team_alias"
     " FROM k LEFT JOIN \"LiteLLM_VerificationToken\" v ON v.token = k.api_key"
     " LEFT JOIN LATERAL (SELECT d.key_alias, d.team_id, d.organization_id"
     "  FROM \"LiteLLM_DeletedVerificationToken\" d WHERE d.token = k.api_key"
@@ -211,41 +196,30 @@ static const char sql[] =
     " LEFT JOIN \"LiteLLM_UserTable\" u ON u.user_id = k.user_id"
     " LEFT JOIN \"LiteLLM_OrganizationTable\" g"
     "  ON g.organization_id = coalesce(o.organization_id, t.organization_id)"
-    " WHERE $7 OR (k.api_key, k.model, k.model_group, k.provider, k.user_id) > ($2, $3, $4, $5, $6)"
-    " ORDER BY k.api_key, k.model, k.model_group, k.provider, k.user_id LIMIT $8";
-
-enum { COL_USER = COL_FIRST + TEAM_ALIAS - KEY + 1, COL_MODEL, COL_MODEL_GROUP, COL_PROVIDER };
+    " ORDER BY k.api_key, k.model, k.model_group, k.provider, k.user_id";
 
 static void put_day(struct call *c, struct out *o, struct csv *csv, int32_t day)
 {
-    static const int key[] = {COL_FIRST, COL_MODEL, COL_MODEL_GROUP, COL_PROVIDER, COL_USER};
     struct arena *a = &c->arena;
-    struct str last[ARRAY_LEN(key)];
+    struct tx *tx = &c->store.tx;
+    struct db_arg args[] = {DB_TEXT(day_text(a, day))};
     struct row row = {
         .day = moment(a, day),
         .next_day = moment(a, day + 1),
         .month = moment(a, month_of(a, day, 0)),
         .next_month = moment(a, month_of(a, day, 1)),
     };
-    char usd[48];
-    bool first = true;
+    char usd[USD_TEXT];
 
-    for (size_t k = 0; k < ARRAY_LEN(last); k++)
-        last[k] = STR("");
-    do {
-        row.r = TX_QUERY(&c->store.tx, sql, DB_TEXT(day_text(a, day)), DB_TEXT(last[0]),
-                         DB_TEXT(last[1]), DB_TEXT(last[2]), DB_TEXT(last[3]), DB_TEXT(last[4]),
-                         DB_BOOL(first), DB_INT(PIECE));
+    tx_open_cursor(tx, sql, args, ARRAY_LEN(args));
+    while (out_wants(o) && (row.r = tx_fetch(tx)).n) {
         for (row.i = 0; row.i < row.r.n; row.i++) {
-            row.cost = decimal(usd, rows_num(row.r, row.i, COL_COST));
+            row.cost = usd_text(usd, rows_num(row.r, row.i, COL_COST));
             row.requests = rows_text(row.r, row.i, COL_REQUESTS);
             put_row(o, csv, &row);
         }
-        for (size_t k = 0; row.r.n == PIECE && k < ARRAY_LEN(last); k++)
-            last[k] = arena_str(a, rows_text(row.r, PIECE - 1, key[k]));
-        first = false;
-        tx_forget(&c->store.tx);
-    } while (row.r.n == PIECE && out_wants(o));
+    }
+    tx_end_read_only(tx);
 }
 
 void api_focus_export(struct call *c)

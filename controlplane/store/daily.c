@@ -22,29 +22,51 @@ static struct db_arg list_arg(const struct daily_list *l)
     return l->is_given ? DB_TEXTS(l->id, l->n) : DB_NULL;
 }
 
+/* DAILY_ARGS of them. */
+static void scope_args(const struct daily_scope *scope, struct db_arg *ret)
+{
+    ret[0] = DB_TEXT(scope->from);
+    ret[1] = DB_TEXT(scope->to);
+    ret[2] = list_arg(&scope->entities);
+    ret[3] = scope->excluded.n ? list_arg(&scope->excluded) : DB_NULL;
+    ret[4] = scope->model.n ? DB_TEXT(scope->model) : DB_NULL;
+    ret[5] = list_arg(&scope->keys);
+}
+
+static struct str statement_text(struct store *s, const struct daily_scope *scope,
+                                 const struct daily_statement *st)
+{
+    return arena_printf(s->arena,
+                        "%sSELECT %s%s FROM (SELECT t.%s AS entity, t.* FROM \"%s\" t) d"
+                        " WHERE %s %s%s%s",
+                        st->outer ? "WITH k AS MATERIALIZED (" : "", st->columns,
+                        st->metrics ? st->metrics : "", tables[scope->kind].entity,
+                        tables[scope->kind].table, where, st->tail, st->outer ? ") " : "",
+                        st->outer ? st->outer : "");
+}
+
 struct rows daily_query(struct store *s, const struct daily_scope *scope,
                         const struct daily_statement *st, const struct db_arg *extra, int n_extra)
 {
-    struct db_arg args[DAILY_ARGS + DAILY_EXTRA_MAX] = {
-        DB_TEXT(scope->from),
-        DB_TEXT(scope->to),
-        list_arg(&scope->entities),
-        scope->excluded.n ? list_arg(&scope->excluded) : DB_NULL,
-        scope->model.n ? DB_TEXT(scope->model) : DB_NULL,
-        list_arg(&scope->keys),
-    };
+    struct db_arg args[DAILY_ARGS + DAILY_EXTRA_MAX];
+    struct str sql = statement_text(s, scope, st);
 
     ASSERT(n_extra <= DAILY_EXTRA_MAX);
+    scope_args(scope, args);
     if (n_extra)
         memcpy(args + DAILY_ARGS, extra, (size_t)n_extra * sizeof *extra);
-    struct str sql = arena_printf(s->arena,
-                                  "%sSELECT %s%s FROM (SELECT t.%s AS entity, t.* FROM \"%s\" t) d"
-                                  " WHERE %s %s%s%s",
-                                  st->outer ? "WITH k AS MATERIALIZED (" : "", st->columns,
-                                  st->metrics ? st->metrics : "", tables[scope->kind].entity,
-                                  tables[scope->kind].table, where, st->tail, st->outer ? ") " : "",
-                                  st->outer ? st->outer : "");
     return sql.n ? tx_query(&s->tx, sql.p, args, DAILY_ARGS + n_extra) : (struct rows){0};
+}
+
+void daily_open_cursor(struct store *s, const struct daily_scope *scope,
+                       const struct daily_statement *st)
+{
+    struct db_arg args[DAILY_ARGS];
+    struct str sql = statement_text(s, scope, st);
+
+    scope_args(scope, args);
+    if (sql.n)
+        tx_open_cursor(&s->tx, sql.p, args, DAILY_ARGS);
 }
 
 struct rows daily_keys(struct store *s, const struct str *keys, size_t n)

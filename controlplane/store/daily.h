@@ -57,6 +57,10 @@ struct rows daily_query(struct store *s, const struct daily_scope *scope,
                 (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
 #define DAILY_QUERY0(s, scope, st) daily_query((s), (scope), (st), NULL, 0)
 
+/* The same as a cursor: tx_fetch(). */
+void daily_open_cursor(struct store *s, const struct daily_scope *scope,
+                       const struct daily_statement *st);
+
 /* What is known of keys, by key: key_alias, team_id, user_id, user_email, key_exists as JSON. */
 struct rows daily_keys(struct store *s, const struct str *keys, size_t n);
 /* The same of objects of a kind: their names. A tag has none. */

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -119,7 +120,7 @@ class Replica(Postgres):
     """Streams from `primary`. pause() stops the replay."""
 
     def __init__(self, primary):
-        self.bin, self._as_user = primary.bin, primary._as_user
+        self.primary, self.bin, self._as_user = primary, primary.bin, primary._as_user
         self.dir = Path(tempfile.mkdtemp(prefix="weir-pg-"))
         self.data = self.dir / "data"
         if os.geteuid() == 0:
@@ -130,6 +131,15 @@ class Replica(Postgres):
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.write(f"unix_socket_directories = '{self.dir}'\nwal_retrieve_retry_interval = '200ms'\n")
         self.start()
+
+    def catch_up(self):
+        """Until what the primary has written is here."""
+        written = self.primary.sql(self.primary.url("postgres"), "SELECT pg_current_wal_lsn()")[0][0]
+        for _ in range(500):
+            if self.sql(self.url("postgres"), "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written) == [("t",)]:
+                return
+            time.sleep(0.02)
+        raise AssertionError("the replica does not catch up")
 
     def pause(self):
         self.sql(self.url("postgres"), "SELECT pg_wal_replay_pause()")
