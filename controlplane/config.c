@@ -114,17 +114,28 @@ static enum errc read_tls(struct config *c, struct err *e)
     return ERRC_OK;
 }
 
-static enum errc read_values(struct config *c, struct err *e)
+static enum errc read_databases(struct config *c, struct err *e)
 {
     struct config_file *f = &c->file;
     struct str url =
         config_text(f, CONFIG_FIRST(f, SETTING_GENERAL_database_url, SETTING_ENV_DATABASE_URL));
-    struct str host = config_text(f, SETTING_WEIR_admin_host);
+    struct str replica = config_text(f, SETTING_ENV_DATABASE_URL_READ_REPLICA);
 
     if (!url.n)
         return err_set(e, ERRC_INVALID, 0,
                        "no database: set DATABASE_URL or general_settings.database_url");
     enum errc rc = db_url_read(&c->db, url, &f->arena, e);
+    if (!rc && replica.n)
+        rc = db_url_read(&c->replica, replica, &f->arena, e);
+    return rc;
+}
+
+static enum errc read_values(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+    struct str host = config_text(f, SETTING_WEIR_admin_host);
+    enum errc rc = read_databases(c, e);
+
     if (rc)
         return rc;
     c->master_key = config_file_master_key(f);

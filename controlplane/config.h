@@ -10,7 +10,7 @@
 
 struct config {
     struct config_file file;
-    struct db_url db;
+    struct db_url db, replica; /* replica: without conninfo there is none */
     struct str master_key, key_header, root_path;
     struct seal_key seal; /* of values at rest */
     enum seal_format seal_format;

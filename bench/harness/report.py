@@ -45,6 +45,8 @@ FIGURES = [
     ("admin_accepted_p99_ms", "a key made through the API until six workers of three data planes accept it, p99", "50", "10", "ms"),
     ("crud_p99_ms", "500 management requests/s while ten reports scan a million rows, p99", "50", "20", "ms"),
     ("crud_queued_p99_ms", "the same with as many reports at once as by default, the others in the queue", "50", "20", "ms"),
+    ("daily_p95_ms", "ten million requests: any report of a month's daily activity, p95", "300", "100", "ms"),
+    ("daily_rss_mb", "the same, peak memory of the control plane", "150", "60", "MB"),
     ("policy_added_percent", "virtual key, team, user, limits and budgets: CPU per request over the master key's", "8", "3", "%"),
     ("outage_saturated_percent", "control plane saturated: the data plane's p99 over that undisturbed", "5", None, "%"),
     ("outage_frozen_percent", "control plane frozen: the same", "5", None, "%"),

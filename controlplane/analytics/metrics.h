@@ -37,6 +37,8 @@ extern const char metrics_sums[];
 /* The METRIC_COLUMNS from `col` on. */
 void metrics_read(struct metrics *ret, struct rows r, int row, int col);
 
+struct str metric_count_name(enum metric_count m);
+
 void metrics_add(struct metrics *to, const struct metrics *m);
 
 /* The members, inside an object: "spend", ...; as totals "total_spend", ... */
@@ -44,8 +46,9 @@ void metrics_put(struct jw *w, const struct metrics *m);
 void metrics_put_totals(struct jw *w, const struct metrics *m);
 
 /*
- * Dollars in the shortest form that reads as the same double, rounded to pico-dollars: what adding
- * doubles left behind is no money.
+ * Dollars as a decimal that reads as the same double, rounded to pico-dollars: what adding doubles
+ * left behind is no money.
  */
+enum { USD_TEXT = 32 };
 void jw_put_usd(struct jw *w, double usd);
-struct str usd_text(char out[32], double usd);
+struct str usd_text(char out[USD_TEXT], double usd);

@@ -6,7 +6,8 @@
 
 #include "api/reply.h"
 
-/* From here on the call reads where reports are read. Who may see what is known before. */
+/* From here on the call reads where reports are read, and texts of rows read before are gone. Who
+ * may see what is known by then. */
 void report_begin(struct call *c);
 
 /* A body, written with `w` by jw_* or as CSV. */

@@ -25,8 +25,8 @@ NOT_BUILT = {f"{m} {p}": policy for m, p, policy in re.findall(r'^NOT_BUILT\(\w+
 #          of tenant two: zed (org_admin), zoe (team admin)
 CALLERS = "master root vera  olga ann bob svc  ivy ines nobody  zed zoe".split()
 OUTSIDE = ("ivy", "ines", "nobody", "zed", "zoe")
-# +: done   -: 401 or 403   0: 404   4: another 4xx
-OUTCOME = {"+": range(200, 300), "-": (401, 403), "0": (404,), "4": (400,)}
+# +: done   -: 401 or 403   0: 404   4: another 4xx   5: 500, as LiteLLM answers what is not set up
+OUTCOME = {"+": range(200, 300), "-": (401, 403), "0": (404,), "4": (400,), "5": (500,)}
 
 EVERYBODY = "+++ ++++ +++ ++"
 ADMIN = "++- ---- --- --"
@@ -42,6 +42,8 @@ SPEND_TIMES = {"start_date": "2026-01-01 00:00:00", "end_date": "2026-02-01 00:0
 
 K = sha256("sk-crimson-of-team")  # bob's, in team red; made by root
 P = sha256("sk-crimson-personal")  # bob's own
+DAYS = {"start_date": "2026-01-01", "end_date": "2026-01-02"}
+ACTIVITY = ("", "/aggregated", "/aggregated/keys", "/aggregated/search", "/aggregated/model_top_keys", "/export")
 MODEL = {"model_name": "n", "litellm_params": {"model": "openai/x"}}
 
 EXPECTED = [
@@ -207,6 +209,17 @@ EXPECTED = [
     ("POST /config/field/delete", {"field_name": "completion_model", "config_type": "general_settings"}, ADMIN),
     ("GET /config/field/info", {"field_name": "completion_model"}, READ),
     ("GET /config/list", {"config_type": "general_settings"}, READ),
+
+    *((f"GET /{kind}/daily/activity{below}", {**DAYS, "search": "x", "model_group": "x", **of}, expected) for below in ACTIVITY
+      for kind, of, expected in [
+        ("user", {}, HAS_USER), ("user", {"user_id": "bob"}, "+++ --+- --- --"),
+        ("team", {}, "+++ +++0 ++0 ++"), ("team", {"team_ids": "red"}, "+++ 0++0 000 00"),
+        ("organization", {}, EVERYBODY), ("organization", {"organization_ids": "one"}, "+++ +--- --- --"),
+        ("customer", {}, READ), ("end_user", {}, READ), ("agent", {}, READ), ("tag", {}, "+++ +++- ++- ++")]),
+    *((f"GET /user/daily/activity/aggregated/{below}", {**DAYS, **of}, expected) for below in ("users", "cache_leakage_keys")
+      for of, expected in [({}, HAS_USER), ({"user_id": "bob"}, "+++ --+- --- --")]),
+    *((f"GET /tag/{name}", DAYS, READ) for name in ("dau", "wau", "mau", "distinct", "summary", "user-agent/per-user-analytics")),
+    ("GET /spend/export/focus", DAYS, READ), ("GET /provider/budgets", {}, "555 ---- --- --"),
 ]  # fmt: skip
 
 # Routes that are not built yet: who would be let in, and hears 501.
