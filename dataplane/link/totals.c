@@ -209,11 +209,13 @@ static void take_until(struct totals *t, struct directory *d, struct spool_place
     struct err e;
     bool any = true;
 
+    if (!t->buffer && !(t->buffer = malloc(SPOOL_BATCH_MAX)))
+        return;
     if (!t->is_open && spool_reader_init(&t->reader, t->dir, &e))
         return;
     t->is_open = true;
     while (any && spool_place_cmp(place_get(t), to) < 0) {
-        if (spool_reader_next(&t->reader, place_get(t), to, &b, &any, &e)) {
+        if (spool_reader_next(&t->reader, t->buffer, place_get(t), to, &b, &any, &e)) {
             log_warn("totals", "error=\"%s\" consequence=\"some spend counts twice for now\"",
                      e.msg);
             return;
@@ -300,4 +302,5 @@ void totals_deinit(struct totals *t)
         spool_reader_deinit(&t->reader);
     arena_reset(&t->arena);
     t->is_open = false;
+    free(TAKE(t->buffer));
 }

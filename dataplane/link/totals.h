@@ -23,8 +23,9 @@ struct totals {
     const struct counters *counters;
     char dir[480]; /* of the spool */
     struct spool_reader reader;
-    bool is_open;  /* the reader */
-    bool is_exact; /* this session's sums come with their place */
+    bool is_open;          /* the reader */
+    unsigned char *buffer; /* its */
+    bool is_exact;         /* this session's sums come with their place */
     uint64_t
         fresh_ns; /* when everything was taken the last time, and no sums since; 0: they came */
     struct arena arena;

@@ -1,5 +1,6 @@
 #include "policy/budget.h"
 
+#include "common/gateway/duration.h"
 #include "common/num.h"
 
 #include "policy/budget_model.h"

@@ -244,7 +244,7 @@ static void test_a_budget_of_models_fills_and_begins_anew(void **state)
             assert_true(checks_all(&w.k));
             memset(&c, 0, sizeof c);
             assert_true(budget_model_charge(&w.k, &c));
-            charges_spend(&c, &w.counters, 6);
+            charges_spend(&c, &w.counters, 6, (uint32_t)(w.k.now_us / 1000000));
         }
         assert_false(checks_all(&w.k));
         assert_true(str_ends(w.k.refusal.message, STR("budget for model=gpt, budget_model=g*")));
@@ -253,7 +253,7 @@ static void test_a_budget_of_models_fills_and_begins_anew(void **state)
         assert_true(checks_all(&w.k));
         memset(&c, 0, sizeof c);
         assert_true(budget_model_charge(&w.k, &c));
-        charges_spend(&c, &w.counters, 88);
+        charges_spend(&c, &w.counters, 88, (uint32_t)(w.k.now_us / 1000000));
         assert_false(checks_all(&w.k));
         assert_true(str_starts(w.k.refusal.message, STR("ExceededBudget: Team=t1 over 1d budget")));
         world_ask(&w, &o);
