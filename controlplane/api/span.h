@@ -10,7 +10,4 @@ struct span {
 
 /* Members from and to; absent: `days` before today, and today. False with an answer for what is no
  * day. */
-MUST_CHECK bool span_read(struct call *c, struct span *ret, unsigned days);
-
-/* "2026-01-31": a day of the calendar. */
-bool span_is_day(struct str s);
+MUST_CHECK bool span_read(struct call *c, struct span *ret, int32_t days);

@@ -1,5 +1,6 @@
 /* /weir/spend/rows: what was recorded, row by row, for who has a provider's invoice to compare. */
 
+#include "analytics/range.h"
 #include "api/parts.h"
 #include "api/reply.h"
 #include "api/span.h"
@@ -37,11 +38,12 @@ static yyjson_mut_val *rows_list(struct store *s, struct rows r)
 static bool read_after(struct call *c, struct str *at, struct str *id)
 {
     struct str after = in_text(c, "after");
+    int32_t day;
 
     *at = *id = (struct str){0};
     if (!after.n)
         return true;
-    if (str_cut(after, ' ', at, id) && at->n == 23 && span_is_day((struct str){at->p, 10}))
+    if (str_cut(after, ' ', at, id) && at->n == 23 && day_read((struct str){at->p, DAY_TEXT}, &day))
         return true;
     refuse(c, 400, "after: as `next` of the page before said");
     return false;

@@ -21,17 +21,14 @@ enum { EXCHANGES_MAX = 100 };
 #define NEWEST " ORDER BY \"startTime\" DESC LIMIT 1) x"
 
 /* A row is found by its own id, which is the provider's mostly; by ours through the session, which
- * is the same unless the client names one; else by an index of those, which only a database of our
- * own has (migration 0010): elsewhere what is recent is looked through. */
+ * is the same unless the client names one; else through the entry that each row has. */
 static yyjson_mut_val *find(struct store *s, struct str id)
 {
     static const char *const by[] = {
         COLUMNS "request_id = $1" NEWEST,
         COLUMNS "session_id = $1 AND litellm_call_id = $1" NEWEST,
-        COLUMNS
-        "litellm_call_id = $1 AND litellm_call_id <> session_id AND (\"startTime\" >"
-        " now() AT TIME ZONE 'UTC' - interval '2 days' OR EXISTS (SELECT FROM"
-        " pg_partitioned_table WHERE partrelid = '\"LiteLLM_SpendLogs\"'::regclass))" NEWEST,
+        COLUMNS "(\"startTime\", request_id) IN (SELECT at, request_id FROM weir.log"
+                " WHERE call_id = weir.log_hash($1)) AND litellm_call_id = $1" NEWEST,
     };
     yyjson_mut_val *row = NULL;
 

@@ -37,15 +37,21 @@
     " WHERE t <> '') AS tag (tag) WHERE"
 
 static const struct {
-    const char *kind, *sql;
+    const char *kind;
+    enum table daily;
+    const char *column; /* of the rows, which older releases of LiteLLM may lack */
+    const char *sql;
 } days[] = {
     /* everybody has a line in the table of users, also who is none */
-    {"user",
+    {"user", TABLE_DAILY_USER, "user",
      ROWS_AND_DAILY("coalesce(\"user\", '')", "WHERE", "LiteLLM_DailyUserSpend", "user_id", "")},
-    {"team", SOME("team_id", "LiteLLM_DailyTeamSpend", "team_id")},
-    {"organization", SOME("organization_id", "LiteLLM_DailyOrganizationSpend", "organization_id")},
-    {"end_user", SOME("end_user", "LiteLLM_DailyEndUserSpend", "end_user_id")},
-    {"tag", ROWS_AND_DAILY("tag", TAGS, "LiteLLM_DailyTagSpend", "tag", "")},
+    {"team", TABLE_DAILY_TEAM, "team_id", SOME("team_id", "LiteLLM_DailyTeamSpend", "team_id")},
+    {"organization", TABLE_DAILY_ORGANIZATION, "organization_id",
+     SOME("organization_id", "LiteLLM_DailyOrganizationSpend", "organization_id")},
+    {"end_user", TABLE_DAILY_END_USER, "end_user",
+     SOME("end_user", "LiteLLM_DailyEndUserSpend", "end_user_id")},
+    {"tag", TABLE_DAILY_TAG, "request_tags",
+     ROWS_AND_DAILY("tag", TAGS, "LiteLLM_DailyTagSpend", "tag", "")},
 };
 
 /* Of all days: one side the daily table, the other weir.total and what there was before it. In a
@@ -66,15 +72,19 @@ static const struct {
 #define ADOPTED "(SELECT bool_or(adopted) FROM weir.migration)"
 
 static const struct {
-    const char *kind, *sql;
+    const char *kind;
+    enum table daily;
+    const char *sql;
 } totals[] = {
-    {"key", TOTALS("key", "LiteLLM_DailyUserSpend", "api_key", "")}, /* '' among them: is all */
-    {"user", TOTALS("user", "LiteLLM_DailyUserSpend", "user_id", NAMED)},
-    {"team", TOTALS("team", "LiteLLM_DailyTeamSpend", "team_id", NAMED)},
-    {"organization",
+    {"key", TABLE_DAILY_USER,
+     TOTALS("key", "LiteLLM_DailyUserSpend", "api_key", "")}, /* '' among them: is all */
+    {"user", TABLE_DAILY_USER, TOTALS("user", "LiteLLM_DailyUserSpend", "user_id", NAMED)},
+    {"team", TABLE_DAILY_TEAM, TOTALS("team", "LiteLLM_DailyTeamSpend", "team_id", NAMED)},
+    {"organization", TABLE_DAILY_ORGANIZATION,
      TOTALS("organization", "LiteLLM_DailyOrganizationSpend", "organization_id", NAMED)},
-    {"end_user", TOTALS("end_user", "LiteLLM_DailyEndUserSpend", "end_user_id", NAMED)},
-    {"tag", TOTALS("tag", "LiteLLM_DailyTagSpend", "tag", NAMED)},
+    {"end_user", TABLE_DAILY_END_USER,
+     TOTALS("end_user", "LiteLLM_DailyEndUserSpend", "end_user_id", NAMED)},
+    {"tag", TABLE_DAILY_TAG, TOTALS("tag", "LiteLLM_DailyTagSpend", "tag", NAMED)},
 };
 
 /* ---- findings ---- */
@@ -122,6 +132,11 @@ enum { LIMIT = 200 }; /* findings of one statement: more are counted */
 
 /* ---- a day ---- */
 
+static bool has(const struct store *s, enum table t, const char *column)
+{
+    return catalog_column(s->catalog, t, str_of(column)) != NULL;
+}
+
 /* Whether all rows of the day are still there. */
 static bool is_kept(struct store *s, struct str day, bool jobs_are_ours)
 {
@@ -151,7 +166,8 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     if (!is_kept(s, day, jobs_are_ours))
         return -1;
     for (size_t i = 0; i < ARRAY_LEN(days) && tx_ok(&s->tx); i++)
-        found_rows(s, f, "rows_daily", day, days[i].kind, limited(s, days[i].sql, args, 1));
+        if (has(s, days[i].daily, "spend") && has(s, TABLE_SPEND_LOGS, days[i].column))
+            found_rows(s, f, "rows_daily", day, days[i].kind, limited(s, days[i].sql, args, 1));
     return rows_int(
         TX_QUERY(&s->tx,
                  "SELECT count(*) FROM \"LiteLLM_SpendLogs\" WHERE"
@@ -186,8 +202,9 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
 void reconcile_totals(struct store *s, struct findings *f)
 {
     for (size_t i = 0; i < ARRAY_LEN(totals) && tx_ok(&s->tx); i++)
-        found_rows(s, f, "daily_totals", STR(""), totals[i].kind,
-                   limited(s, totals[i].sql, NULL, 0));
+        if (has(s, totals[i].daily, "spend"))
+            found_rows(s, f, "daily_totals", STR(""), totals[i].kind,
+                       limited(s, totals[i].sql, NULL, 0));
     found_rows(s, f, "rows_spools", STR(""), "spool", limited(s, ROWS_AND_SPOOLS, NULL, 0));
 }
 
