@@ -2,6 +2,7 @@ import pytest
 from support.controlplane import ControlPlane
 from support.postgres import Postgres
 from support.tenants import Tenants
+from support.weir import Weir
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,25 @@ def start(request):
             cp.kill()
         else:
             cp.stop()
+
+
+@pytest.fixture
+def data(request):
+    """Starts data planes; they end with an inquest if the test passed."""
+    started = []
+
+    def data_(*addresses, general=None, **kw):
+        weir = Weir({"model_list": [], "general_settings": {"store_model_in_db": True, **(general or {})},
+                     "weir": {"control_plane": list(addresses)} if addresses else {}}, **kw)  # fmt: skip
+        started.append(weir)
+        return weir
+
+    yield data_
+    for weir in started:
+        if getattr(request.node, "call_failed", False):
+            weir.kill()
+        else:
+            weir.stop()
 
 
 @pytest.fixture(scope="module")

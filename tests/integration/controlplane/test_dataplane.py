@@ -15,28 +15,8 @@ import pytest
 from support.controlplane import ControlPlane
 from support.played import Fault
 from support.mock_provider import Mock, free_port
-from support.weir import Weir
 
 STORE = {"general_settings": {"store_model_in_db": True}}
-
-
-@pytest.fixture
-def data(request):
-    """Starts data planes; they end with an inquest if the test passed."""
-    started = []
-
-    def data_(*addresses, general=None, **kw):
-        weir = Weir({"model_list": [], "general_settings": {**STORE["general_settings"], **(general or {})},
-                     "weir": {"control_plane": list(addresses)} if addresses else {}}, **kw)  # fmt: skip
-        started.append(weir)
-        return weir
-
-    yield data_
-    for weir in started:
-        if getattr(request.node, "call_failed", False):
-            weir.kill()
-        else:
-            weir.stop()
 
 
 @pytest.fixture
