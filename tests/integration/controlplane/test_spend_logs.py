@@ -298,7 +298,7 @@ def test_writers_of_all_kinds_are_counted_once(world):
     world.sql("""INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, "startTime", "endTime", request_tags)
                  SELECT 'more-' || i, 'x', 0.5, timestamp '2026-03-01' + i * interval '1 hour', now(), '["a", "b"]'
                  FROM generate_series(1, 50) AS i ON CONFLICT DO NOTHING;
-                 INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime") VALUES ('more-1', 'x', now(), now())
+                 INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime") VALUES ('more-1', 'x', '2026-03-01 01:00:00', now())
                  ON CONFLICT DO NOTHING""")
     agree(world)
     world.sql("""UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1, model = 'other' WHERE request_id LIKE 'more-%'""")
