@@ -454,10 +454,9 @@ def test_a_key_with_too_many_windows_is_left_out(told):
 
 
 def test_a_key_over_its_budget_goes_on_slower(mock, plane, start):
-    w = gateway(start, mock, plane, litellm={"budget_exceeded_throttle_percentage": 0.5})
     plane.put(slow=key("sk-slow", lim=limits(budget=1, rpm=4), spend=2, metadata={"throttle_on_budget_exceeded": True}),
               none=key("sk-none", lim=limits(budget=1), spend=2, metadata={"throttle_on_budget_exceeded": True}))  # fmt: skip
-    w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
+    w = gateway(start, mock, plane, litellm={"budget_exceeded_throttle_percentage": 0.5})
     replies = [post(w, "sk-slow") for _ in range(3)]
     assert [r.status for r in replies] == [200, 200, 429]
     assert replies[0].header("x-ratelimit-api_key-limit-requests") == "2"
@@ -466,10 +465,9 @@ def test_a_key_over_its_budget_goes_on_slower(mock, plane, start):
 
 
 def test_end_users_without_a_budget_have_the_default_one(mock, plane, start):
-    w = gateway(start, mock, plane, litellm={"max_end_user_budget_id": "usual"})
     plane.put(usual=budget("usual", limits(budget=0.01, rpm=2)), more=budget("more", limits(budget=100)), a=key("sk-a"),
               b=key("sk-b", metadata={"end_user_budget_id": "more"}), own=end_user("own", lim=limits(budget=100)))  # fmt: skip
-    w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
+    w = gateway(start, mock, plane, litellm={"max_end_user_budget_id": "usual"})
     for k, name in (("sk-a", "ann"), (MASTER_KEY, "bob")):
         assert post(w, k, user=name).status == 200
         assert error(post(w, k, user=name))[::3][1].startswith(f"ExceededBudget: End User={name} over budget. Spend=")

@@ -116,6 +116,8 @@ def test_what_only_few_keys_have_is_enforced_once_its_creator_is_answered(start,
     new("/user/new", user_id="u1", model_max_budget={"m": {"budget_limit": 0, "time_period": "1d"}}, auto_create_key=False)
     key = new("/key/generate", user_id="u1")["key"]
     assert why(key) == (422, "LiteLLM User: u1, exceeded budget for model=m")
+    new("/user/update", user_id="u1", metadata={"scim_active": False})
+    assert why(key)[1].startswith("Authentication Error, User=u1 has been deactivated via SCIM.")
     new("/budget/new", budget_id="usual", max_budget=0)
     key = new("/key/generate")["key"]
     assert why(key, user="ann")[1].startswith("ExceededBudget: End User=ann over budget.")
