@@ -46,7 +46,7 @@ FROM generate_series(0, {keys} - 1) AS i ON CONFLICT DO NOTHING;
 
 
 def fill(sql, rows, *, until, days=DAYS, keys=KEYS, users=USERS, teams=TEAMS, models=MODELS, end_users=END_USERS, tags=TAGS,
-         batch=250_000, triggers=False):
+         batch=250_000, triggers=False):  # fmt: skip
     """`until`: ISO time behind the last row. Without triggers and indexes, which are made anew: as if rows had been there
     before we came."""
     values = dict(rows=rows, until=until, step=days * 86_400_000_000 // rows, keys=keys, users=users, teams=teams, models=models,
@@ -54,10 +54,10 @@ def fill(sql, rows, *, until, days=DAYS, keys=KEYS, users=USERS, teams=TEAMS, mo
     sql(PARENTS.format(**values))
     indexes = []
     if not triggers:
-        indexes = [d for _, d in sql("""SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'LiteLLM_SpendLogs'
-                                        AND indexname NOT LIKE '%_pkey' AND schemaname = current_schema""")]
-        for name, in sql("""SELECT indexname FROM pg_indexes WHERE tablename = 'LiteLLM_SpendLogs'
-                            AND indexname NOT LIKE '%_pkey' AND schemaname = current_schema"""):
+        found = sql("""SELECT indexname, replace(indexdef, ' ON ONLY ', ' ON ') FROM pg_indexes
+                       WHERE tablename = 'LiteLLM_SpendLogs' AND indexname NOT LIKE '%_pkey' AND schemaname = 'public'""")
+        names, indexes = [n for n, _ in found], [d for _, d in found]
+        for name in names:
             sql(f'DROP INDEX "{name}"')
     for first in range(1, rows + 1, batch):
         values.update(first=first, last=min(first + batch - 1, rows))

@@ -133,7 +133,7 @@ void log_where_any(struct store *s, struct log_query *q, struct str id)
 
 /* ---- columns ---- */
 
-#define ELAPSED "(extract(epoch FROM (t.\"endTime\" - t.\"startTime\")) * 1000)::integer"
+#define ELAPSED "(extract(epoch FROM (t.\"endTime\" - t.\"startTime\")) * 1000)::bigint"
 
 const char *log_duration(const struct store *s)
 {

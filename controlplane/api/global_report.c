@@ -2,6 +2,7 @@
  */
 
 #include "common/digest.h"
+
 #include "api/spend.h"
 
 #define DAY(column) "to_char(" column ", 'YYYY-MM-DD\"T\"00:00:00\"+00:00\"')"

@@ -1,6 +1,7 @@
 /* GET /spend/logs as it was before it had pages: all rows within a bound, or sums by day. */
 
 #include "common/digest.h"
+
 #include "api/spend_priv.h"
 
 enum { ROWS_MAX = LOG_COUNT_MAX };

@@ -2,6 +2,7 @@
  * the rows of a session (litellm-controlplane.md 2.10). */
 
 #include "common/digest.h"
+
 #include "api/spend_priv.h"
 
 enum { PAGE_MAX = 1000000000 };
@@ -233,7 +234,7 @@ static struct str with_members(struct arena *a, struct str object, struct str mo
 {
     if (!more.n)
         return object;
-    return arena_printf(a, STR_FMT ",%s}", (int)object.n - 1, object.p, more.p);
+    return arena_printf(a, STR_FMT "," STR_FMT "}", (int)object.n - 1, object.p, STR_ARG(more));
 }
 
 void spend_reply_page(struct call *c, const struct log_page *p, const struct str *more,

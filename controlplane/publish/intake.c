@@ -70,15 +70,26 @@ static size_t batches_of(const Weir__Request *r, const Weir__UsageBatch *ret[USA
     return n;
 }
 
+static size_t count_of(const struct batch *b)
+{
+    const Weir__Request *r = b->of.request;
+
+    return r->is_case == WEIR__REQUEST__IS_USAGE
+               ? 1
+               : MIN(r->usage_batches->n_batches, (size_t)USAGE_BATCHES);
+}
+
 /* How many requests; 0: it ends. */
 static size_t pull(struct intake *i, struct batch *ret[INTAKE_MERGE])
 {
-    size_t n = 0;
+    size_t n = 0, total = 0;
 
     (void)pthread_mutex_lock(&i->lock);
     while (!i->first && !i->ending)
         (void)pthread_cond_wait(&i->pushed, &i->lock);
-    while (!i->ending && i->first && n < INTAKE_MERGE / USAGE_BATCHES) {
+    while (!i->ending && i->first && n < INTAKE_MERGE &&
+           total + count_of(i->first) <= INTAKE_MERGE) {
+        total += count_of(i->first);
         ret[n++] = i->first;
         i->first = i->first->next;
         i->n--;

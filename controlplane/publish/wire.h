@@ -8,7 +8,7 @@
 enum {
     REQUEST_MAX = 16 * 1024,
     USAGE_MAX = 512 * 1024, /* records of a batch */
-    USAGE_BATCHES = 4,      /* of a request */
+    USAGE_BATCHES = 8,      /* of a request */
     USAGE_REQUEST_MAX = USAGE_BATCHES * (USAGE_MAX + 1024),
     CURSOR_MAX = 8 * 1024,
 };

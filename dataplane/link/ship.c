@@ -11,10 +11,10 @@
 #include "link/reply.h"
 
 enum {
-    ASK_MS = 10000,
+    ASK_MS = 30000,        /* a backlog is much work for a database */
     PACE_MS = 50,          /* between batches that are not full: each costs a transaction */
     FULL = 64 * 1024,      /* bytes: more follow at once */
-    BATCHES_MAX = 4,       /* of a request: of a backlog they are cheaper together */
+    BATCHES_MAX = 8,       /* of a request: of a backlog they are cheaper together */
     BACK_OFF_MIN_MS = 100, /* doubled with each failure */
     BACK_OFF_MAX_MS = 5000,
     LOOK_MS = 1000, /* between two looks at what waits */

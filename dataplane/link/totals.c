@@ -247,13 +247,13 @@ static void told_one(struct totals *t, struct directory *d, const Weir__Total *o
     static const enum identity_kind kinds[] = {
         [1] = IDENTITY_KEY,      [2] = IDENTITY_TEAM,         [3] = IDENTITY_USER,
         [4] = IDENTITY_MEMBER,   [5] = IDENTITY_ORGANIZATION, [6] = IDENTITY_PROJECT,
-        [7] = IDENTITY_END_USER, [8] = IDENTITY_TAG,
+        [7] = IDENTITY_END_USER, [8] = IDENTITY_TAG,          [14] = IDENTITY_GROUP_BUDGET,
     };
     char member[ID_MAX];
     struct str id = bytes_str(one->id);
 
-    if (!one->kind || one->kind >= ARRAY_LEN(kinds)) /* a newer control plane's */
-        return;
+    if (one->kind >= ARRAY_LEN(kinds) || (!kinds[one->kind] && one->kind != 1))
+        return; /* a newer control plane's */
     enum identity_kind kind = kinds[one->kind];
     if (kind == IDENTITY_MEMBER)
         id = member_id(member, id, bytes_str(one->user));

@@ -48,7 +48,8 @@ static bool on_usage(void *ctx, const struct hub_usage *u)
 
     if (w->has_usage)
         return false;
-    ASSERT(u->request->is_case == WEIR__REQUEST__IS_USAGE && u->request->usage);
+    ASSERT(u->request->is_case == WEIR__REQUEST__IS_USAGE ||
+           u->request->is_case == WEIR__REQUEST__IS_USAGE_BATCHES);
     w->usage = *u;
     w->has_usage = true;
     return true;

@@ -73,6 +73,9 @@ DECLARE
     part text[] := CASE TG_TABLE_NAME WHEN 'LiteLLM_TeamTable' THEN '{metadata,team_member_budget_id}'::text[]
                                       WHEN 'LiteLLM_UserTable' THEN '{user_role}' END;
 BEGIN
+    IF current_setting('weir.quiet', true) = 'on' THEN -- local to ingest's transaction
+        RETURN NULL;
+    END IF;
     IF TG_OP <> 'INSERT' THEN
         before := to_jsonb(OLD);
         was := ARRAY(SELECT before ->> c FROM unnest(TG_ARGV) WITH ORDINALITY AS a(c, n) ORDER BY n);

@@ -239,6 +239,13 @@ def test_late_commit_with_a_low_id_is_not_skipped(cp, plane, postgres):
     assert int(ids["low"]) < int(ids["high"])
 
 
+def test_what_ingest_makes_is_no_news(cp, plane, postgres):
+    postgres.sql(cp.database, """BEGIN; SET LOCAL weir.quiet = 'on'; INSERT INTO "LiteLLM_EndUserTable" (user_id, blocked) VALUES ('met', true);
+                                 COMMIT""")  # fmt: skip
+    insert(postgres, cp, "LiteLLM_TagTable", tag_name="behind it")
+    assert [(kind, e["name"]) for kind, e, _ in plane.changes()] == [("tag", "behind it")]
+
+
 def test_undone_change_is_no_news(cp, plane, postgres):
     postgres.sql(cp.database, """BEGIN; INSERT INTO "LiteLLM_TagTable" (tag_name) VALUES ('undone'); ROLLBACK""")
     insert(postgres, cp, "LiteLLM_TagTable", tag_name="done")

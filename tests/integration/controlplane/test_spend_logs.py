@@ -263,7 +263,7 @@ def test_csv(world):
     assert reply.header("content-type").startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(reply.body.decode())))
     assert len(rows) == 600 and rows[0]["request_id"] == "req-600" and float(rows[0]["spend"]) == 0.6 and json.loads(rows[0]["request_tags"]) == ["tag-0", "all"]
-    paged = world.cp.get("/spend/logs/v2?" + urlencode({**WINDOW, "page": 3, "page_size": 10}), headers=["Accept: text/csv"])
+    paged = world.cp.get("/spend/logs/v2?" + urlencode({**WINDOW, "page": 3, "page_size": 10}), headers=[("Accept", "text/csv")])
     assert len(list(csv.reader(io.StringIO(paged.body.decode())))) == 11
 
 
@@ -298,12 +298,13 @@ def test_writers_of_all_kinds_are_counted_once(world):
     world.sql("""INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, "startTime", "endTime", request_tags)
                  SELECT 'more-' || i, 'x', 0.5, timestamp '2026-03-01' + i * interval '1 hour', now(), '["a", "b"]'
                  FROM generate_series(1, 50) AS i ON CONFLICT DO NOTHING;
-                 INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime") VALUES ('more-1', 'x', now(), now())
+                 INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime") VALUES ('more-1', 'x', '2026-03-01 01:00:00', now())
                  ON CONFLICT DO NOTHING""")
     agree(world)
     world.sql("""UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1, model = 'other' WHERE request_id LIKE 'more-%'""")
     agree(world)
-    assert world.get("/spend/logs/v2", **WINDOW, model="other").json["total"] == 50
+    reply = world.get("/spend/logs/v2", **WINDOW, model="other")
+    assert reply.status == 200 and reply.json["total"] == 50, reply.body
     world.sql("""DELETE FROM "LiteLLM_SpendLogs" WHERE request_id LIKE 'more-%'""")
     agree(world)
     assert world.get("/spend/logs/v2", **WINDOW, model="other").json["total"] == 0

@@ -12,29 +12,9 @@ from pathlib import Path
 
 import pytest
 from support.controlplane import ControlPlane
-from support.weir import Weir
 
 SAY = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 COST = 10 * 1e-6 + 20 * 2e-6  # of a canned reply: 10 and 20 tokens
-
-
-@pytest.fixture
-def data(request):
-    """Starts data planes; they end with an inquest if the test passed."""
-    started = []
-
-    def data_(*addresses, **kw):
-        weir = Weir({"model_list": [], "general_settings": {"store_model_in_db": True},
-                     "weir": {"control_plane": list(addresses)}}, **kw)  # fmt: skip
-        started.append(weir)
-        return weir
-
-    yield data_
-    for weir in started:
-        if getattr(request.node, "call_failed", False):
-            weir.kill()
-        else:
-            weir.stop()
 
 
 @pytest.fixture
