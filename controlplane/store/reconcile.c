@@ -5,20 +5,22 @@
 #define SUMS                                                                                       \
     "sum(" NUSD("spend") ") AS nusd, sum(prompt_tokens) AS prompt,"                                \
                          " sum(completion_tokens) AS completion"
-/* Of the caller: an exchange that was tried again is none of its own. */
-#define REQUESTS                                                                                   \
-    "CASE WHEN metadata -> 'weir' ->> 'retried' = 'true' THEN 0"                                   \
-    " ELSE coalesce((metadata -> 'weir' ->> 'exchanges')::bigint, 1) END"
+/* The rows of a day ($1), read once: what they say of themselves in metadata is dear. Of the
+ * caller's requests an exchange that was tried again is none. */
+#define ROWS                                                                                       \
+    "(SELECT *, CASE WHEN weir ->> 'retried' = 'true' THEN 0"                                      \
+    "  ELSE coalesce((weir ->> 'exchanges')::bigint, 1) END AS requests FROM ("                    \
+    "  SELECT *, metadata -> 'weir' AS weir FROM \"LiteLLM_SpendLogs\""                            \
+    "  WHERE \"startTime\" >= $1::text::date AND \"startTime\" < $1::text::date + 1 OFFSET 0) w"   \
+    " OFFSET 0) AS logs "
 #define OF_ROWS                                                                                    \
-    SUMS ", sum(" REQUESTS ") AS requests,"                                                        \
-         " sum(" REQUESTS ") FILTER (WHERE status = 'failure') AS failed"
+    SUMS ", sum(requests) AS requests, sum(requests) FILTER (WHERE status = 'failure') AS failed"
 #define OF_DAILY SUMS ", sum(api_requests) AS requests, sum(failed_requests) AS failed"
 
 /* Of a day ($1): one side the rows, the other a daily table; by entity, key and model. */
 #define ROWS_AND_DAILY(row_id, of_rows, table, column, of_daily)                                   \
-    "WITH r AS (SELECT " row_id " AS id, api_key, model, " OF_ROWS                                 \
-    "  FROM \"LiteLLM_SpendLogs\" " of_rows                                                        \
-    "  \"startTime\" >= $1::text::date AND \"startTime\" < $1::text::date + 1 GROUP BY 1, 2, 3),"  \
+    "WITH r AS (SELECT " row_id " AS id, api_key, model, " OF_ROWS "  FROM " ROWS of_rows          \
+    " GROUP BY 1, 2, 3),"                                                                          \
     " d AS (SELECT coalesce(" column ", '') AS id, api_key, coalesce(model, '') AS model,"         \
     "  " OF_DAILY " FROM \"" table "\" WHERE date = $1::text" of_daily " GROUP BY 1, 2, 3)"        \
     " SELECT coalesce(r.id, d.id) || ' ' || coalesce(r.api_key, d.api_key) || ' '"                 \
@@ -29,12 +31,12 @@
     "  ('api_requests', r.requests, d.requests), ('failed_requests', r.failed, d.failed))"         \
     " AS v (field, expected, found) WHERE coalesce(v.expected, 0) <> coalesce(v.found, 0)"
 #define SOME(row_id, table, column)                                                                \
-    ROWS_AND_DAILY(row_id, "WHERE " row_id " <> '' AND", table, column,                            \
+    ROWS_AND_DAILY(row_id, "WHERE " row_id " <> ''", table, column,                                \
                    " AND coalesce(" column ", '') <> ''")
 #define TAGS                                                                                       \
     "CROSS JOIN LATERAL (SELECT DISTINCT t FROM jsonb_array_elements_text("                        \
     " CASE jsonb_typeof(request_tags) WHEN 'array' THEN request_tags ELSE '[]' END) AS e (t)"      \
-    " WHERE t <> '') AS tag (tag) WHERE"
+    " WHERE t <> '') AS tag (tag)"
 
 static const struct {
     const char *kind;
@@ -44,7 +46,7 @@ static const struct {
 } days[] = {
     /* everybody has a line in the table of users, also who is none */
     {"user", TABLE_DAILY_USER, "user",
-     ROWS_AND_DAILY("coalesce(\"user\", '')", "WHERE", "LiteLLM_DailyUserSpend", "user_id", "")},
+     ROWS_AND_DAILY("coalesce(\"user\", '')", "", "LiteLLM_DailyUserSpend", "user_id", "")},
     {"team", TABLE_DAILY_TEAM, "team_id", SOME("team_id", "LiteLLM_DailyTeamSpend", "team_id")},
     {"organization", TABLE_DAILY_ORGANIZATION, "organization_id",
      SOME("organization_id", "LiteLLM_DailyOrganizationSpend", "organization_id")},
