@@ -4,8 +4,9 @@
  * Each thread has a spool and a connection of its own, and takes MERGE batches in a transaction.
  * Prints a line of JSON: records a second, and what the process needed.
  *
- * Keys, users and teams are those that bench/harness/spend.py makes: key-N, user-N, team-N. Keys
- * are chosen unevenly, as they are in life: half of the traffic comes from a tenth of them.
+ * Keys, users and teams are those that bench/harness/ingest.py makes: key-N, user-N, team-N. Keys
+ * are chosen unevenly, as they are in life: half of the traffic comes from a tenth of them, each
+ * has a client, a few models and a tag or two of its own.
  */
 
 #include "ingest/ingest.h"
@@ -21,7 +22,7 @@
 
 #include "store/catalog.h"
 
-enum { MODELS = 12, END_USERS = 5000, TAGS = 8, THREADS_MAX = 8 };
+enum { MODELS = 12, MODELS_OF_A_KEY = 3, END_USERS = 5000, TAGS = 8, THREADS_MAX = 8 };
 
 static struct {
     const struct catalog *catalog;
@@ -75,7 +76,7 @@ static size_t make(struct maker *m, unsigned char *out)
     weir__usage_record__init(&r);
     weir__usage__init(&u);
     uint64_t key = draw(m, 2) ? draw(m, all.keys / 10 + 1) : draw(m, all.keys);
-    uint64_t model = draw(m, MODELS);
+    uint64_t model = (key + draw(m, MODELS_OF_A_KEY)) % MODELS;
     r.request_id = TEXT("%08llx-0000-4000-8000-%04x%08llx", (unsigned long long)seq, m->number,
                         (unsigned long long)draw(m, UINT32_MAX));
     r.response_id = TEXT("chatcmpl-%016llx%016llx", (unsigned long long)draw(m, UINT64_MAX),
@@ -93,8 +94,9 @@ static size_t make(struct maker *m, unsigned char *out)
     r.end_user = draw(m, 4) ? (ProtobufCBinaryData){0, NULL}
                             : TEXT("end-user-%llu", (unsigned long long)draw(m, END_USERS));
     r.client_ip = TEXT("10.0.%u.%u", (unsigned)draw(m, 256), (unsigned)draw(m, 256));
-    r.user_agent = TEXT("OpenAI/Python 1.%u.0", (unsigned)draw(m, 4));
-    ProtobufCBinaryData tags[] = {TEXT("tag-%llu", (unsigned long long)draw(m, TAGS))};
+    r.user_agent = TEXT("OpenAI/Python 1.%u.0", (unsigned)(key % 4));
+    ProtobufCBinaryData tags[] = {
+        TEXT("tag-%llu", (unsigned long long)((key + draw(m, 2)) % TAGS))};
     r.tags = tags;
     r.n_tags = ARRAY_LEN(tags);
     r.api = 0;

@@ -10,11 +10,21 @@ struct jw jw_init(struct arena *a)
     return (struct jw){.arena = a};
 }
 
+struct jw jw_init_sink(struct arena *a, jw_sink_fn sink, void *ctx)
+{
+    return (struct jw){.arena = a, .sink = sink, .ctx = ctx};
+}
+
 /* Room for `n` bytes more. */
 static bool jw_reserve(struct jw *w, size_t n)
 {
     size_t cap = w->cap ? w->cap : 256;
 
+    if (w->sink && w->n && n > JW_PIECE - MIN(w->n, (size_t)JW_PIECE)) {
+        if (arena_ok(w->arena) && !w->sink(w->ctx, (struct str){w->p, w->n}))
+            w->arena->failed = true;
+        w->n = 0;
+    }
     if (n <= w->cap - w->n)
         return true;
     while (cap - w->n < n)
@@ -134,6 +144,12 @@ void jw_put_raw(struct jw *w, struct str json)
 {
     jw_value(w);
     jw_bytes(w, json.p, json.n);
+}
+
+void jw_put_bytes(struct jw *w, struct str bytes)
+{
+    if (bytes.n)
+        jw_bytes(w, bytes.p, bytes.n);
 }
 
 void jw_put_pico(struct jw *w, int64_t pico)

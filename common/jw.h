@@ -7,10 +7,15 @@
 
 #include "common/arena.h"
 
-enum { JW_DEPTH = 32 };
+enum { JW_DEPTH = 32, JW_PIECE = 64 * 1024 };
+
+/* Takes a piece; false: the rest is of no use, which sticks like an overflow. */
+typedef bool (*jw_sink_fn)(void *ctx, struct str piece);
 
 struct jw { /* private */
     struct arena *arena;
+    jw_sink_fn sink; /* NULL: all of it stays in the arena */
+    void *ctx;
     char *p;
     size_t n, cap;
     unsigned depth;
@@ -19,6 +24,8 @@ struct jw { /* private */
 };
 
 struct jw jw_init(struct arena *a);
+/* What grows beyond JW_PIECE goes to the sink, which borrows it; jw_finish() gives the rest. */
+struct jw jw_init_sink(struct arena *a, jw_sink_fn sink, void *ctx);
 
 void jw_obj(struct jw *w); /* { */
 void jw_arr(struct jw *w); /* [ */
@@ -33,6 +40,8 @@ void jw_put_null(struct jw *w);
 
 /* `json` as it is: one complete value made elsewhere. */
 void jw_put_raw(struct jw *w, struct str json);
+/* Bytes as they are, not JSON's business: for other formats. */
+void jw_put_bytes(struct jw *w, struct str bytes);
 
 /* An amount in pico-units as a decimal without exponent loss: 2500000 -> 2.5e-06. */
 void jw_put_pico(struct jw *w, int64_t pico);

@@ -30,7 +30,10 @@ MUST_CHECK bool num_i64(struct str s, int64_t *ret);
  */
 MUST_CHECK bool num_scaled(struct str s, int scale, int64_t *ret);
 
-/* Writes `v` in decimal to `out` (20 bytes are enough), not terminated; returns the length. */
+enum { NUM_U64_TEXT = 20 }; /* the longest */
+
+/* Writes `v` in decimal to `out` (NUM_U64_TEXT bytes are enough), not terminated; returns the
+ * length. */
 size_t num_put_u64(char *out, uint64_t v);
 
 /* Writes `n` bytes as lower-case hex digits, two each, not terminated; returns 2 n. */

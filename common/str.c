@@ -97,3 +97,13 @@ bool str_is_among(struct str word, struct str values)
     } while (more);
     return false;
 }
+
+uint64_t str_hash(struct str s, uint64_t seed)
+{
+    uint64_t h = seed ^ UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)s.p[i]) * UINT64_C(0x100000001b3);
+    h = (h ^ (h >> 32)) * UINT64_C(0x9fb21c651e98df25); /* the last bytes reach the low bits */
+    return h ^ (h >> 29);
+}

@@ -74,5 +74,8 @@ size_t str_utf8_length(struct str s);
 /* Nothing but well-formed UTF-8. */
 bool str_is_utf8(struct str s);
 
+/* For tables; `seed` is a secret where others choose the texts. */
+uint64_t str_hash(struct str s, uint64_t seed);
+
 /* True when `word` is one of "a|b|c"; an empty one never is. */
 bool str_is_among(struct str word, struct str values);

@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include "common/num.h"
+
 static bool is_loopback(struct str host)
 {
     return str_starts(host, STR("127.")) || str_eq(host, STR("::1"));
@@ -47,6 +49,38 @@ static enum errc read_prices(struct config *c, struct err *e)
     return rc ? err_wrap(e, "weir.model_price_map") : ERRC_OK;
 }
 
+/* "12:00" or "12:00:30". */
+static bool is_time_of_day(struct str s)
+{
+    static const unsigned most[] = {23, 59, 59};
+    uint32_t v;
+
+    for (size_t i = 0; i < ARRAY_LEN(most); i++) {
+        size_t n = s.n < 2 || s.p[1] == ':' ? 1 : 2;
+        if (!num_u32((struct str){s.p, MIN(n, s.n)}, &v) || v > most[i])
+            return false;
+        s = str_from(s, n);
+        if (!s.n)
+            return i > 0;
+        if (s.p[0] != ':')
+            return false;
+        s = str_from(s, 1);
+    }
+    return false;
+}
+
+static enum errc read_periods(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+
+    c->zone = config_text(f, SETTING_LITELLM_timezone);
+    c->reset_time = config_text(f, SETTING_LITELLM_budget_reset_time);
+    if (!is_time_of_day(c->reset_time))
+        return err_set(e, ERRC_INVALID, 0,
+                       "litellm_settings.budget_reset_time: not a 24-hour HH:MM or HH:MM:SS");
+    return ERRC_OK;
+}
+
 static enum errc read_rest(struct config *c, struct err *e)
 {
     struct config_file *f = &c->file;
@@ -80,17 +114,28 @@ static enum errc read_tls(struct config *c, struct err *e)
     return ERRC_OK;
 }
 
-static enum errc read_values(struct config *c, struct err *e)
+static enum errc read_databases(struct config *c, struct err *e)
 {
     struct config_file *f = &c->file;
     struct str url =
         config_text(f, CONFIG_FIRST(f, SETTING_GENERAL_database_url, SETTING_ENV_DATABASE_URL));
-    struct str host = config_text(f, SETTING_WEIR_admin_host);
+    struct str replica = config_text(f, SETTING_ENV_DATABASE_URL_READ_REPLICA);
 
     if (!url.n)
         return err_set(e, ERRC_INVALID, 0,
                        "no database: set DATABASE_URL or general_settings.database_url");
     enum errc rc = db_url_read(&c->db, url, &f->arena, e);
+    if (!rc && replica.n)
+        rc = db_url_read(&c->replica, replica, &f->arena, e);
+    return rc;
+}
+
+static enum errc read_values(struct config *c, struct err *e)
+{
+    struct config_file *f = &c->file;
+    struct str host = config_text(f, SETTING_WEIR_admin_host);
+    enum errc rc = read_databases(c, e);
+
     if (rc)
         return rc;
     c->master_key = config_file_master_key(f);
@@ -114,6 +159,8 @@ static enum errc read_values(struct config *c, struct err *e)
         c->crud_conns = c->db.connection_limit ? c->db.connection_limit : c->crud_threads;
     c->crud_conns = MIN(c->crud_conns, 64);
     rc = read_rest(c, e);
+    if (!rc)
+        rc = read_periods(c, e);
     if (rc)
         return rc;
     return arena_ok(&f->arena) ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "%s", f->path);

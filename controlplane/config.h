@@ -10,15 +10,16 @@
 
 struct config {
     struct config_file file;
-    struct db_url db;
+    struct db_url db, replica; /* replica: without conninfo there is none */
     struct str master_key, key_header, root_path;
     struct seal_key seal; /* of values at rest */
     enum seal_format seal_format;
-    struct str models;        /* of the file, as JSON: [[id, deployment], ...] */
-    struct str credentials;   /* credential_list of the file, as JSON; or empty */
-    struct price_map *prices; /* weir.model_price_map; NULL: what is built in */
-    bool runs_jobs;           /* those that a LiteLLM would do */
-    bool stores_models;       /* models may be made and changed in the database */
+    struct str models;           /* of the file, as JSON: [[id, deployment], ...] */
+    struct str credentials;      /* credential_list of the file, as JSON; or empty */
+    struct price_map *prices;    /* weir.model_price_map; NULL: what is built in */
+    bool runs_jobs;              /* those that a LiteLLM would do */
+    struct str zone, reset_time; /* when budgets begin anew: the calendar, and the time of day */
+    bool stores_models;          /* models may be made and changed in the database */
     const char *host;
     uint16_t port;
     const char *certfile, *keyfile; /* NULL: without TLS */

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/net/tls.h"
 
+#include "alert/alerts.h"
 #include "api/api.h"
 #include "api/reply.h"
 #include "config.h"
@@ -17,6 +18,7 @@
 #include "opener.h"
 #include "publish/publish.h"
 #include "store/catalog.h"
+#include "stream.h"
 
 enum {
     CRUD_STATEMENT_MS = 1500, /* below DB_WAIT_MS: a slow statement is not a frozen server */
@@ -24,11 +26,12 @@ enum {
     REPORT_STATEMENT_MS = 30 * 1000,
     REPORT_DEADLINE_MS = 60 * 1000,
     CRUD_QUEUE = 512,
-    REPORT_QUEUE = 32,
+    REPORT_QUEUE = 128,
     MAX_CONNECTIONS = 2000,
     MAX_BODY = 4 * 1024 * 1024,
     MAX_MEMORY = 128 * 1024 * 1024,
     DRAIN_MS = 15 * 1000,
+    PIECES_AT_ONCE = 16,
 };
 
 struct daemon_priv {
@@ -39,8 +42,9 @@ struct daemon_priv {
     struct tls_identity *tls; /* NULL: the port is without TLS */
     pthread_mutex_t lock;     /* of done */
     struct call *done, **done_last;
-    unsigned n_calls; /* with the lanes */
-    uint64_t cut_ns;  /* when a drain has taken long enough */
+    struct call *pieces; /* calls that stream_pump() is due for */
+    unsigned n_calls;    /* with the lanes */
+    uint64_t cut_ns;     /* when a drain has taken long enough */
     bool draining, cut, closed;
     struct opener *opener;
     atomic_bool is_open;
@@ -73,9 +77,23 @@ static struct str printable(struct str s)
     return str_is_printable(s) && s.n <= 128 ? s : STR("?");
 }
 
+/* The request is gone; so is the call, and what is still said of it. */
+static void end_call(struct daemon *d, struct call *c)
+{
+    struct daemon_priv *p = d->priv;
+
+    (void)pthread_mutex_lock(&p->lock);
+    for (struct call **at = &p->pieces; c->has_piece && *at; at = &(*at)->next_piece)
+        if (*at == c) {
+            *at = c->next_piece;
+            break;
+        }
+    (void)pthread_mutex_unlock(&p->lock);
+    call_free(c);
+}
+
 void daemon_answer(struct daemon *d, struct call *c)
 {
-    (void)d;
     if (c->route->lane != LANE_LOOP)
         log_info("request",
                  "id=%s method=%s path=\"" STR_FMT "\" status=%u user=\"" STR_FMT
@@ -85,11 +103,28 @@ void daemon_answer(struct daemon *d, struct call *c)
                  STR_ARG(printable(c->caller.user_id)),
                  c->caller.key_hash.n ? c->caller.key_hash.p : "-", STR_ARG(call_ip(c)),
                  (unsigned long long)((clock_mono_ns() - c->http->at_ns) / 1000000));
-    send_answer(c);
-    call_free(c);
+    if (!c->stream)
+        send_answer(c);
+    if (!c->stream || stream_finish(c->stream))
+        end_call(d, c);
 }
 
 /* ---- between loop and lanes ---- */
+
+/* On a pool thread. */
+void daemon_pump(struct daemon *d, struct call *c)
+{
+    struct daemon_priv *p = d->priv;
+
+    (void)pthread_mutex_lock(&p->lock);
+    if (!c->has_piece) {
+        c->has_piece = true;
+        c->next_piece = p->pieces;
+        p->pieces = c;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    (void)uv_async_send(&p->async);
+}
 
 /* On a pool thread. */
 static void on_done(void *ctx, struct call *c)
@@ -103,6 +138,29 @@ static void on_done(void *ctx, struct call *c)
     p->done_last = &c->next;
     (void)pthread_mutex_unlock(&p->lock);
     (void)uv_async_send(&p->async);
+}
+
+static struct call *next_piece(struct daemon_priv *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    struct call *c = p->pieces;
+    if (c) {
+        p->pieces = c->next_piece;
+        c->has_piece = false;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    return c;
+}
+
+static void pump_pieces(struct daemon_priv *p)
+{
+    struct call *c;
+    unsigned i = 0;
+
+    for (; i < PIECES_AT_ONCE && (c = next_piece(p)); i++)
+        stream_pump(c->stream);
+    if (i == PIECES_AT_ONCE)
+        (void)uv_async_send(&p->async); /* others first */
 }
 
 static void end(struct daemon *d, unsigned drain_ms);
@@ -128,6 +186,7 @@ static void on_async(uv_async_t *async)
     struct daemon_priv *p = d->priv;
     struct call *c, *next;
 
+    pump_pieces(p);
     (void)pthread_mutex_lock(&p->lock);
     c = p->done;
     p->done = NULL;
@@ -208,8 +267,20 @@ static void on_gone(void *ctx, struct http_request *r)
     struct daemon *d = ctx;
     struct call *c = r->ctx;
 
-    if (c->route->lane != LANE_LOOP)
+    if (c->route->lane == LANE_LOOP)
+        return;
+    if (c->stream && stream_gone(c->stream))
+        end_call(d, c);
+    else
         lane_cancel(d->lane[c->route->lane], c);
+}
+
+static void on_sent(void *ctx, struct http_request *r)
+{
+    struct call *c = r->ctx;
+
+    if (stream_sent(c->stream))
+        end_call(ctx, c);
 }
 
 /* ---- ends ---- */
@@ -303,8 +374,31 @@ static struct db_options db_options_of(const struct config *c, const char *name,
 
 static struct db_options lane_db_options(const struct config *c, enum route_lane l)
 {
-    return l == LANE_CRUD ? db_options_of(c, "weir admin", c->crud_conns, CRUD_STATEMENT_MS)
-                          : db_options_of(c, "weir report", c->report_threads, REPORT_STATEMENT_MS);
+    struct db_options o =
+        l == LANE_CRUD ? db_options_of(c, "weir admin", c->crud_conns, CRUD_STATEMENT_MS)
+                       : db_options_of(c, "weir report", c->report_threads, REPORT_STATEMENT_MS);
+
+    o.plans_each_time = l == LANE_REPORT; /* what was not asked for must not be read */
+    return o;
+}
+
+/* Reports read from the replica where there is one. */
+static enum errc open_replica(struct daemon *d, struct err *e)
+{
+    struct db_options o = lane_db_options(d->config, LANE_REPORT);
+
+    if (!d->config->replica.conninfo.n)
+        return ERRC_OK;
+    o.conninfo = d->config->replica.conninfo.p;
+    o.schema = d->config->replica.schema.p;
+    o.no_prepare = d->config->replica.pgbouncer;
+    o.name = "weir replica";
+    o.is_replica = true;
+    enum errc rc = db_health_new(&d->replica_health, e);
+    if (rc)
+        return rc;
+    db_health_of_replica(d->replica_health);
+    return db_new(&d->replica, &o, d->replica_health, e);
 }
 
 static enum errc start_lanes(struct daemon *d, struct err *e)
@@ -366,6 +460,7 @@ static enum errc start_server(struct daemon *d, const struct daemon_options *o, 
         .write_timeout_ms = config_ms(&d->config->file, SETTING_WEIR_write_timeout),
         .on_request = on_request,
         .on_gone = on_gone,
+        .on_sent = on_sent,
         .on_closed = on_server_closed,
         .ctx = d,
     };
@@ -414,6 +509,8 @@ static enum errc daemon_run(struct daemon *d, const struct daemon_options *o,
         struct db_options dbo = lane_db_options(d->config, l);
         rc = db_new(&d->db[l], &dbo, d->health, e);
     }
+    if (!rc)
+        rc = open_replica(d, e);
     if (rc)
         return rc;
     if (o->migrate_only)
@@ -443,6 +540,7 @@ int daemon_main(const struct daemon_options *o)
     enum errc rc = daemon_run(&d, o, &config, &arena, &e);
     if (rc)
         log_error("start", "what=\"%s\" consequence=\"not started\"", e.msg);
+    d.alerts = alerts_free(d.alerts);
     d.jobs = jobs_free(d.jobs);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
         d.lane[l] = lane_free(d.lane[l]);
@@ -451,6 +549,8 @@ int daemon_main(const struct daemon_options *o)
     d.publish = publish_free(d.publish);
     for (enum route_lane l = LANE_CRUD; l < LANES; l++)
         d.db[l] = db_free(d.db[l]);
+    d.replica = db_free(d.replica);
+    d.replica_health = db_health_free(d.replica_health);
     d.health = db_health_free(d.health);
     d.server = http_server_free(d.server);
     p.tls = tls_identity_unref(p.tls);

@@ -15,6 +15,7 @@ struct catalog;
 struct db;
 struct db_health;
 struct http_server;
+struct alerts;
 struct jobs;
 struct lane;
 struct publish;
@@ -24,7 +25,9 @@ struct arena;
 struct daemon {
     const struct config *config;
     struct db_health *health;
-    struct db *db[3];     /* by enum route_lane */
+    struct db *db[3];   /* by enum route_lane */
+    struct db *replica; /* where reports read; NULL: as the others */
+    struct db_health *replica_health;
     struct lane *lane[3]; /* the same */
     struct http_server *server;
     struct publish *publish;
@@ -33,6 +36,7 @@ struct daemon {
     /* once it is open: opener.c */
     struct catalog *catalog;
     struct jobs *jobs;
+    struct alerts *alerts; /* NULL: nobody is told */
     /* private: daemon.c */
     struct daemon_priv *priv;
 };
@@ -55,3 +59,6 @@ bool daemon_is_ending(const struct daemon *d);
 
 /* On the loop: sends a call's answer and frees it. */
 void daemon_answer(struct daemon *d, struct call *c);
+
+/* On a pool thread: c->stream has a piece for the loop. */
+void daemon_pump(struct daemon *d, struct call *c);

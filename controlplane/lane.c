@@ -7,12 +7,16 @@
 
 #include "common/clock.h"
 
-enum { THREADS_MAX = 64 };
+enum {
+    THREADS_MAX = 64,
+    ASIDE_MAX = 16, /* of one user: a dashboard asks for several at once */
+};
 
 struct lane_thread {
     struct lane *lane;
     pthread_t thread;
     int wake_fd;
+    uint64_t who; /* of the call that runs; 0: of nobody in particular */
 };
 
 struct lane {
@@ -20,7 +24,9 @@ struct lane {
     pthread_mutex_t lock;
     pthread_cond_t pushed;
     struct call *first, **last; /* of the queue */
-    unsigned n_queued, n_running, n_threads;
+    struct call *aside;         /* they wait for another call of theirs, the oldest first */
+    unsigned n_queued;          /* those aside among them */
+    unsigned n_running, n_threads;
     uint64_t n_refused;
     bool ending;
     struct lane_thread thread[THREADS_MAX];
@@ -48,16 +54,105 @@ static struct call *take(struct lane *l, struct lane_thread *t)
     return c;
 }
 
+/* ---- one at a time; under the lock ---- */
+
+static bool runs(const struct lane *l, uint64_t who, const struct lane_thread *besides)
+{
+    for (unsigned i = 0; i < l->n_threads; i++)
+        if (&l->thread[i] != besides && l->thread[i].who == who)
+            return true;
+    return false;
+}
+
+/* To the front: it has waited before. */
+static void push_front(struct lane *l, struct call *c)
+{
+    c->next = l->first;
+    l->first = c;
+    if (!c->next)
+        l->last = &c->next;
+    (void)pthread_cond_signal(&l->pushed);
+}
+
+static void put_aside(struct lane *l, struct call *c)
+{
+    struct call **at = &l->aside;
+
+    while (*at)
+        at = &(*at)->next;
+    c->next = NULL;
+    *at = c;
+}
+
+static void next_of(struct lane *l, uint64_t who)
+{
+    struct call **at = &l->aside, *c;
+
+    while (*at && (*at)->who != who)
+        at = &(*at)->next;
+    c = *at;
+    if (!c)
+        return;
+    *at = c->next;
+    push_front(l, c);
+}
+
+static unsigned n_aside(const struct lane *l, uint64_t who)
+{
+    unsigned n = 0;
+
+    for (const struct call *c = l->aside; c; c = c->next)
+        n += c->who == who;
+    return n;
+}
+
+enum lane_turn lane_turn(struct call *c, uint64_t who)
+{
+    struct lane *l = c->thread->lane;
+    enum lane_turn turn = LANE_GO;
+
+    (void)pthread_mutex_lock(&l->lock);
+    if (!runs(l, who, c->thread)) {
+        c->thread->who = who;
+    } else if (n_aside(l, who) >= ASIDE_MAX) {
+        turn = LANE_FULL;
+    } else {
+        c->who = who;
+        c->is_aside = true;
+        turn = LANE_ASIDE;
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    return turn;
+}
+
+/* ---- threads ---- */
+
+/* What run() left: an answer, or a call whose turn has not come. */
 static void give_back(struct lane *l, struct lane_thread *t, struct call *c)
 {
-    uint64_t n;
+    uint64_t n, who;
+    bool is_done;
 
     (void)pthread_mutex_lock(&l->lock);
     c->thread = NULL;
     l->n_running--;
+    who = t->who;
+    t->who = 0;
+    is_done = !c->is_aside;
+    c->is_aside = false;
+    if (!is_done) {
+        l->n_queued++;
+        if (runs(l, c->who, NULL))
+            put_aside(l, c);
+        else
+            push_front(l, c);
+    }
+    if (who)
+        next_of(l, who);
     (void)pthread_mutex_unlock(&l->lock);
     (void)!read(t->wake_fd, &n, sizeof n); /* a late wake-up is not the next call's */
-    l->o.done(l->o.ctx, c);
+    if (is_done)
+        l->o.done(l->o.ctx, c);
 }
 
 static void *thread_main(void *arg)

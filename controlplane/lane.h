@@ -2,7 +2,8 @@
 
 /*
  * Pool threads for requests of one kind, behind a bounded queue: a full one refuses at once, and
- * what waited too long is not begun. Two lanes keep long reports from delaying a key being made.
+ * what waited too long is not begun. Two lanes keep long reports from delaying a key being made;
+ * and a user's reports come one behind the other, so that nobody takes all threads.
  */
 
 #include "api/call.h"
@@ -25,6 +26,14 @@ MUST_CHECK enum errc lane_new(struct lane **ret_l, const struct lane_options *o,
 
 /* False: the queue is full. Loop only, as all below. */
 MUST_CHECK bool lane_push(struct lane *l, struct call *c);
+
+/*
+ * On a pool thread, in run(): the call is of `who`, of whom one runs at a time. LANE_ASIDE: another
+ * one runs; run() returns without an answer, and runs the call again behind that. LANE_FULL: too
+ * many wait already.
+ */
+enum lane_turn { LANE_GO, LANE_ASIDE, LANE_FULL };
+MUST_CHECK enum lane_turn lane_turn(struct call *c, uint64_t who);
 
 /* Whoever asked is gone: the call ends as soon as it looks. It is still handed to done(). */
 void lane_cancel(struct lane *l, struct call *c);

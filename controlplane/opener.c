@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#include "alert/alerts.h"
 #include "api/route.h"
 #include "config.h"
 #include "daemon.h"
@@ -87,6 +88,8 @@ static enum errc open_once(struct opener *o, struct err *e)
     rc = publish_open(d->publish, &w, e);
     if (!rc)
         rc = jobs_new(&d->jobs, d, e);
+    if (!rc)
+        rc = alerts_new(&d->alerts, d, e);
     return rc;
 }
 

@@ -82,8 +82,7 @@ def measure(ctx, cp):
             applied.append(reply.header("x-weir-applied"))
             time.sleep(max(0, begun + i + 1 - time.monotonic()))
         cpu = (machine.cpu_ns(pids) - spent) / 1e9 / (time.monotonic() - begun)
-        with open(f"/proc/{cp.process.pid}/status") as f:
-            peak = next(int(line.split()[1]) for line in f if line.startswith("VmHWM"))
+        peak = machine.peak_mb(cp.process.pid)
     finally:
         planes.stdin.close()
         planes.wait()
@@ -91,9 +90,9 @@ def measure(ctx, cp):
     if missed:
         ctx.note(f"nodes: {missed} of {len(applied)} changes were not acknowledged by all within a second")
     ctx.table["nodes"] = {"weir": {"synced_s": synced["seconds"], "applied_ms": median(waits), "worst_ms": max(waits)}}
-    ctx.figures |= {"nodes_cpu_percent": cpu * 100, "nodes_rss_mb": peak / 1024}
+    ctx.figures |= {"nodes_cpu_percent": cpu * 100, "nodes_rss_mb": peak}
     ctx.say(f"  nodes all synced in {synced['seconds']} s; a change on all of them in {median(waits):.1f} ms (worst {max(waits):.1f}); "
-            f"control plane {cpu:.2%} of a core, {peak / 1024:.1f} MB")
+            f"control plane {cpu:.2%} of a core, {peak:.1f} MB")
 
 
 ROWS["nodes"] = nodes

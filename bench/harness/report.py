@@ -45,6 +45,8 @@ FIGURES = [
     ("admin_accepted_p99_ms", "a key made through the API until six workers of three data planes accept it, p99", "50", "10", "ms"),
     ("crud_p99_ms", "500 management requests/s while ten reports scan a million rows, p99", "50", "20", "ms"),
     ("crud_queued_p99_ms", "the same with as many reports at once as by default, the others in the queue", "50", "20", "ms"),
+    ("daily_p95_ms", "ten million requests: any report of a month's daily activity, p95", "300", "100", "ms"),
+    ("daily_rss_mb", "the same, peak memory of the control plane", "150", "60", "MB"),
     ("policy_added_percent", "virtual key, team, user, limits and budgets: CPU per request over the master key's", "8", "3", "%"),
     ("outage_saturated_percent", "control plane saturated: the data plane's p99 over that undisturbed", "5", None, "%"),
     ("outage_frozen_percent", "control plane frozen: the same", "5", None, "%"),
@@ -54,6 +56,11 @@ FIGURES = [
     ("drain_crud_p99_ms", "50 management requests/s meanwhile, p99", "100", None, "ms"),
     ("drain_rss_mb", "control plane meanwhile, peak memory", "150", "60", "MB"),
     ("visible_p99_ms", "a request's end until it stands in its key's spend, p99", "2000", "300", "ms"),
+    ("ingest_per_s", "usage to spend with PostgreSQL on the same two cores, a backlog of several pods", ">20000", ">50000", "records/s"),
+    ("ingest_one_per_s", "the same of one pod, a batch at a time", None, None, "records/s"),
+    ("ingest_rss_mb", "the same, peak memory of what ingests", "150", "60", "MB"),
+    ("spend_page_p95_ms", "a page of log rows out of ten million, p95 of the slowest of 17 filters, first page and 1999th", "200", "50", "ms"),
+    ("spend_report_p95_ms", "a report over ten million rows, p95 of the slowest of 19", "300", "100", "ms"),
     ("transcript_added_ms", "a coding agent's 30 turns with tools, replayed: added in all", "30", "5", "ms"),
 ]
 

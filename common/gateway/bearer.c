@@ -55,9 +55,10 @@ enum bearer bearer_find(struct str own, bearer_header_fn header, const void *ctx
 
 bool bearer_is(struct str a, struct str b)
 {
+    const char *other = a.n == b.n ? b.p : a.p; /* as long in any case */
     unsigned char diff = a.n != b.n;
 
     for (size_t i = 0; i < a.n; i++)
-        diff |= (unsigned char)(a.p[i] ^ (b.n ? b.p[i % b.n] : 0));
+        diff |= (unsigned char)(a.p[i] ^ other[i]);
     return diff == 0;
 }

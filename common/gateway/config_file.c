@@ -285,6 +285,22 @@ enum errc config_file_read(struct config_file *f, const char *path, config_env_f
     return config_file_read_with(f, path, NULL, 0, env, ctx, e);
 }
 
+void config_file_merge(struct config_file *f, const struct config_file *of,
+                       const struct config_row *rows, size_t n_rows)
+{
+    *f = (struct config_file){.path = of->path,
+                              .hash = of->hash,
+                              .root = of->root,
+                              .is_told = true,
+                              .process_env = of->process_env,
+                              .process_ctx = of->process_ctx,
+                              .variables = of->variables};
+    arena_init(&f->arena, NULL, ARENA_CEILING);
+    f->log.arena = &f->arena;
+    f->rows.arena = &f->arena;
+    config_judge_all(f, rows, n_rows);
+}
+
 void config_file_deinit(struct config_file *f)
 {
     arena_reset(&f->arena);

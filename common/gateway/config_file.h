@@ -62,6 +62,10 @@ MUST_CHECK enum errc config_file_read(struct config_file *f, const char *path, c
 MUST_CHECK enum errc config_file_read_with(struct config_file *f, const char *path,
                                            const struct config_row *rows, size_t n_rows,
                                            config_env_fn env, void *ctx, struct err *e);
+/* A file that was read before (borrowed) with rows merged into it, into zeroed storage; f->rows says
+ * what is wrong with them. */
+void config_file_merge(struct config_file *f, const struct config_file *of,
+                       const struct config_row *rows, size_t n_rows);
 void config_file_deinit(struct config_file *f);
 
 /* Notes which keys have no effect. Then the first error fails (ERRC_INVALID), warnings are logged

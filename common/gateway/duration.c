@@ -147,3 +147,27 @@ int64_t duration_next_reset(struct duration d, int64_t now_us)
     /* months, and 30d: the first of the next one */
     return days_of(month == 11 ? year + 1 : year, (month + 1) % 12, 1) * DAY_S * SECOND_US;
 }
+
+struct period duration_period(struct str duration, int64_t reset_us, int64_t now_us)
+{
+    struct period p = {0, reset_us};
+    struct duration d;
+
+    if (now_us < reset_us)
+        return p;
+    if (!duration_parse(duration, &d) || !d.n)
+        return (struct period){reset_us, INT64_MAX};
+    if (d.unit == 'd' && d.n == 30)
+        d = (struct duration){1, 'M'};
+    if (d.unit == 'M') /* counted from the first one: the 31st comes back after a shorter month */
+        for (uint32_t n = d.n; p.ends_us <= now_us; n += d.n) {
+            p.began_us = p.ends_us;
+            p.ends_us = duration_after((struct duration){n, 'M'}, reset_us);
+        }
+    int64_t length_us = d.unit == 'M' ? 0 : (int64_t)d.n * unit_seconds(d.unit) * SECOND_US;
+    if (length_us) {
+        p.began_us = now_us - (now_us - reset_us) % length_us;
+        p.ends_us = p.began_us + length_us;
+    }
+    return p;
+}

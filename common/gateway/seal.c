@@ -51,31 +51,33 @@ static const unsigned char *key_of(const struct seal_key *k, enum seal_format f)
     return f == SEAL_GCM3 ? k->derived : k->hashed;
 }
 
-/* nonce | ciphertext | tag */
-static bool gcm_seal(const unsigned char *key, unsigned char *out, struct str plain)
+/* nonce | ciphertext | tag; `aad` is vouched for and not kept */
+static bool gcm_seal(const unsigned char *key, struct str aad, unsigned char *out, struct str plain)
 {
     mbedtls_gcm_context gcm;
 
     mbedtls_gcm_init(&gcm);
     randombytes_buf(out, GCM_NONCE);
     bool ok = mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 256) == 0 &&
-              mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, plain.n, out, GCM_NONCE, NULL, 0,
+              mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, plain.n, out, GCM_NONCE,
+                                        (const unsigned char *)aad.p, aad.n,
                                         (const unsigned char *)plain.p, out + GCM_NONCE, GCM_TAG,
                                         out + GCM_NONCE + plain.n) == 0;
     mbedtls_gcm_free(&gcm);
     return ok;
 }
 
-static bool gcm_open(const unsigned char *key, unsigned char *out, const unsigned char *in,
-                     size_t n)
+static bool gcm_open(const unsigned char *key, struct str aad, unsigned char *out,
+                     const unsigned char *in, size_t n)
 {
     mbedtls_gcm_context gcm;
     size_t n_plain = n - GCM_NONCE - GCM_TAG;
 
     mbedtls_gcm_init(&gcm);
-    bool ok = mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 256) == 0 &&
-              mbedtls_gcm_auth_decrypt(&gcm, n_plain, in, GCM_NONCE, NULL, 0,
-                                       in + GCM_NONCE + n_plain, GCM_TAG, in + GCM_NONCE, out) == 0;
+    bool ok =
+        mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 256) == 0 &&
+        mbedtls_gcm_auth_decrypt(&gcm, n_plain, in, GCM_NONCE, (const unsigned char *)aad.p, aad.n,
+                                 in + GCM_NONCE + n_plain, GCM_TAG, in + GCM_NONCE, out) == 0;
     mbedtls_gcm_free(&gcm);
     return ok;
 }
@@ -107,7 +109,7 @@ struct str seal(const struct seal_key *k, enum seal_format format, struct str pl
     if (!raw || !out)
         return (struct str){0};
     bool ok = format == SEAL_BOX ? box_seal(k->hashed, raw, plain)
-                                 : gcm_seal(key_of(k, format), raw, plain);
+                                 : gcm_seal(key_of(k, format), (struct str){0}, raw, plain);
     if (!ok)
         return (struct str){0};
     memcpy(out, prefix.p, prefix.n);
@@ -144,10 +146,58 @@ bool seal_open(const struct seal_key *k, struct str sealed, struct arena *a, str
     bool ok = format == SEAL_BOX
                   ? crypto_secretbox_open_easy(plain, raw + crypto_secretbox_NONCEBYTES,
                                                n - crypto_secretbox_NONCEBYTES, raw, k->hashed) == 0
-                  : gcm_open(key_of(k, format), plain, raw, n);
+                  : gcm_open(key_of(k, format), (struct str){0}, plain, raw, n);
     if (!ok)
         return false;
     plain[n_plain] = '\0';
     *ret_plain = (struct str){(char *)plain, n_plain};
+    return true;
+}
+
+/* ---- our own ---- */
+
+static const struct str own_prefix = STR_INIT("weir1:");
+
+static bool own_key(const struct seal_key *k, unsigned char ret[32])
+{
+    return seal_key_derive(k, "weir-at-rest-v1", ret);
+}
+
+struct str seal_own(const struct seal_key *k, struct str place, struct str plain, struct arena *a)
+{
+    const size_t n = plain.n + GCM_NONCE + GCM_TAG;
+    const size_t cap = sodium_base64_ENCODED_LEN(n, sodium_base64_VARIANT_URLSAFE);
+    unsigned char key[32];
+
+    if (plain.n > SEAL_MAX || !own_key(k, key))
+        return (struct str){0};
+    unsigned char *raw = arena_alloc(a, n);
+    char *out = arena_alloc(a, own_prefix.n + cap);
+    bool ok = raw && out && gcm_seal(key, place, raw, plain);
+    sodium_memzero(key, sizeof key);
+    if (!ok)
+        return (struct str){0};
+    memcpy(out, own_prefix.p, own_prefix.n);
+    sodium_bin2base64(out + own_prefix.n, cap, raw, n, sodium_base64_VARIANT_URLSAFE);
+    return (struct str){out, own_prefix.n + cap - 1};
+}
+
+bool seal_own_open(const struct seal_key *k, struct str place, struct str sealed, struct arena *a,
+                   struct str *ret_plain)
+{
+    struct str text = str_from(sealed, own_prefix.n);
+    unsigned char key[32];
+    size_t n;
+
+    if (!str_starts(sealed, own_prefix) || text.n > 2 * (size_t)SEAL_MAX || !own_key(k, key))
+        return false;
+    unsigned char *raw = arena_alloc(a, text.n + 1), *plain = arena_alloc(a, text.n + 1);
+    bool ok = raw && plain && decode(text, raw, &n) && n >= GCM_NONCE + GCM_TAG &&
+              gcm_open(key, place, plain, raw, n);
+    sodium_memzero(key, sizeof key);
+    if (!ok)
+        return false;
+    plain[n - GCM_NONCE - GCM_TAG] = '\0';
+    *ret_plain = (struct str){(char *)plain, n - GCM_NONCE - GCM_TAG};
     return true;
 }

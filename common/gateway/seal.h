@@ -8,6 +8,10 @@
  *   box      base64url(nonce 24 | tag 16 | XSalsa20), SHA-256 of the secret; the oldest are base64
  *   v2:gcm:  prefix, base64url(nonce 12 | AES-256-GCM | tag 16), SHA-256 of the secret
  *   v3:gcm:  the same, HKDF-SHA256 of the secret, info "litellm-at-rest-v3"
+ *
+ * What is Weir's own and no LiteLLM reads opens in its own place alone (threats S-02):
+ *
+ *   weir1:   the same with a key of its own, and the place as associated data
  */
 
 #include "common/arena.h"
@@ -34,6 +38,11 @@ struct str seal(const struct seal_key *k, enum seal_format format, struct str pl
 /* False: not sealed, or not by this key. *ret_plain lies in the arena. */
 MUST_CHECK bool seal_open(const struct seal_key *k, struct str sealed, struct arena *a,
                           struct str *ret_plain);
+
+/* The same for a value of our own; `place` says what it is and to which row it belongs. */
+struct str seal_own(const struct seal_key *k, struct str place, struct str plain, struct arena *a);
+MUST_CHECK bool seal_own_open(const struct seal_key *k, struct str place, struct str sealed,
+                              struct arena *a, struct str *ret_plain);
 
 /* What a sealed value says of itself; anything without a prefix is a box. */
 enum seal_format seal_format_of(struct str sealed);

@@ -121,6 +121,7 @@ static int on_headers_complete(llhttp_t *p)
     if (p->http_major != 1 || p->http_minor > 1)
         return refuse(in, 505); /* H-06 */
     bool http_1_0 = p->http_minor == 0;
+    in->is_1_0 = http_1_0;
     in->keep_alive = llhttp_should_keep_alive(p) && !http_1_0 && !p->upgrade;
     p->upgrade = 0; /* H-10: an Upgrade is ignored */
     struct str host = h1_in_header(in, STR("host"), &repeated);

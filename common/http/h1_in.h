@@ -32,6 +32,7 @@ struct h1_in {
     bool begun;      /* a first byte of the request has come */
     bool in_body;    /* the head is complete */
     bool keep_alive, wants_continue;
+    bool is_1_0; /* chunks are unknown there */
 
     /* private */
     struct bufpool *pool;

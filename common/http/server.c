@@ -1,9 +1,9 @@
 /*
- *   IDLE -> HEAD -> BODY -> BUSY -> REPLY -> IDLE           any -> LINGER -> CLOSING
+ *   IDLE -> HEAD -> BODY -> BUSY -> STREAM -> REPLY -> IDLE     any -> LINGER -> CLOSING
  *
  *   IDLE     nothing of a next request yet           BUSY    the handler works
- *            (with TLS, at first its handshake)      REPLY   the answer is on its way
- *   HEAD     request line and headers
+ *            (with TLS, at first its handshake)      STREAM  the answer goes out in pieces
+ *   HEAD     request line and headers                REPLY   it, or its end, is on its way
  *   BODY     reading the body                        LINGER  refused early: what still comes is
  *                                                            dropped for a while, then closed
  */
@@ -35,6 +35,7 @@ enum conn_state {
     CONN_HEAD,
     CONN_BODY,
     CONN_BUSY,
+    CONN_STREAM,
     CONN_REPLY,
     CONN_LINGER,
     CONN_CLOSING,
@@ -48,7 +49,8 @@ static const struct {
     [CONN_IDLE] = {"idle", BIT(CONN_HEAD) | BIT(CONN_REPLY) | BIT(CONN_CLOSING)},
     [CONN_HEAD] = {"head", BIT(CONN_BODY) | BIT(CONN_BUSY) | BIT(CONN_REPLY) | BIT(CONN_CLOSING)},
     [CONN_BODY] = {"body", BIT(CONN_BUSY) | BIT(CONN_REPLY) | BIT(CONN_CLOSING)},
-    [CONN_BUSY] = {"busy", BIT(CONN_REPLY) | BIT(CONN_CLOSING)},
+    [CONN_BUSY] = {"busy", BIT(CONN_STREAM) | BIT(CONN_REPLY) | BIT(CONN_CLOSING)},
+    [CONN_STREAM] = {"stream", BIT(CONN_REPLY) | BIT(CONN_CLOSING)},
     [CONN_REPLY] = {"reply", BIT(CONN_IDLE) | BIT(CONN_LINGER) | BIT(CONN_CLOSING)},
     [CONN_LINGER] = {"linger", BIT(CONN_CLOSING)},
     [CONN_CLOSING] = {"closing", 0},
@@ -157,6 +159,8 @@ static uint64_t conn_deadline(const struct http_conn *c)
                    c->body_ns + c->req->in.body.n * (UINT64_C(1000000000) / BODY_RATE_MIN));
     case CONN_LINGER:
         return c->linger_ns + ms(LINGER_MS);
+    case CONN_STREAM: /* between two pieces it is the handler's turn */
+        return c->writing ? c->progress_ns + ms(o->write_timeout_ms) : 0;
     case CONN_REPLY:
         return c->progress_ns + ms(o->write_timeout_ms);
     case CONN_BUSY:
@@ -239,7 +243,7 @@ static void conn_close(struct http_conn *c)
 {
     struct http_server *s = c->server;
     struct http_request *r = c->req;
-    bool busy = c->state == CONN_BUSY;
+    bool busy = c->state == CONN_BUSY || c->state == CONN_STREAM;
 
     if (c->state == CONN_CLOSING)
         return;
@@ -360,7 +364,7 @@ static bool conn_encrypt(struct http_conn *c)
             tls_write(c->tls, &io, plain.p + at, n) && buf_add(bufs, &c->sending, record, io.out_n);
     }
     buf_free(bufs, &plain);
-    if (ok && !c->keep_alive) {
+    if (ok && !c->keep_alive && c->state == CONN_REPLY) {
         io.out_n = 0;
         tls_end(c->tls, &io);
         ok = buf_add(bufs, &c->sending, record, io.out_n);
@@ -497,7 +501,7 @@ static void conn_input(struct http_conn *c, const char *p, size_t n)
         c->lingered += n;
         if (c->lingered > LINGER_MAX)
             conn_close(c);
-    } else if (c->state == CONN_BUSY || c->state == CONN_REPLY) {
+    } else if (c->state >= CONN_BUSY && c->state <= CONN_REPLY) {
         conn_early(c, p, n);
     }
 }
@@ -540,6 +544,20 @@ static void conn_after_reply(struct http_conn *c)
     buf_free(&s->bufs, &early);
 }
 
+/* What was to be sent is with the kernel. */
+static void conn_sent(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+
+    if (c->state != CONN_STREAM) {
+        conn_after_reply(c);
+        return;
+    }
+    buf_free(&s->bufs, &c->sending);
+    conn_arm(c);
+    s->o.on_sent(s->o.ctx, c->req);
+}
+
 static void conn_on_written(uv_write_t *w, int status)
 {
     struct http_conn *c = w->data;
@@ -550,39 +568,24 @@ static void conn_on_written(uv_write_t *w, int status)
     if (status < 0)
         conn_close(c);
     else
-        conn_after_reply(c);
+        conn_sent(c);
 }
 
-static void conn_send(struct http_conn *c, const struct http_answer *a)
+/* True: all of it is with the kernel; else conn_sent() comes later, or the connection is closed. */
+static bool conn_flush(struct http_conn *c)
 {
-    struct bufpool *bufs = &c->server->bufs;
-    char head[512];
-    bool has_body = a->status != 204 && !c->bodiless;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\n%s%.*s%s%s", a->status,
-                     reason_of(a->status), a->type.n ? "Content-Type: " : "", STR_ARG(a->type),
-                     a->type.n ? "\r\n" : "", c->keep_alive ? "" : "Connection: close\r\n");
-
-    if (a->status != 204)
-        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %zu\r\n", a->body.n);
-    conn_enter(c, CONN_REPLY);
-    if (!buf_add(bufs, &c->sending, head, (size_t)n) ||
-        !buf_add(bufs, &c->sending, a->headers.p, a->headers.n) ||
-        !buf_add(bufs, &c->sending, "\r\n", 2) ||
-        (has_body && !buf_add(bufs, &c->sending, a->body.p, a->body.n)) ||
-        (c->tls && !conn_encrypt(c))) {
+    if (c->tls && !conn_encrypt(c)) {
         conn_close(c);
-        return;
+        return false;
     }
     c->progress_ns = clock_mono_ns();
     uv_buf_t buf = uv_buf_init(c->sending.p, (unsigned)c->sending.n);
     int sent = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-    if (sent >= 0 && (size_t)sent == c->sending.n) {
-        conn_after_reply(c);
-        return;
-    }
+    if (sent >= 0 && (size_t)sent == c->sending.n)
+        return true;
     if (sent < 0 && sent != UV_EAGAIN) {
         conn_close(c);
-        return;
+        return false;
     }
     if (sent > 0)
         buf = uv_buf_init(c->sending.p + sent, (unsigned)(c->sending.n - (size_t)sent));
@@ -591,9 +594,104 @@ static void conn_send(struct http_conn *c, const struct http_answer *a)
     if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, conn_on_written)) {
         c->writing = false;
         conn_close(c);
-        return;
+        return false;
     }
     conn_arm(c);
+    return false;
+}
+
+/* Status line and headers; `framing`: what says where the body ends. */
+static bool conn_put_head(struct http_conn *c, const struct http_answer *a, const char *framing)
+{
+    struct bufpool *bufs = &c->server->bufs;
+    char head[512];
+    int n =
+        snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\n%s%.*s%s%s%s", a->status,
+                 reason_of(a->status), a->type.n ? "Content-Type: " : "", STR_ARG(a->type),
+                 a->type.n ? "\r\n" : "", c->keep_alive ? "" : "Connection: close\r\n", framing);
+
+    return buf_add(bufs, &c->sending, head, (size_t)n) &&
+           buf_add(bufs, &c->sending, a->headers.p, a->headers.n) &&
+           buf_add(bufs, &c->sending, "\r\n", 2);
+}
+
+static void conn_send(struct http_conn *c, const struct http_answer *a)
+{
+    bool has_body = a->status != 204 && !c->bodiless;
+    char framing[48] = "";
+
+    if (a->status != 204)
+        (void)snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", a->body.n);
+    conn_enter(c, CONN_REPLY);
+    if (!conn_put_head(c, a, framing) ||
+        (has_body && !buf_add(&c->server->bufs, &c->sending, a->body.p, a->body.n)))
+        conn_close(c);
+    else if (conn_flush(c))
+        conn_after_reply(c);
+}
+
+/* ---- an answer in pieces ---- */
+
+void http_begin(struct http_request *r, const struct http_answer *a)
+{
+    struct http_conn *c = r->conn;
+
+    if (!c)
+        return;
+    c->keep_alive = r->in.keep_alive && !a->close && !c->server->draining;
+    conn_enter(c, CONN_STREAM);
+    /* it goes out with the first piece */
+    if (!conn_put_head(c, a, r->in.is_1_0 ? "" : "Transfer-Encoding: chunked\r\n"))
+        conn_close(c);
+}
+
+/* RFC 9112 7.1 */
+static bool conn_put_chunk(struct http_conn *c, struct str piece)
+{
+    struct bufpool *bufs = &c->server->bufs;
+    char size[24];
+    int n = snprintf(size, sizeof size, "%zx\r\n", piece.n);
+
+    if (c->req->in.is_1_0)
+        return buf_add(bufs, &c->sending, piece.p, piece.n);
+    return buf_add(bufs, &c->sending, size, (size_t)n) &&
+           buf_add(bufs, &c->sending, piece.p, piece.n) && buf_add(bufs, &c->sending, "\r\n", 2);
+}
+
+bool http_piece(struct http_request *r, struct str piece)
+{
+    struct http_conn *c = r->conn;
+
+    if (!c || !piece.n || c->bodiless)
+        return true;
+    ASSERT(c->state == CONN_STREAM && !c->writing);
+    if (!conn_put_chunk(c, piece)) {
+        conn_close(c);
+        return true;
+    }
+    if (!conn_flush(c))
+        return !r->conn;
+    buf_free(&c->server->bufs, &c->sending);
+    return true;
+}
+
+void http_end(struct http_request *r, bool is_whole)
+{
+    struct http_conn *c = r->conn;
+    bool ok = is_whole;
+
+    if (c) {
+        ASSERT(!c->writing);
+        if (ok && !r->in.is_1_0 && !c->bodiless)
+            ok = buf_add(&c->server->bufs, &c->sending, "0\r\n\r\n", 5);
+        c->req = NULL;
+        conn_enter(c, CONN_REPLY);
+        if (!ok)
+            conn_close(c);
+        else if (conn_flush(c))
+            conn_after_reply(c);
+    }
+    request_free(r);
 }
 
 /* ---- the server ---- */

@@ -2,9 +2,9 @@
 
 /*
  * An HTTP/1.1 server on one libuv loop for short exchanges: a request is read whole, given to the
- * handler, and answered whole, now or later. Keep-alive, one request at a time on a connection;
- * strict framing (h1_in.h); every state has an end. Everything here runs on the loop's thread;
- * other threads may read a request between on_request and its answer.
+ * handler, and answered whole or in pieces, now or later. Keep-alive, one request at a time on a
+ * connection; strict framing (h1_in.h); every state has an end. Everything here runs on the loop's
+ * thread; other threads may read a request between on_request and its answer.
  */
 
 #include <uv.h>
@@ -32,10 +32,13 @@ struct http_server_options {
     unsigned max_connections;
     size_t max_body, max_memory; /* bytes: of one body; of all heads and bodies */
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
-    /* Takes the request, which is then the handler's until http_answer() or http_drop(). */
+    /* Takes the request, which is then the handler's until http_answer(), http_end(), http_drop().
+     */
     void (*on_request)(void *ctx, struct http_request *r);
     /* The client of a request not yet answered went away; it must still be dropped. */
     void (*on_gone)(void *ctx, struct http_request *r);
+    /* The piece that http_piece() left waiting is with the kernel: the next one may come. */
+    void (*on_sent)(void *ctx, struct http_request *r);
     void (*on_closed)(void *ctx); /* after http_server_close(): the server may be freed */
     void *ctx;
 };
@@ -72,3 +75,14 @@ struct str http_header(const struct http_request *r, struct str lower_name, bool
 /* Sends the answer, copied; the request is gone afterwards. Without a client it is a drop. */
 void http_answer(struct http_request *r, const struct http_answer *a);
 void http_drop(struct http_request *r);
+
+/*
+ * An answer in pieces: the head, whose body is not looked at, then pieces, then the end. Without a
+ * client they are dropped. An end that is not whole cuts the connection, so that the client sees
+ * it.
+ */
+void http_begin(struct http_request *r, const struct http_answer *a);
+/* Copied. True: the next one may follow at once; false: it waits for on_sent(). */
+bool http_piece(struct http_request *r, struct str piece);
+/* Nothing may be waiting. The request is gone afterwards. */
+void http_end(struct http_request *r, bool is_whole);

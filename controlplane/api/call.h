@@ -49,6 +49,9 @@ struct call {
     bool commits_refused; /* what was written stays, though the answer is a refusal */
     bool is_unchanged;    /* said by a handler that found nothing to change: no entry is due */
 
+    struct stream *stream; /* its body goes out in pieces (stream.h), or NULL */
+
+    bool on_replica, avoid_replica; /* api/report.c */
     unsigned n_audits; /* entries written: audit/audit.c */
     char request_id[37];
     struct db_wait wait;
@@ -56,6 +59,11 @@ struct call {
     /* of the lane: lane.c */
     struct call *next;
     struct lane_thread *thread;
+    uint64_t who; /* whose report it is */
+    bool is_aside;
+    /* of daemon.c: calls with a piece for the loop */
+    struct call *next_piece;
+    bool has_piece;
 };
 
 /* NULL without memory. */

@@ -1,20 +1,20 @@
 /*
  * GET /weir/explain/model/{name}: deployments of config.yaml and of the database that answer to a
- * name, and for each of their fields where it comes from. As in LiteLLM the two lists are one:
- * deployments of one name share its load, wherever they stand. What a deployment leaves out comes
- * from its credential, then from what is known of its provider and its model.
+ * name, and for each of their fields where it comes from. They are merged as data planes merge them
+ * (api/merged.h). What a deployment leaves out comes from its credential, default_litellm_params,
+ * then from what is known of its provider and its model.
  */
 
+#include "common/gateway/config_file.h"
 #include "common/gateway/glob.h"
 #include "common/gateway/price_map.h"
 #include "common/gateway/provider.h"
 
 #include "api/explain.h"
-#include "api/models_priv.h"
+#include "api/merged.h"
 #include "api/sealed.h"
 #include "config.h"
 #include "daemon.h"
-#include "store/credential.h"
 #include "store/model.h"
 
 /* A variable of the environment is shown by its name, which is no secret. */
@@ -43,47 +43,28 @@ static void put_member(struct call *c, yyjson_mut_val *list, const char *map, st
     explain_put(c, list, &e);
 }
 
-static void put_map(struct call *c, yyjson_mut_val *list, const char *map, yyjson_mut_val *values,
-                    struct str from)
+static bool is_stored(const struct conf_node *n)
 {
-    yyjson_mut_val *k, *v;
-    size_t i, n;
-
-    yyjson_mut_obj_foreach(values, i, n, k, v)
-    {
-        struct str name = {yyjson_mut_get_str(k), yyjson_mut_get_len(k)};
-        put_member(c, list, map, name, v, from, true);
-    }
+    return n->source != CONF_OF_FILE;
 }
 
-static struct str line_of(struct call *c, const struct conf_node *n)
+static struct str place_of(struct call *c, const struct conf_node *n)
 {
+    if (is_stored(n))
+        return STR("database");
     return arena_printf(&c->arena, "%s:%u", n->file, n->key_line ? n->key_line : n->line);
 }
 
 static yyjson_mut_val *as_value(struct call *c, const struct conf_node *n)
 {
-    return store_json(&c->store, conf_json(&c->arena, n));
+    return n ? store_json(&c->store, conf_json(&c->arena, n)) : NULL;
 }
 
-/* As written, each with its line; a variable that is not set decides nothing. */
-static void put_node(struct call *c, yyjson_mut_val *list, const char *map,
-                     const struct conf_node *members, const yyjson_mut_val *resolved)
-{
-    CONF_FOREACH(members, it)
-    {
-        struct str name = arena_str(&c->arena, it->key);
-        if (name.p)
-            put_member(c, list, map, name, as_value(c, it), line_of(c, it),
-                       row_val(resolved, name.p) != NULL);
-    }
-}
+/* ---- parameters ---- */
 
-/* ---- what a deployment leaves out ---- */
-
-static const struct conf_node *configured_credential(struct call *c, struct str name)
+static const struct conf_node *credential_of(const struct config_file *f, struct str name)
 {
-    CONF_FOREACH(conf_get(c->d->config->file.root, STR("credential_list")), it)
+    CONF_FOREACH(conf_get(f->root, STR("credential_list")), it)
     {
         const struct conf_node *own = conf_get(it, STR("credential_name"));
         if (own && str_eq(own->text, name))
@@ -92,49 +73,64 @@ static const struct conf_node *configured_credential(struct call *c, struct str 
     return NULL;
 }
 
-static void put_credential(struct call *c, yyjson_mut_val *list, const yyjson_mut_val *params)
+/* Where a parameter that the deployment itself does not give comes from. */
+static struct str lender(struct call *c, const struct config_file *f, const struct config_entry *en,
+                         const struct conf_node *it)
 {
-    struct store *s = &c->store;
-    struct str name = row_text(params, "litellm_credential_name");
-    const struct conf_node *node = name.n ? configured_credential(c, name) : NULL;
-    yyjson_mut_val *row = name.n && !node ? credential_find(s, name, false) : NULL, *k, *v;
-    yyjson_mut_val *values = node  ? as_value(c, conf_get(node, STR("credential_values")))
-                             : row ? values_open(c, row_val(row, "credential_values"))
-                                   : NULL;
-    struct str from = arena_printf(&c->arena, "credential " STR_FMT " (" STR_FMT ")", STR_ARG(name),
-                                   STR_ARG(node  ? line_of(c, node)
-                                           : row ? STR("database")
-                                                 : STR("not found")));
-    size_t i, n;
+    const struct conf_node *name = conf_get(en->own, STR("litellm_credential_name"));
+    const struct conf_node *credential = name ? credential_of(f, name->text) : NULL;
+    struct str place = place_of(c, it);
 
-    if (name.n && !values)
-        put_member(c, list, "litellm_params", STR("litellm_credential_name"),
-                   row_val(params, "litellm_credential_name"), from, false);
-    yyjson_mut_obj_foreach(values, i, n, k, v)
+    if (credential && conf_get(conf_get(credential, STR("credential_values")), it->key))
+        return arena_printf(&c->arena, "credential " STR_FMT " (" STR_FMT ")", STR_ARG(name->text),
+                            STR_ARG(place));
+    return arena_printf(&c->arena, "default_litellm_params (" STR_FMT ")", STR_ARG(place));
+}
+
+/* As written; a variable that is not set decides nothing. */
+static void put_params(struct call *c, yyjson_mut_val *list, const struct config_file *f,
+                       const struct config_entry *en, const yyjson_mut_val *resolved)
+{
+    CONF_FOREACH(en->raw, it)
     {
-        struct str key = {yyjson_mut_get_str(k), yyjson_mut_get_len(k)};
-        if (!row_val(params, key.p))
-            put_member(c, list, "litellm_params", key, v, from, true);
+        struct str name = arena_str(&c->arena, it->key);
+        struct str from = conf_get(en->own, it->key) ? place_of(c, it) : lender(c, f, en, it);
+        if (name.p)
+            put_member(c, list, "litellm_params", name, as_value(c, it), from,
+                       row_val(resolved, name.p) != NULL);
     }
 }
+
+static void put_info(struct call *c, yyjson_mut_val *list, const struct conf_node *info,
+                     const yyjson_mut_val *resolved)
+{
+    CONF_FOREACH(info, it)
+    {
+        struct str name = arena_str(&c->arena, it->key);
+        if (name.p)
+            put_member(c, list, "model_info", name, as_value(c, it), place_of(c, it),
+                       row_val(resolved, name.p) != NULL);
+    }
+}
+
+/* ---- what a deployment leaves out ---- */
 
 static yyjson_mut_val *text_value(struct call *c, struct str text)
 {
     return yyjson_mut_strncpy(c->store.doc, text.n ? text.p : "", text.n);
 }
 
-/* The provider's own address and the variables its key is looked for in. */
+/* The provider's own address and, where they may be asked, the variables its key is looked for in.
+ */
 static void put_provider(struct call *c, yyjson_mut_val *list, const struct provider *p,
-                         const yyjson_mut_val *params)
+                         const struct config_entry *en, const yyjson_mut_val *params)
 {
     struct str from = arena_printf(&c->arena, "provider " STR_FMT, STR_ARG(p->id));
     struct str keys = p->keys, one, text = {0};
 
-    if (row_text(params, "litellm_credential_name").n)
-        return; /* it may say both */
     if (!row_val(params, "api_base") && !row_val(params, "base_url") && p->base.n)
         put_member(c, list, "litellm_params", STR("api_base"), text_value(c, p->base), from, true);
-    if (row_val(params, "api_key"))
+    if (row_val(params, "api_key") || !en->has_env)
         return;
     while (provider_next_word(&keys, &one))
         text = arena_printf(&c->arena, STR_FMT "%sos.environ/" STR_FMT, STR_ARG(text),
@@ -147,15 +143,15 @@ static void put_provider(struct call *c, yyjson_mut_val *list, const struct prov
 static void put_price(struct call *c, yyjson_mut_val *list, const char *name, int64_t pusd,
                       const yyjson_mut_val *params, const yyjson_mut_val *info)
 {
+    struct str from = c->d->config->prices ? STR("price map") : STR("built-in price map");
+
     if (pusd != PRICE_UNKNOWN && !row_val(params, name) && !row_val(info, name))
         put_member(c, list, "model_info", str_of(name),
-                   yyjson_mut_real(c->store.doc, (double)pusd / 1e12), STR("built-in price map"),
-                   true);
+                   yyjson_mut_real(c->store.doc, (double)pusd / 1e12), from, true);
 }
 
-/* Everything that no place of the deployment says. */
-static void put_defaults(struct call *c, yyjson_mut_val *list, const yyjson_mut_val *params,
-                         const yyjson_mut_val *info)
+static void put_defaults(struct call *c, yyjson_mut_val *list, const struct config_entry *en,
+                         const yyjson_mut_val *params, const yyjson_mut_val *info)
 {
     struct str name, own = row_text(params, "custom_llm_provider");
     struct str base_model = row_text(info, "base_model");
@@ -163,12 +159,11 @@ static void put_defaults(struct call *c, yyjson_mut_val *list, const yyjson_mut_
         provider_split(row_text(params, "model"), row_text(params, "api_base"), &name);
     struct priced_model priced;
 
-    put_credential(c, list, params);
     if (own.n)
         p = provider_find(own);
     if (!p)
         return;
-    put_provider(c, list, p, params);
+    put_provider(c, list, p, en, params);
     if (!price_map_find(c->d->config->prices, p->id, base_model.n ? base_model : name, &priced))
         return;
     put_price(c, list, "input_cost_per_token", priced.price.item[PRICE_INPUT], params, info);
@@ -177,99 +172,100 @@ static void put_defaults(struct call *c, yyjson_mut_val *list, const yyjson_mut_
 
 /* ---- deployments ---- */
 
-static void put_deployment(struct call *c, yyjson_mut_val *deployments, struct str id,
-                           struct str model_name, const char *source, const yyjson_mut_val *fields)
+static struct str text_of(const struct conf_node *map, const char *key)
+{
+    struct str text;
+
+    return conf_text(NULL, conf_get(map, str_of(key)), &text) ? text : (struct str){0};
+}
+
+static struct str id_of(struct config_file *f, const struct conf_node *it, struct str model_name)
+{
+    struct str id = text_of(conf_get(it, STR("model_info")), "id");
+
+    return id.n ? id
+                : config_deployment_id(f, model_name, conf_get(it, STR("litellm_params")), STR(""));
+}
+
+/* Why it is left out: what the log has since `before`. */
+static struct str reason(struct call *c, const struct conf_note *n)
+{
+    struct str text = {0};
+
+    for (; n; n = n->next)
+        text = arena_printf(&c->arena, STR_FMT "%s" STR_FMT, STR_ARG(text), text.n ? "; " : "",
+                            STR_ARG(n->text));
+    return text;
+}
+
+static void put_deployment(struct call *c, yyjson_mut_val *deployments, struct config_file *f,
+                           const struct conf_node *it, struct str model_name)
 {
     struct store *s = &c->store;
-    yyjson_mut_val *row = row_new(s);
+    struct conf_log log = {.arena = &f->arena};
+    yyjson_mut_val *row = row_new(s), *fields = row_list(s), *params, *info;
+    struct config_entry en;
 
-    row_put_text(s, row, "id", id);
+    row_put_text(s, row, "id", id_of(f, it, model_name));
     row_put_text(s, row, "model_name", model_name);
-    row_put_text(s, row, "source", str_of(source));
+    row_put_text(s, row, "source", is_stored(it) ? STR("database") : STR("config"));
+    if (config_entry_read(&en, f, it, &log)) {
+        params = as_value(c, en.params);
+        info = as_value(c, en.info);
+        put_params(c, fields, f, &en, params);
+        put_info(c, fields, conf_get(it, STR("model_info")), info);
+        put_defaults(c, fields, &en, params, info);
+    } else {
+        row_put_text(s, row, "left_out", reason(c, log.first));
+    }
     row_put(s, row, "fields", fields);
     row_append(s, deployments, row);
 }
 
-static bool answers(struct str name, struct str model_name, struct str id)
+static bool answers(struct config_file *f, const struct conf_node *it, struct str name,
+                    struct str model_name)
 {
-    return str_eq(name, id) || glob_match(model_name, name);
+    return glob_match(model_name, name) || str_eq(name, id_of(f, it, model_name)) ||
+           str_eq(name, text_of(conf_get(it, STR("model_info")), "team_public_model_name"));
 }
 
-/* config.models holds the entries that count, in order, with their ids. */
-static void put_configured(struct call *c, yyjson_mut_val *deployments, struct str name)
+static void put_all(struct call *c, yyjson_mut_val *deployments, struct config_file *f,
+                    struct str name)
 {
-    const struct conf_node *list = conf_get(c->d->config->file.root, STR("model_list"));
-    yyjson_mut_val *pairs = store_json(&c->store, c->d->config->models);
-    size_t at = 0;
-
-    CONF_FOREACH(list, it)
+    CONF_FOREACH(conf_get(f->root, STR("model_list")), it)
     {
-        const struct conf_node *params = conf_get(it, STR("litellm_params"));
-        const struct conf_node *info = conf_get(it, STR("model_info"));
-        const struct conf_node *own = conf_get(it, STR("model_name"));
-        struct str model_name;
-        if (!params || !conf_text(NULL, own, &model_name))
-            continue;
-        yyjson_mut_val *pair = yyjson_mut_arr_get(pairs, at++), *fields = row_list(&c->store);
-        struct str id = {yyjson_mut_get_str(yyjson_mut_arr_get(pair, 0)),
-                         yyjson_mut_get_len(yyjson_mut_arr_get(pair, 0))};
-        if (!answers(name, model_name, id))
-            continue;
-        yyjson_mut_val *resolved = yyjson_mut_arr_get(pair, 1);
-        yyjson_mut_val *p = row_val(resolved, "litellm_params"),
-                       *m = row_val(resolved, "model_info");
-        put_node(c, fields, "litellm_params", params, p);
-        put_node(c, fields, "model_info", info, m);
-        put_defaults(c, fields, p, m);
-        put_deployment(c, deployments, id, model_name, "config", fields);
-    }
-}
-
-static void put_stored(struct call *c, yyjson_mut_val *deployments, struct str name)
-{
-    yyjson_mut_val *row;
-    size_t i, n;
-
-    yyjson_mut_arr_foreach(model_rows(&c->store), i, n, row)
-    {
-        struct str id = row_text(row, "model_id"), model_name = row_text(row, "model_name");
-        yyjson_mut_val *info = row_val(row, "model_info"), *fields = row_list(&c->store);
-        if (!answers(name, model_name, id) &&
-            !str_eq(row_text(info, "team_public_model_name"), name))
-            continue;
-        yyjson_mut_val *params = values_open(c, row_val(row, "litellm_params"));
-        put_map(c, fields, "litellm_params", params, STR("database"));
-        put_map(c, fields, "model_info", info, STR("database"));
-        if (row_bool(row, "blocked"))
-            explain_put(c, fields,
-                        &(struct explained){.field = "blocked",
-                                            .value = row_val(row, "blocked"),
-                                            .from = STR("database"),
-                                            .decides = true});
-        put_defaults(c, fields, params, info);
-        put_deployment(c, deployments, id, model_name, "database", fields);
+        struct str model_name = text_of(it, "model_name");
+        if (model_name.n && conf_get(it, STR("litellm_params")) && answers(f, it, name, model_name))
+            put_deployment(c, deployments, f, it, model_name);
     }
 }
 
 /* What router_settings.model_group_alias makes of a name; empty: nothing. */
-static struct str alias_of(const struct call *c, struct str name)
+static struct str alias_of(struct call *c, struct str name)
 {
-    const struct conf_node *to =
-        conf_get(config_map(c->d->config, SETTING_ROUTER_model_group_alias), name);
+    struct config_file f = {0};
+    struct str alias = {0};
 
+    merged_config(c, NULL, &f);
+    const struct conf_node *to = conf_get(f.value[SETTING_ROUTER_model_group_alias], name);
     if (to && to->kind == CONF_MAP)
         to = conf_get(to, STR("model"));
-    return to && to->kind == CONF_STR ? to->text : (struct str){0};
+    if (to && to->kind == CONF_STR)
+        alias = arena_str(&c->arena, to->text);
+    config_file_deinit(&f);
+    return alias;
 }
 
 void api_explain_model(struct call *c)
 {
     struct store *s = &c->store;
-    struct str name = in_param(c, 0), alias = alias_of(c, name);
+    struct str name = in_param(c, 0), alias = alias_of(c, name), wanted = alias.n ? alias : name;
     yyjson_mut_val *out = row_new(s), *deployments = row_list(s);
+    struct config_file f = {0};
 
-    put_configured(c, deployments, alias.n ? alias : name);
-    put_stored(c, deployments, alias.n ? alias : name);
+    merged_config(c, model_rows_for(s, wanted), &f);
+    put_all(c, deployments, &f, wanted);
+    config_file_deinit(&f);
     if (!yyjson_mut_arr_size(deployments)) {
         refuse(c, 404, "No deployment answers to the model " STR_FMT, STR_ARG(name));
         return;

@@ -9,7 +9,7 @@ enum field_list {
 #include "api/fields/fields.def"
     FIELD_LISTS,
 };
-static_assert(FIELD_LISTS < 256, "lists are kept in a byte");
+static_assert(FIELD_LISTS <= UINT16_MAX, "routes keep a list in 16 bits");
 
 #define FIELD_TYPES(X)                                                                             \
     X(TEXT, "string")                                                                              \

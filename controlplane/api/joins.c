@@ -94,8 +94,7 @@ static bool make_secrets(struct call *c, struct join *j, struct str id, int64_t 
     if (!token || getrandom(raw, sizeof raw, 0) != sizeof raw)
         return false;
     token[num_put_hex(token, raw, sizeof raw)] = '\0';
-    enum errc rc =
-        authority_get(&authority, &c->store.tx, &config->seal, config->seal_format, &c->arena, &e);
+    enum errc rc = authority_get(&authority, &c->store.tx, &config->seal, &c->arena, &e);
     if (!rc)
         rc = authority_sign(&own, &authority, AUTHORITY_CLIENT, id.p, until_us, &c->arena, &e);
     if (rc) {

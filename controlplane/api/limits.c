@@ -3,6 +3,11 @@
 #include "common/clock.h"
 #include "common/gateway/duration.h"
 
+#include "config.h"
+#include "daemon.h"
+
+enum { WINDOWS_MAX = 8 }; /* data planes count no more (dataplane/snapshot/identity.h) */
+
 /* ---- checks ---- */
 
 bool check_not_negative(struct call *c, const yyjson_mut_val *req, const char *name)
@@ -80,6 +85,10 @@ bool limit_check_windows(struct call *c, const yyjson_mut_val *req)
     yyjson_mut_val *windows = row_val(req, "budget_limits"), *w;
     size_t i, n;
 
+    if (yyjson_mut_arr_size(windows) > WINDOWS_MAX) {
+        refuse(c, 400, "budget_limits: at most %d windows", WINDOWS_MAX);
+        return false;
+    }
     yyjson_mut_arr_foreach(windows, i, n, w)
     {
         if (!check_not_negative(c, w, "max_budget") ||
@@ -108,6 +117,19 @@ bool limit_check_metadata(struct call *c, const yyjson_mut_val *req, const yyjso
 
 /* ---- parts of rows ---- */
 
+struct str limit_next_reset(struct call *c, struct str duration)
+{
+    const struct config *config = c->d->config;
+    struct rows r = TX_QUERY(&c->store.tx,
+                             "SELECT to_char(weir.next_reset($1, to_timestamp($2::bigint / 1e6)"
+                             " AT TIME ZONE 'UTC', weir.zone($3), $4::time),"
+                             " 'YYYY-MM-DD\"T\"HH24:MI:SS.MS')",
+                             DB_TEXT(duration), DB_INT(clock_wall_us()), DB_TEXT(config->zone),
+                             DB_TEXT(config->reset_time));
+
+    return rows_text(r, 0, 0);
+}
+
 void limit_put_period(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
 {
     struct store *s = &c->store;
@@ -118,8 +140,7 @@ void limit_put_period(struct call *c, yyjson_mut_val *row, const yyjson_mut_val 
         return;
     bool resets = duration_parse(text, &d);
     row_put_text(s, row, "budget_duration", resets ? text : (struct str){0});
-    row_put_text(s, row, "budget_reset_at",
-                 resets ? store_time(s, duration_next_reset(d, clock_wall_us())) : (struct str){0});
+    row_put_text(s, row, "budget_reset_at", resets ? limit_next_reset(c, text) : (struct str){0});
 }
 
 void limit_put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req)
@@ -135,11 +156,10 @@ void limit_put_windows(struct call *c, yyjson_mut_val *row, const yyjson_mut_val
     list = yyjson_mut_arr_size(sent) ? row_copy(s, sent) : NULL;
     yyjson_mut_arr_foreach(list, i, n, w)
     {
-        if (!row_val(w, "reset_at") && duration_parse(row_text(w, "budget_duration"), &d))
-            row_put_text(
-                s, w, "reset_at",
-                arena_printf(&c->arena, STR_FMT "Z",
-                             STR_ARG(store_time(s, duration_next_reset(d, clock_wall_us())))));
+        struct str text = row_text(w, "budget_duration");
+        if (!row_val(w, "reset_at") && duration_parse(text, &d))
+            row_put_text(s, w, "reset_at",
+                         arena_printf(&c->arena, STR_FMT "Z", STR_ARG(limit_next_reset(c, text))));
     }
     row_put(s, row, "budget_limits", list);
 }

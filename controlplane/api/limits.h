@@ -22,6 +22,9 @@ bool budget_check(struct call *c, const yyjson_mut_val *req);
  * stay. */
 bool limit_check_metadata(struct call *c, const yyjson_mut_val *req, const yyjson_mut_val *stored);
 
+/* When a budget of that duration begins anew after now; empty: never. */
+struct str limit_next_reset(struct call *c, struct str duration);
+
 /* budget_duration, and the moment its period ends; null: none. */
 void limit_put_period(struct call *c, yyjson_mut_val *row, const yyjson_mut_val *req);
 /* budget_limits: each window with the moment it begins anew; an empty list is none. */

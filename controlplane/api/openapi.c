@@ -178,6 +178,7 @@ static void put_content(struct jw *w, enum field_list l, const char *type)
 static const char *done_status(const struct route_row *r)
 {
     return !route_is_built(r)                      ? "501"
+           : r->handler == api_drain               ? "404"
            : r->handler == api_access_group_new    ? "201"
            : r->handler == api_access_group_delete ? "204"
                                                    : "200";

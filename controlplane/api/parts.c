@@ -1,8 +1,8 @@
 #include "api/parts.h"
 
-#include "common/clock.h"
 #include "common/gateway/duration.h"
 
+#include "api/limits.h"
 #include "audit/audit.h"
 
 static const char *const budget_columns[] = {
@@ -25,10 +25,10 @@ yyjson_mut_val *budget_values(struct call *c, const yyjson_mut_val *req, bool cl
     if (!yyjson_mut_obj_size(row))
         return NULL;
     if (row_sent(row, "budget_duration") && !row_sent(row, "budget_reset_at")) {
-        bool resets = duration_parse(row_text(row, "budget_duration"), &d);
+        struct str text = row_text(row, "budget_duration");
+        bool resets = duration_parse(text, &d);
         row_put_text(s, row, "budget_reset_at",
-                     resets ? store_time(s, duration_next_reset(d, clock_wall_us()))
-                            : (struct str){0});
+                     resets ? limit_next_reset(c, text) : (struct str){0});
     }
     return row;
 }

@@ -48,7 +48,7 @@ struct route_row {
     call_fn handler;
     const char *sentence;
     uint8_t method, policy, lane, audit, envelope;
-    uint8_t input, output; /* enum field_list */
+    uint16_t input, output; /* enum field_list */
 };
 
 extern const struct route_row route_rows[ADMIN_ROUTES];

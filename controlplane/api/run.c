@@ -12,6 +12,8 @@
 #include "api/validate.h"
 #include "config.h"
 #include "daemon.h"
+#include "lane.h"
+#include "stream.h"
 
 enum {
     ATTEMPTS = 4, /* of a transaction that met others */
@@ -134,6 +136,27 @@ static bool authenticate(struct call *c)
     return true;
 }
 
+/* A report: of one user one at a time, the others behind it. */
+static bool take_turn(struct call *c)
+{
+    const struct caller *who = &c->caller;
+
+    if (c->route->lane != LANE_REPORT)
+        return true;
+    switch (lane_turn(c, str_hash(who->user_id.n ? who->user_id : who->key_hash, 0) | 1)) {
+    case LANE_GO:
+        return true;
+    case LANE_ASIDE:
+        return false;
+    case LANE_FULL:
+        refuse_as(c, 429, "rate_limit_error", NULL,
+                  "Too many reports of yours are waiting. One runs at a time; please retry.");
+        c->headers = STR("Retry-After: 5\r\n");
+        return false;
+    }
+    return false;
+}
+
 /* The handler, in the transaction of an audited route. */
 static void handle(struct call *c)
 {
@@ -162,12 +185,22 @@ static void handle(struct call *c)
     (void)tx_commit(tx); /* the fault sticks */
 }
 
+/* A transaction that met others; a replica that went away, or took its rows back. */
+static bool may_run_again(struct call *c, enum db_fault fault)
+{
+    if (c->on_replica && (fault == DB_AWAY || fault == DB_RETRY)) {
+        c->avoid_replica = true;
+        return true;
+    }
+    return fault == DB_RETRY;
+}
+
 /* One attempt; true: the answer stands. */
 static bool attempt(struct call *c, struct db *db, bool is_last)
 {
     arena_reset(&c->arena);
     c->status = 0;
-    c->is_refused = c->commits_refused = c->is_unchanged = false;
+    c->is_refused = c->commits_refused = c->is_unchanged = c->on_replica = false;
     c->n_audits = 0;
     c->headers = c->body = (struct str){0};
     memset(c->settings, 0, sizeof c->settings);
@@ -175,12 +208,16 @@ static bool attempt(struct call *c, struct db *db, bool is_last)
         reply_fault(c, DB_NOMEM);
         return true;
     }
-    if (authenticate(c) && check_gate(c) && validate(c))
+    if (authenticate(c) && check_gate(c) && validate(c) && take_turn(c))
         handle(c);
+    if (c->is_aside) { /* not yet */
+        store_end(&c->store);
+        return true;
+    }
     enum db_fault fault = c->store.tx.fault;
     if (!fault && !arena_ok(&c->arena))
         fault = DB_NOMEM;
-    if (fault == DB_RETRY && !is_last) {
+    if (!is_last && !c->stream && may_run_again(c, fault)) {
         store_end(&c->store);
         return false;
     }
@@ -228,8 +265,10 @@ void api_not_built(struct call *c)
 
 struct call *call_free(struct call *c)
 {
-    if (c)
+    if (c) {
+        stream_free(c->stream);
         arena_reset(&c->arena);
+    }
     free(c);
     return NULL;
 }

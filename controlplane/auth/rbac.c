@@ -30,6 +30,8 @@ bool rbac_gate(const struct caller *c, enum policy p)
         return c->is_master;
     if (c->role == ROLE_ADMIN || who & (WHO_PUBLIC | WHO_KEY))
         return true;
+    if (who & WHO_SPEND && row_bool(row_val(c->key, "permissions"), "get_spend_routes"))
+        return true;
     switch (c->role) {
     case ROLE_VIEWER:
         if (who & WHO_VIEWER)

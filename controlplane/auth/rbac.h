@@ -17,6 +17,7 @@ enum who {
     WHO_USER_VIEWER = BIT(5),
     WHO_TEAM = BIT(6), /* whoever is member or admin of a team: the handler looks which */
     WHO_MASTER = BIT(7),
+    WHO_SPEND = BIT(8), /* a key with the permission get_spend_routes */
 };
 
 enum policy {

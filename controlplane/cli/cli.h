@@ -9,6 +9,7 @@
  *   client.c     HTTP; talk.c: a request and what became of it
  *   show.c       tables
  *   apply.c      a file of objects, compared with what there is (diff.c), then made so
+ *   verify.c     spend verify; invoice.c: spend invoice; why.c
  *   complete.c   completion for bash
  */
 
@@ -23,18 +24,20 @@ enum cli_exit {
     CLI_REFUSED = 1,     /* the answer was an error */
     CLI_USAGE = 2,       /* the command line or the file is wrong */
     CLI_UNREACHABLE = 3, /* no answer */
-    CLI_DIFFERS = 4,     /* apply --dry-run: there is something to do */
+    CLI_DIFFERS = 4,     /* apply --dry-run: there is something to do; spend: something differs */
 };
 
 struct cli {
     struct arena arena;
     struct client *client;
-    bool json;        /* for machines */
-    bool all;         /* all rows of a list */
-    bool yes;         /* apply: do not ask */
-    bool dry_run;     /* apply: only say */
-    bool force;       /* apply: also send what cannot be compared */
-    const char *file; /* apply -f */
+    bool json;           /* for machines */
+    bool all;            /* all rows of a list */
+    bool yes;            /* apply: do not ask */
+    bool dry_run;        /* apply: only say */
+    bool force;          /* apply: also send what cannot be compared */
+    bool watch;          /* again and again */
+    const char *file;    /* apply -f */
+    const char *columns; /* spend invoice */
 };
 
 /* One sentence on standard error; gives `code`. */

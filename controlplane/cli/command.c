@@ -52,7 +52,7 @@ const struct command *command_find(struct str group, struct str verb)
 {
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         if (str_eq(commands[i].group, group) &&
-            str_eq(commands[i].verb, verb.n ? verb : STR("list")))
+            (!commands[i].verb.n || str_eq(commands[i].verb, verb.n ? verb : STR("list"))))
             return &commands[i];
     return NULL;
 }
@@ -312,6 +312,20 @@ static enum cli_exit run_object(struct cli *c, const struct command *cmd, struct
         show_object(stdout, &c->arena, v);
     }
     yyjson_doc_free(doc);
+    return rc;
+}
+
+enum cli_exit command_ask(struct cli *c, const struct command *cmd, char *const *args, int n_args,
+                          yyjson_doc **ret_doc)
+{
+    struct request q = {.doc = yyjson_mut_doc_new(NULL)};
+    enum cli_exit rc;
+
+    q.members = yyjson_mut_obj(q.doc);
+    rc = q.members ? request_fill(c, cmd, &q, args, n_args) : cli_fail(CLI_REFUSED, "no memory");
+    if (rc == CLI_OK)
+        rc = request_send(c, cmd, &q, ret_doc);
+    yyjson_mut_doc_free(q.doc);
     return rc;
 }
 

@@ -2,8 +2,9 @@
 
 #include "cli/command.h"
 
-static const char *const globals[] = {"--url", "--key-file", "--state",  "--json",
-                                      "--all", "--help",     "--version"};
+static const char *const globals[] = {"--url",  "--key-file", "--state",  "--json", "--all",
+                                      "--help", "--version",  "--watch",  "--from", "--to",
+                                      "--by",   "--provider", "--columns"};
 
 static void put_words(FILE *f, struct str group)
 {
@@ -19,7 +20,9 @@ void cli_complete_bash(FILE *f)
                 "    local word=${COMP_WORDS[COMP_CWORD]} words=() given=() i\n"
                 "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                 "        case ${COMP_WORDS[i]} in\n"
-                "        --url | --key-file | --state | -f) ((i++)) ;;\n"
+                "        --url | --key-file | --state | -f | --from | --to | --by | --provider | "
+                "--columns)\n"
+                "            ((i++)) ;;\n"
                 "        -*) ;;\n"
                 "        *) given+=(\"${COMP_WORDS[i]}\") ;;\n"
                 "        esac\n"
@@ -30,6 +33,10 @@ void cli_complete_bash(FILE *f)
                 "        return\n"
                 "        ;;\n"
                 "    esac\n"
+                "    if [[ ${given[*]:0:2} == 'spend invoice' && $word != -* ]]; then\n"
+                "        mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
+                "        return\n"
+                "    fi\n"
                 "    case ${given[*]:0:2} in\n"
                 "    '') words=(",
                 f);

@@ -30,13 +30,19 @@ static const char help_end[] =
     "      --dry-run        apply: only show; exit status 4 where something would change\n"
     "  -y, --yes            apply: do not ask\n"
     "      --force          apply: also send what cannot be read back, as credentials\n"
+    "      --from DAY, --to DAY, --by WHAT, --provider NAME\n"
+    "                       the same as from=DAY ..., of commands that take it\n"
+    "      --watch          the answer again every two seconds, until it is interrupted\n"
+    "      --columns LIST   spend invoice: where things stand in the file, as "
+    "id=request_id,cost=usd\n"
     "      --version        print the version\n"
     "  -h, --help           this text, or that of a group or command\n"
     "\n"
     "Exit status: 0 done, 1 refused, 2 wrong usage, 3 no answer, 4 apply --dry-run found "
-    "changes.\n";
+    "changes,\n"
+    "spend verify or spend invoice differences.\n";
 
-enum { ARENA_MAX = 1 << 30, KEY_MAX = 512 };
+enum { ARENA_MAX = 1 << 30, KEY_MAX = 512, WATCH_S = 2 };
 
 /* ---- help ---- */
 
@@ -112,6 +118,8 @@ static struct str of_quickstart(struct arena *a, const char *state, const char *
 struct options {
     const char *url, *key_file, *state;
     bool help;
+    const char *members[8]; /* name=value, given as options */
+    int n_members;
 };
 
 static enum cli_exit connect_(struct cli *c, const struct options *o)
@@ -150,10 +158,49 @@ static enum cli_exit run_apply(struct cli *c, const struct options *o, int n_arg
     return rc ? rc : cli_apply(c);
 }
 
+/* Commands that are more than a request. */
+static const struct {
+    struct str group, verb;
+    enum cli_exit (*run)(struct cli *c, const struct command *cmd, char *const *args, int n_args);
+} special[] = {
+    {STR_INIT("spend"), STR_INIT("verify"), cli_verify},
+    {STR_INIT("spend"), STR_INIT("invoice"), cli_invoice},
+    {STR_INIT("why"), STR_INIT(""), cli_why},
+};
+
+static enum cli_exit run_once(struct cli *c, const struct command *cmd, char *const *args,
+                              int n_args)
+{
+    for (size_t i = 0; i < ARRAY_LEN(special); i++)
+        if (str_eq(special[i].group, cmd->group) && str_eq(special[i].verb, cmd->verb))
+            return special[i].run(c, cmd, args, n_args);
+    return command_run(c, cmd, args, n_args);
+}
+
+static enum cli_exit run_command(struct cli *c, const struct command *cmd, const struct options *o,
+                                 char *const *args, int n_args)
+{
+    char **all = calloc((size_t)(n_args + o->n_members) + 1, sizeof *all);
+    enum cli_exit rc = all ? CLI_OK : cli_fail(CLI_REFUSED, "no memory");
+
+    for (int i = 0; all && i < n_args + o->n_members; i++)
+        all[i] = i < n_args ? args[i] : (char *)(uintptr_t)o->members[i - n_args]; /* only read */
+    while (!rc) {
+        if (c->watch && isatty(STDOUT_FILENO))
+            (void)fputs("\033[H\033[2J", stdout);
+        rc = run_once(c, cmd, all, n_args + o->n_members);
+        if (!c->watch || fflush(stdout))
+            break;
+        (void)sleep(WATCH_S); /* a signal ends the program */
+    }
+    free(all);
+    return rc;
+}
+
 static enum cli_exit run(struct cli *c, const struct options *o, char *const *args, int n_args)
 {
     struct str first = n_args ? str_of(args[0]) : (struct str){0};
-    struct str second = n_args > 1 ? str_of(args[1]) : (struct str){0};
+    struct str second = n_args > 1 && !strchr(args[1], '=') ? str_of(args[1]) : (struct str){0};
     const struct command_group *g = command_group_find(first);
     const struct command *cmd = g ? command_find(first, second) : NULL;
     enum cli_exit rc;
@@ -172,7 +219,7 @@ static enum cli_exit run(struct cli *c, const struct options *o, char *const *ar
         return run_apply(c, o, n_args - 1);
     if (!g)
         return cli_fail(CLI_USAGE, "there is no command %s; see weirctl --help", args[0]);
-    if (o->help && n_args > 1 && cmd) {
+    if (o->help && cmd && (second.n || !cmd->verb.n)) {
         command_help(stdout, cmd);
         return CLI_OK;
     }
@@ -184,7 +231,8 @@ static enum cli_exit run(struct cli *c, const struct options *o, char *const *ar
         return cli_fail(CLI_USAGE, "there is no command %s %s; see weirctl %s --help", args[0],
                         args[1], args[0]);
     rc = connect_(c, o);
-    return rc ? rc : command_run(c, cmd, args + MIN(n_args, 2), n_args - MIN(n_args, 2));
+    int skip = second.n && str_eq(second, cmd->verb) ? 2 : 1;
+    return rc ? rc : run_command(c, cmd, o, args + skip, n_args - skip);
 }
 
 int main(int argc, char **argv)
@@ -197,7 +245,10 @@ int main(int argc, char **argv)
         OPT_ALL,
         OPT_DRY,
         OPT_FORCE,
-        OPT_VERSION
+        OPT_VERSION,
+        OPT_WATCH,
+        OPT_COLUMNS,
+        OPT_MEMBER,
     };
     static const struct option long_options[] = {
         {"url", required_argument, NULL, OPT_URL},
@@ -209,18 +260,25 @@ int main(int argc, char **argv)
         {"yes", no_argument, NULL, 'y'},
         {"force", no_argument, NULL, OPT_FORCE},
         {"version", no_argument, NULL, OPT_VERSION},
+        {"watch", no_argument, NULL, OPT_WATCH},
+        {"columns", required_argument, NULL, OPT_COLUMNS},
+        {"from", required_argument, NULL, OPT_MEMBER},
+        {"to", required_argument, NULL, OPT_MEMBER},
+        {"by", required_argument, NULL, OPT_MEMBER},
+        {"provider", required_argument, NULL, OPT_MEMBER},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
     struct options o = {0};
     struct cli c = {0};
+
     struct err e;
-    int opt;
+    int opt, at = 0;
 
     if (proc_hide_environment(&e))
         return cli_fail(CLI_REFUSED, "%s", e.msg);
     arena_init(&c.arena, NULL, ARENA_MAX);
-    while ((opt = getopt_long(argc, argv, "f:yh", long_options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "f:yh", long_options, &at)) != -1) {
         switch (opt) {
         case OPT_URL:
             o.url = optarg;
@@ -246,6 +304,18 @@ int main(int argc, char **argv)
         case OPT_VERSION:
             (void)puts("weirctl " WEIR_VERSION);
             return 0;
+        case OPT_WATCH:
+            c.watch = true;
+            break;
+        case OPT_COLUMNS:
+            c.columns = optarg;
+            break;
+        case OPT_MEMBER:
+            if (o.n_members == ARRAY_LEN(o.members))
+                return (int)cli_fail(CLI_USAGE, "too many options");
+            o.members[o.n_members++] =
+                arena_printf(&c.arena, "%s=%s", long_options[at].name, optarg).p;
+            break;
         case 'f':
             c.file = optarg;
             break;

@@ -137,7 +137,7 @@ static bool says_something(yyjson_val *v)
            !(yyjson_is_str(v) && !yyjson_get_len(v));
 }
 
-void show_object(FILE *f, struct arena *a, yyjson_val *obj)
+void show_object_but(FILE *f, struct arena *a, yyjson_val *obj, const char *but)
 {
     yyjson_val *k, *v;
     size_t i, n, width = 0;
@@ -149,15 +149,20 @@ void show_object(FILE *f, struct arena *a, yyjson_val *obj)
     }
     yyjson_obj_foreach(obj, i, n, k, v)
     {
-        if (says_something(v))
+        if (says_something(v) && !str_eq(cli_text(k), str_of(but)))
             width = MAX(width, width_of(cli_text(k)));
     }
     yyjson_obj_foreach(obj, i, n, k, v)
     {
-        if (!says_something(v))
+        if (!says_something(v) || str_eq(cli_text(k), str_of(but)))
             continue;
         put_padded(f, show_harmless(a, cli_text(k)), width);
         struct str text = show_cell(a, v);
         (void)fprintf(f, "  " STR_FMT "\n", STR_ARG(text));
     }
+}
+
+void show_object(FILE *f, struct arena *a, yyjson_val *obj)
+{
+    show_object_but(f, a, obj, "");
 }

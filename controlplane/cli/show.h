@@ -17,6 +17,8 @@ void show_table(FILE *f, struct arena *a, const struct show_row *rows, size_t n,
 
 /* A line for each member that says something. */
 void show_object(FILE *f, struct arena *a, yyjson_val *obj);
+/* The same without one of them. */
+void show_object_but(FILE *f, struct arena *a, yyjson_val *obj, const char *but);
 
 /* A value on one line. */
 struct str show_cell(struct arena *a, yyjson_val *v);

@@ -170,10 +170,16 @@ static void add_kind(struct tx *tx, const char *sql, enum kind k, const struct t
     struct arena *a = tx->arena;
     const struct db_arg nusd = tally_sums(a, rows, n, SUM_NUSD), one = tally_keys(a, rows, n, 1);
 
+    bool is_quiet = k == KIND_END_USER; /* no data plane need know of new ones */
+
+    if (is_quiet)
+        (void)TX_QUERY0(tx, "SET LOCAL weir.quiet = on");
     if (kinds[k].key_n == 2)
         (void)TX_QUERY(tx, sql, one, tally_keys(a, rows, n, 2), nusd);
     else
         (void)TX_QUERY(tx, sql, one, nusd);
+    if (is_quiet)
+        (void)TX_QUERY0(tx, "SET LOCAL weir.quiet = off");
 }
 
 /* LiteLLM's row of everything, where it keeps one: it has a limit for all. */

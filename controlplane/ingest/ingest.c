@@ -208,6 +208,7 @@ static enum db_fault refuse(struct run *r, struct part *p, struct err *e)
               STR_ARG(batch_spool(p->b)), (unsigned long long)p->from.segment,
               (unsigned long long)batch_offset(p->b, raw.p), why);
     p->b->refused[p->b->n_refused++] = (struct refusal){raw, arena_str(&r->records, str_of(why)).p};
+    p->b->n_spent--;
     p->spent = NULL;
     p->n = 0;
     return take(r, p, 1, e);

@@ -144,8 +144,28 @@ static enum errc authority_make(struct identity_pem *ret, struct arena *arena, s
     return rc ? err_set(e, ERRC_INVALID, 0, "authority: it cannot be made (%d)", rc) : ERRC_OK;
 }
 
+/* The key, which is good beside its certificate alone; one that an earlier version sealed as
+ * LiteLLM seals is sealed anew. */
+static bool open_key(struct tx *tx, const struct seal_key *key, struct str certificate,
+                     struct str sealed, struct arena *arena, struct str *ret_plain)
+{
+    struct str anew;
+
+    if (seal_own_open(key, certificate, sealed, arena, ret_plain))
+        return true;
+    if (!seal_open(key, sealed, arena, ret_plain))
+        return false;
+    anew = seal_own(key, certificate, *ret_plain, arena);
+    if (anew.n)
+        (void)TX_QUERY(tx,
+                       "UPDATE weir.authority SET sealed_key = $1"
+                       " WHERE sealed_key = $2",
+                       DB_TEXT(anew), DB_TEXT(sealed));
+    return true;
+}
+
 enum errc authority_get(struct authority *ret_a, struct tx *tx, const struct seal_key *key,
-                        enum seal_format format, struct arena *arena, struct err *e)
+                        struct arena *arena, struct err *e)
 {
     struct identity_pem made;
     struct str plain;
@@ -159,7 +179,7 @@ enum errc authority_get(struct authority *ret_a, struct tx *tx, const struct sea
         if (!tx_ok(tx))
             break;
         if (r.n) {
-            if (!seal_open(key, rows_text(r, 0, 1), arena, &plain))
+            if (!open_key(tx, key, rows_text(r, 0, 0), rows_text(r, 0, 1), arena, &plain))
                 return err_set(e, ERRC_INVALID, 0,
                                "authority: its key in the database was sealed with another "
                                "LITELLM_SALT_KEY or master key");
@@ -169,7 +189,7 @@ enum errc authority_get(struct authority *ret_a, struct tx *tx, const struct sea
         enum errc rc = authority_make(&made, arena, e);
         if (rc)
             return rc;
-        struct str sealed = seal(key, format, str_of(made.key), arena);
+        struct str sealed = seal_own(key, str_of(made.certificate), str_of(made.key), arena);
         if (!sealed.n)
             return err_set(e, ERRC_NOMEM, 0, "authority");
         (void)TX_QUERY(tx,

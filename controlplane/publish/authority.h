@@ -2,8 +2,8 @@
 
 /*
  * The authority of an installation: made when first needed, kept in weir.authority with its key
- * sealed. It signs the certificates of control planes (for JOIN_SERVER_NAME, whatever their
- * address) and of data planes (as clients alone).
+ * sealed for that certificate. It signs the certificates of control planes (for JOIN_SERVER_NAME,
+ * whatever their address) and of data planes (as clients alone).
  */
 
 #include "common/gateway/seal.h"
@@ -25,8 +25,7 @@ enum authority_for { AUTHORITY_SERVER, AUTHORITY_CLIENT };
  * another one than it was sealed with; ERRC_CLOSED for a fault, which sticks in `tx`.
  */
 MUST_CHECK enum errc authority_get(struct authority *ret_a, struct tx *tx,
-                                   const struct seal_key *seal, enum seal_format format,
-                                   struct arena *arena, struct err *e);
+                                   const struct seal_key *key, struct arena *arena, struct err *e);
 
 /* A new key and its certificate, valid until `until_us` (0: ten years). ERRC_NOMEM, ERRC_INVALID.
  */

@@ -14,17 +14,7 @@ struct revision changes_advance(struct tx *tx, struct revision known)
     return (struct revision){(uint64_t)rows_int(r, 0, 0), (uint64_t)rows_int(r, 0, 1)};
 }
 
-static enum table table_named(const struct catalog *catalog, struct str name)
-{
-    enum table t = 0;
-
-    while (t < TABLES && !str_eq(name, str_of(catalog->table[t].name)))
-        t++;
-    return t;
-}
-
-struct changes changes_between(struct tx *tx, const struct catalog *catalog, struct revision from,
-                               struct revision to)
+struct changes changes_between(struct tx *tx, struct revision from, struct revision to)
 {
     struct rows r = TX_QUERY(
         tx,
@@ -42,10 +32,13 @@ struct changes changes_between(struct tx *tx, const struct catalog *catalog, str
     c.is_complete = rows && r.n > 0 && r.n <= CHANGES_MAX;
     for (int i = 0; rows && i < r.n; i++) {
         struct str name = rows_text(r, i, 0);
-        enum table t = table_named(catalog, name);
+        bool is_part = str_ends(name, STR("/part"));
+        if (is_part)
+            name.n -= STR("/part").n;
+        enum table t = catalog_table(name);
         c.has_tokens |= str_eq(name, STR("join"));
         if (t < TABLES)
-            rows[c.n++] = (struct changed){t, rows_text(r, i, 1), rows_text(r, i, 2)};
+            rows[c.n++] = (struct changed){t, is_part, rows_text(r, i, 1), rows_text(r, i, 2)};
     }
     return c;
 }

@@ -16,8 +16,7 @@ struct changes {
 };
 
 /* What `to` has and `from`, of the same epoch, has not. */
-struct changes changes_between(struct tx *tx, const struct catalog *catalog, struct revision from,
-                               struct revision to);
+struct changes changes_between(struct tx *tx, struct revision from, struct revision to);
 
 /* Join tokens that are valid, the caller's; NULL with *ret_n 0: none. */
 struct hub_token *changes_tokens(struct tx *tx, size_t *ret_n);

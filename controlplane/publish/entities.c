@@ -9,6 +9,7 @@ enum {
     PAGE_ROWS_MAX = 8000,
     ROW_ARENA = 64 * 1024 * 1024,
     SPARE_BLOCKS = 8,
+    TOTALS_TOUCHED = 500000, /* more at once: a full sync costs less */
 };
 
 static const struct kind {
@@ -24,8 +25,10 @@ static const struct touch {
     enum table table;
     enum entity_kind kind;
     const char *keys;
+    bool of_part;
 } touches[] = {
-#define TOUCH(table, kind, keys) {TABLE_##table, ENTITY_##kind, keys},
+#define TOUCH(table, kind, keys) {TABLE_##table, ENTITY_##kind, keys, false},
+#define PART(table, kind, keys)  {TABLE_##table, ENTITY_##kind, keys, true},
 #include "publish/entities.def"
 };
 
@@ -37,6 +40,7 @@ static enum entity_kind fallback(enum entity_kind k)
 
 struct statements {
     const char *by_keys, *page; /* NULL: there is no such table */
+    const char *totals;         /* NULL: nor anything that is spent */
 };
 
 struct entities {
@@ -113,6 +117,50 @@ static struct str expression(const struct entities *en, const struct cell *c, st
     return sql;
 }
 
+/* The statements of one list of columns, by keys. */
+static const char *by_keys(const struct kind *kind, struct str head, struct arena *a)
+{
+    if (kind->key2)
+        return arena_printf(a, STR_FMT "(%s, %s) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+                            STR_ARG(head), kind->key1, kind->key2)
+            .p;
+    return arena_printf(a, STR_FMT "%s = ANY ($1::text[]) AND cardinality($2::text[]) >= 0",
+                        STR_ARG(head), kind->key1)
+        .p;
+}
+
+static struct str head_of(const struct entities *en, enum entity_kind k, struct str list,
+                          struct arena *a)
+{
+    const struct kind *kind = &kinds[k];
+    struct str from = with_columns(en, k, kind->from, a);
+
+    return arena_printf(a, STR_FMT " FROM " STR_FMT " WHERE %s%s", STR_ARG(list), STR_ARG(from),
+                        kind->filter ? with_columns(en, k, kind->filter, a).p : "",
+                        kind->filter ? " AND " : "");
+}
+
+/* Spend and the end of its period, of a kind that has them. */
+static void compose_totals(struct entities *en, enum entity_kind k)
+{
+    const struct kind *kind = &kinds[k];
+    struct arena *a = &en->arena;
+    struct str spend = {0}, reset = STR("NULL");
+    size_t n;
+    const struct cell *c = entity_cells(k, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (c[i].type == CELL_MONEY && !c[i].in_limits)
+            spend = expression(en, &c[i], a);
+        else if (c[i].in_limits && c[i].at == offsetof(Weir__Limits, budget_reset_us))
+            reset = expression(en, &c[i], a);
+    if (!spend.p || str_eq(spend, STR("NULL")))
+        return;
+    struct str list = arena_printf(a, "SELECT %s, %s, " STR_FMT ", " STR_FMT, kind->key1,
+                                   kind->key2 ? kind->key2 : "''", STR_ARG(spend), STR_ARG(reset));
+    en->sql[k].totals = by_keys(kind, head_of(en, k, list, a), a);
+}
+
 static void compose(struct entities *en, enum entity_kind k)
 {
     const struct kind *kind = &kinds[k];
@@ -128,33 +176,21 @@ static void compose(struct entities *en, enum entity_kind k)
     for (size_t i = 0; i < n; i++)
         list =
             arena_printf(a, STR_FMT ", " STR_FMT, STR_ARG(list), STR_ARG(expression(en, &c[i], a)));
-    struct str from = with_columns(en, k, kind->from, a);
-    struct str head =
-        arena_printf(a, STR_FMT " FROM " STR_FMT " WHERE %s%s", STR_ARG(list), STR_ARG(from),
-                     kind->filter ? kind->filter : "", kind->filter ? " AND " : "");
-    if (kind->key2) {
-        en->sql[k].by_keys = arena_printf(a,
-                                          STR_FMT "(%s, %s) IN (SELECT * FROM"
-                                                  " unnest($1::text[], $2::text[]))",
-                                          STR_ARG(head), kind->key1, key2)
-                                 .p;
+    struct str head = head_of(en, k, list, a);
+    en->sql[k].by_keys = by_keys(kind, head, a);
+    if (kind->key2)
         en->sql[k].page = arena_printf(a,
                                        STR_FMT "(%s, %s) > ($1::text, $2::text)"
                                                " ORDER BY 1, 2 LIMIT $3",
                                        STR_ARG(head), kind->key1, key2)
                               .p;
-    } else {
-        en->sql[k].by_keys = arena_printf(a,
-                                          STR_FMT "%s = ANY ($1::text[])"
-                                                  " AND cardinality($2::text[]) >= 0",
-                                          STR_ARG(head), kind->key1)
-                                 .p;
+    else
         en->sql[k].page = arena_printf(a,
                                        STR_FMT "%s > $1::text AND $2::text IS NOT NULL"
                                                " ORDER BY 1 LIMIT $3",
                                        STR_ARG(head), kind->key1)
                               .p;
-    }
+    compose_totals(en, k);
 }
 
 enum errc entities_new(struct entities **ret_en, const struct catalog *catalog,
@@ -311,14 +347,14 @@ static void load(const struct entities *en, struct tx *tx, enum entity_kind k, s
     arena_pool_deinit(&pool);
 }
 
-/* Keys of changed rows of a table, in their order. */
-static struct keys changed_keys(const struct changed *changes, size_t n, enum table t,
+/* Keys of rows of a table that changed, or whose part did, in their order. */
+static struct keys changed_keys(const struct changed *changes, size_t n, const struct touch *t,
                                 struct arena *a)
 {
     struct keys k = keys_new(n, a);
 
     for (size_t i = 0; k.key2 && i < n; i++)
-        if (changes[i].table == t) {
+        if (changes[i].table == t->table && changes[i].is_part == t->of_part) {
             k.key1[k.n] = changes[i].key1;
             k.key2[k.n++] = changes[i].key2;
         }
@@ -361,13 +397,43 @@ bool entities_touched(const struct entities *en, struct tx *tx, const struct cha
         for (size_t i = 0; i < ARRAY_LEN(touches) && tx_ok(tx); i++) {
             if (touches[i].kind != k)
                 continue;
-            struct keys changed = changed_keys(changes, n, touches[i].table, tx->arena);
+            struct keys changed = changed_keys(changes, n, &touches[i], tx->arena);
             if (changed.n && !follow(tx, &touches[i], &changed, &all))
                 return false;
         }
         if (all.n)
             load(en, tx, k, all, out);
     }
+    return true;
+}
+
+bool entities_totals(const struct entities *en, struct tx *tx, const struct changed *changes,
+                     size_t n, struct packed *out)
+{
+    struct arena a;
+    Weir__Total total;
+
+    if (n > TOTALS_TOUCHED)
+        return false;
+    arena_init(&a, NULL, ROW_ARENA);
+    for (enum entity_kind k = 0; k < ENTITY_KINDS && tx_ok(tx); k++) {
+        const struct touch own = {.table = kinds[k].table, .kind = k};
+        struct keys keys = {0};
+        if (en->sql[k].totals)
+            keys = changed_keys(changes, n, &own, tx->arena);
+        keys_sort(&keys, tx->arena);
+        if (!keys.n)
+            continue;
+        struct rows r = TX_QUERY(tx, en->sql[k].totals, DB_TEXTS(keys.key1, keys.n),
+                                 DB_TEXTS(keys.key2, keys.n));
+        for (int i = 0; i < r.n; i++) {
+            if (entity_total(&total, k, rows_text(r, i, 0), rows_text(r, i, 1), rows_text(r, i, 2),
+                             rows_text(r, i, 3), &a))
+                packed_total(out, &total);
+        }
+        arena_reset(&a);
+    }
+    arena_reset(&a);
     return true;
 }
 

@@ -21,6 +21,7 @@ enum {
 /* A row of weir.change: of which table, the first and second column of its key. */
 struct changed {
     enum table table;
+    bool is_part; /* "<table>/part" */
     struct str key1, key2;
 };
 
@@ -30,6 +31,10 @@ struct changed {
  */
 bool entities_touched(const struct entities *en, struct tx *tx, const struct changed *changes,
                       size_t n, struct packed *out);
+
+/* What the entities of those rows have spent, packed as totals. False: too many. */
+bool entities_totals(const struct entities *en, struct tx *tx, const struct changed *changes,
+                     size_t n, struct packed *out);
 
 /* Where the next page of everything begins. {0}: at the beginning. */
 struct entities_place {

@@ -8,7 +8,8 @@
 
 enum {
     MODEL_LIMITS_MAX = 4096,   /* of one row; further ones are dropped */
-    TAG_ENTITIES = 3 << 3 | 2, /* Changes.entities on the wire */
+    TAG_ENTITIES = 3 << 3 | 2, /* Changes.entities on the wire, */
+    TAG_TOTALS = 5 << 3 | 2,   /* Changes.totals */
 };
 
 static const struct cell cells[] = {
@@ -303,14 +304,10 @@ static int64_t iso_time(struct str s)
 
 /* ---- limits by model ---- */
 
-static Weir__ModelLimit *model_limit(struct reader *r, struct str model)
+static Weir__ModelLimit *model_limit_add(struct reader *r, struct str model)
 {
     Weir__Limits *l = r->limits;
 
-    for (size_t i = 0; i < l->n_models; i++)
-        if (l->models[i]->model.len == model.n &&
-            memcmp(l->models[i]->model.data, model.p, model.n) == 0)
-            return l->models[i];
     if (l->n_models >= MODEL_LIMITS_MAX)
         return NULL;
     if ((l->n_models & (l->n_models - 1)) == 0) { /* grows at powers of two */
@@ -329,6 +326,17 @@ static Weir__ModelLimit *model_limit(struct reader *r, struct str model)
     one->model = bytes_of(arena_str(r->a, model));
     l->models[l->n_models++] = one;
     return one;
+}
+
+static Weir__ModelLimit *model_limit(struct reader *r, struct str model)
+{
+    Weir__Limits *l = r->limits;
+
+    for (size_t i = 0; i < l->n_models && model.n; i++)
+        if (l->models[i]->model.len == model.n &&
+            memcmp(l->models[i]->model.data, model.p, model.n) == 0)
+            return l->models[i];
+    return model.n ? model_limit_add(r, model) : NULL; /* without a name it would be a window */
 }
 
 static bool amount_of(yyjson_val *v, int scale, struct arena *a, int64_t *ret)
@@ -394,6 +402,30 @@ static void model_budgets(struct reader *r, yyjson_val *map)
         if (yyjson_is_str(period))
             one->budget_duration = (char *)(uintptr_t)arena_str(r->a, text_of(period)).p;
     }
+}
+
+/* [{budget_duration, max_budget, reset_at}] */
+static void windows_read(struct reader *r, struct str s)
+{
+    yyjson_doc *doc = s.n > 2 ? yyjson_read(s.p, s.n, 0) : NULL;
+    yyjson_val *w;
+    size_t i, n;
+
+    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, w)
+    {
+        yyjson_val *duration = yyjson_obj_get(w, "budget_duration");
+        yyjson_val *reset = yyjson_obj_get(w, "reset_at");
+        int64_t max;
+        if (!yyjson_is_str(duration) || !amount_of(yyjson_obj_get(w, "max_budget"), 9, r->a, &max))
+            continue;
+        Weir__ModelLimit *one = model_limit_add(r, (struct str){0});
+        if (!one)
+            break;
+        one->max_budget_nusd = bound_of(max, r->a);
+        one->budget_duration = (char *)(uintptr_t)arena_str(r->a, text_of(duration)).p;
+        one->reset_us = yyjson_is_str(reset) ? iso_time(text_of(reset)) : 0;
+    }
+    yyjson_doc_free(doc);
 }
 
 static void limits_of_json(struct reader *r, enum cell_type type, struct str s)
@@ -467,6 +499,9 @@ static bool cell_read(struct reader *r, const struct cell *c, void *message, str
         break;
     case CELL_METADATA_TAGS:
         tags_read(message, c->at, s, r->a);
+        break;
+    case CELL_BUDGET_WINDOWS:
+        windows_read(r, s);
         break;
     case CELL_METADATA_LIMITS:
     case CELL_MODEL_BUDGETS:
@@ -549,6 +584,24 @@ const Weir__Entity *entity_gone(enum entity_kind k, struct str key1, struct str 
     return arena_ok(a) ? en : NULL;
 }
 
+bool entity_total(Weir__Total *ret, enum entity_kind k, struct str key1, struct str key2,
+                  struct str spend, struct str reset, struct arena *a)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(&weir__entity__descriptor, kinds[k].member);
+
+    weir__total__init(ret);
+    ret->kind = f->id;
+    ret->id = bytes_of(k == ENTITY_MEMBER ? key2 : key1);
+    if (k == ENTITY_MEMBER)
+        ret->user = bytes_of(key1);
+    if (k == ENTITY_KEY && !hash_read(&ret->id, key1, a))
+        return false;
+    if (!num_i64(reset, &ret->reset_us))
+        ret->reset_us = 0;
+    return !spend.p || money_read(spend, &ret->spend_nusd);
+}
+
 /* ---- packed ---- */
 
 size_t varint_put(char *out, uint64_t v)
@@ -561,26 +614,43 @@ size_t varint_put(char *out, uint64_t v)
     return n;
 }
 
-void packed_entity(struct packed *p, const Weir__Entity *en)
+/* Room for a message of `body` bytes behind its tag and length. */
+static bool packed_room(struct packed *p, size_t body)
 {
-    size_t body = weir__entity__get_packed_size(en), want = p->n + body + 11;
+    size_t want = p->n + body + 11;
 
-    if (p->failed)
-        return;
-    if (want > p->cap) {
+    if (want > p->cap && !p->failed) {
         size_t cap = MAX(want, p->cap * 2);
         char *more = realloc(p->p, cap);
-        if (!more) {
-            p->failed = true;
-            return;
+        p->failed = !more;
+        if (more) {
+            p->p = more;
+            p->cap = cap;
         }
-        p->p = more;
-        p->cap = cap;
     }
-    p->p[p->n++] = TAG_ENTITIES;
+    return !p->failed;
+}
+
+static void packed_message(struct packed *p, char tag, const ProtobufCMessage *m)
+{
+    size_t body = protobuf_c_message_get_packed_size(m);
+
+    if (!packed_room(p, body))
+        return;
+    p->p[p->n++] = tag;
     p->n += varint_put(p->p + p->n, body);
-    p->n += weir__entity__pack(en, (uint8_t *)p->p + p->n);
+    p->n += protobuf_c_message_pack(m, (uint8_t *)p->p + p->n);
     p->count++;
+}
+
+void packed_entity(struct packed *p, const Weir__Entity *en)
+{
+    packed_message(p, TAG_ENTITIES, &en->base);
+}
+
+void packed_total(struct packed *p, const Weir__Total *t)
+{
+    packed_message(p, TAG_TOTALS, &t->base);
 }
 
 void packed_deinit(struct packed *p)

@@ -31,6 +31,7 @@ enum cell_type {
     CELL_METADATA_TAGS,   /* ... its tags */
     CELL_METADATA_LIMITS, /* ... its limits by model, and its temporary budget */
     CELL_MODEL_BUDGETS,   /* JSON: limits by model */
+    CELL_BUDGET_WINDOWS,  /* JSON: budgets over everything */
     CELL_MODEL_RPMS,      /* JSON: model to requests a minute */
     CELL_MODEL_TPMS,      /* JSON: model to tokens a minute */
 };
@@ -54,6 +55,10 @@ const struct cell *entity_cells(enum entity_kind k, size_t *ret_n);
 const Weir__Entity *entity_read(enum entity_kind k, const struct str *texts,
                                 const struct seal_key *seal, struct arena *a);
 
+/* What it spent: `spend` in dollars, `reset` in microseconds or empty. False as above. */
+bool entity_total(Weir__Total *ret, enum entity_kind k, struct str key1, struct str key2,
+                  struct str spend, struct str reset, struct arena *a);
+
 /* That the one of this key is gone; NULL as above. */
 const Weir__Entity *entity_gone(enum entity_kind k, struct str key1, struct str key2,
                                 struct arena *a);
@@ -67,6 +72,8 @@ struct packed { /* zeroed: empty */
 };
 
 void packed_entity(struct packed *p, const Weir__Entity *en);
+/* The same of Changes.totals. */
+void packed_total(struct packed *p, const Weir__Total *t);
 void packed_deinit(struct packed *p);
 
 /* A number as protobuf writes it, at most 10 bytes; how many. */

@@ -55,6 +55,35 @@ void feed_push(struct feed *f, uint64_t n, struct packed *take_entities)
     f->n = n;
 }
 
+/* The first batch that leads beyond `n`; f->count: none. */
+static unsigned batch_behind(const struct feed *f, uint64_t n)
+{
+    unsigned lo = 0, hi = f->count;
+
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+        if (batch_at(f, mid)->to <= n)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+bool feed_has(const struct feed *f, uint64_t epoch, uint64_t n)
+{
+    unsigned i = batch_behind(f, n);
+
+    if (!f->epoch || epoch != f->epoch)
+        return false;
+    return n == (i ? batch_at(f, i - 1)->to : f->base);
+}
+
+uint64_t feed_behind(const struct feed *f, uint64_t n)
+{
+    return f->count - batch_behind(f, n) + (n < f->base);
+}
+
 /* Bytes of whole entities at the start of `s`, at most `max`, but at least one entity. */
 static size_t whole(struct str s, size_t max)
 {
@@ -74,12 +103,10 @@ static size_t whole(struct str s, size_t max)
 bool feed_page(const struct feed *f, uint64_t have, struct feed_place *at, size_t max,
                void (*put)(void *ctx, struct str piece), void *ctx)
 {
-    unsigned i = 0;
     uint64_t from = at->to ? at->to : have + 1;
+    unsigned i = batch_behind(f, from - 1);
     size_t put_n = 0, offset = at->to ? at->offset : 0;
 
-    while (i < f->count && batch_at(f, i)->to < from)
-        i++;
     bool is_there = !at->to || (i < f->count && batch_at(f, i)->to == from &&
                                 offset <= batch_at(f, i)->entities.n);
     *at = (struct feed_place){0};

@@ -37,10 +37,12 @@ struct feed_place {
     size_t offset;
 };
 
-static inline bool feed_has(const struct feed *f, uint64_t epoch, uint64_t n)
-{
-    return f->epoch && epoch == f->epoch && n >= f->base && n <= f->n;
-}
+/* It was a revision, and all that came behind it is here. Between two revisions there may be
+ * numbers that never were one, or were one of a database that is lost. */
+bool feed_has(const struct feed *f, uint64_t epoch, uint64_t n);
+
+/* How many revisions came behind it; those before the base count as one. */
+uint64_t feed_behind(const struct feed *f, uint64_t n);
 
 /*
  * Whole entities behind revision `have`, from `at` on ({0}: the first), up to `max` bytes but at

@@ -8,7 +8,14 @@
 #include "common/log.h"
 #include "common/num.h"
 
-enum { POD = 16, JOBS_OF_A_SESSION = 2 };
+enum {
+    POD = 16,
+    SPOOL = 16,
+    JOBS_OF_A_SESSION = 2,
+    /* Another control plane's word for what a data plane has: so much may not have been seen when
+     * that was said. */
+    TOTALS_MARGIN_US = 10 * 1000 * 1000,
+};
 
 struct session {
     unsigned char id[HUB_SESSION], pod[POD];
@@ -28,12 +35,21 @@ struct session {
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
     uint64_t unshipped_bytes, unshipped_ms;
+    bool wants_totals;
+    unsigned char spool[SPOOL];
+    uint64_t totals;             /* it has those, */
+    struct feed_place totals_at; /* and what lies before this of those behind; {0}: no more */
+    uint64_t claimed;            /* ... as it said itself, when the session began */
+    bool is_judged, was_told;    /* that was looked at; those are of this session */
 };
 
 struct hub {
     struct hub_options o;
     pthread_mutex_t lock; /* of all below */
     struct feed feed;
+    struct feed totals;       /* "revisions" are moments */
+    struct hub_spool *spools; /* by name: what the newest of them hold */
+    size_t n_spools;
     struct wire wire;
     struct session *sessions[HUB_SESSIONS];
     unsigned n_sessions;
@@ -146,6 +162,7 @@ static void welcome(struct hub *h, void *to, const struct session *s, uint32_t p
     w.config_hash =
         (ProtobufCBinaryData){h->o.config_hash.n, (uint8_t *)(uintptr_t)h->o.config_hash.p};
     w.heartbeat_ms = HUB_HEARTBEAT_MS;
+    w.totals = true;
     r.is_case = WEIR__REPLY__IS_WELCOME;
     r.welcome = &w;
     send_bytes(h, to, wire_reply(&h->wire, &r));
@@ -157,7 +174,7 @@ static void on_hello(struct hub *h, void *to, struct hub_peer peer, const Weir__
     const struct hub_token *token = token_find(h, str_of(m->token));
     struct session *s;
 
-    if (m->protocol < HUB_PROTOCOL_OLDEST || m->oldest > HUB_PROTOCOL || m->oldest > m->protocol) {
+    if (m->protocol < h->o.oldest || m->oldest > h->o.protocol || m->oldest > m->protocol) {
         refuse(h, to, WEIR__REFUSAL__WHY__NO_PROTOCOL, "no protocol in common");
         return;
     }
@@ -198,7 +215,7 @@ static void on_hello(struct hub *h, void *to, struct hub_peer peer, const Weir__
     h->sessions[h->n_sessions++] = s;
     log_info("node_joined", "host=\"%s\" version=\"%s\" token=%s nodes=%u", s->host, s->version,
              s->token[0] ? s->token : "-", h->n_sessions);
-    welcome(h, to, s, MIN(m->protocol, HUB_PROTOCOL));
+    welcome(h, to, s, MIN(m->protocol, h->o.protocol));
 }
 
 /* ---- ChangesSince ---- */
@@ -239,6 +256,63 @@ static void ask_job(struct hub *h, void *to, struct session *s, struct hub_job j
         refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too many pages are asked for");
 }
 
+/* ---- totals ---- */
+
+static int by_spool(const void *a, const void *b)
+{
+    return memcmp(((const struct hub_spool *)a)->id, ((const struct hub_spool *)b)->id, SPOOL);
+}
+
+/* Where the spool stood when the newest totals were read; {0, 0}: nothing of it came yet. */
+static struct hub_place place_of(const struct hub *h, const unsigned char spool[SPOOL])
+{
+    struct hub_spool key;
+    const struct hub_spool *at;
+
+    memcpy(key.id, spool, SPOOL);
+    at = h->n_spools ? bsearch(&key, h->spools, h->n_spools, sizeof key, by_spool) : NULL;
+    return at ? at->place : (struct hub_place){0};
+}
+
+/* What it says that it has, and whether what it lacks is still here. */
+static bool totals_known(struct hub *h, struct session *s, uint64_t have)
+{
+    s->is_judged = h->totals.epoch != 0;
+    if (!s->is_judged || (s->was_told && have == s->totals))
+        return true;
+    s->totals_at = (struct feed_place){0};
+    s->was_told = false;
+    s->claimed = have;
+    if (!have) /* it took everything just now */
+        s->totals = h->totals.base;
+    else
+        s->totals = have - MIN(have, (uint64_t)TOTALS_MARGIN_US);
+    return s->totals >= h->totals.base;
+}
+
+/* Never any that are older than what another control plane told. */
+static bool has_totals(const struct hub *h, const struct session *s)
+{
+    return s->wants_totals && s->is_judged && h->totals.n > MAX(s->totals, s->claimed);
+}
+
+/* A page of them. */
+static void totals_page(struct hub *h, void *to, struct session *s)
+{
+    struct hub_place place = place_of(h, s->spool);
+
+    wire_changes_begin(&h->wire, s->have, false);
+    bool is_last =
+        feed_page(&h->totals, s->totals, &s->totals_at, ENTITIES_PAGE, put_piece, &h->wire);
+    if (is_last)
+        s->totals = h->totals.n;
+    else if (!s->totals_at.to) /* gone meanwhile: it begins with everything */
+        s->totals = 1;
+    wire_changes_totals(&h->wire, s->totals, is_last ? &place : NULL);
+    s->was_told = is_last || s->totals_at.to;
+    send_bytes(h, to, wire_changes_end(&h->wire, (struct str){0}));
+}
+
 static void unpark(struct hub *h, struct session *s)
 {
     void *to = s->parked;
@@ -246,6 +320,8 @@ static void unpark(struct hub *h, struct session *s)
     s->parked = NULL;
     if (feed_has(&h->feed, s->have.epoch, s->have.n) && s->have.n < h->feed.n)
         page(h, to, s->have, (struct feed_place){0});
+    else if (has_totals(h, s))
+        totals_page(h, to, s);
     else
         heartbeat(h, to, s->have);
 }
@@ -277,6 +353,12 @@ static void on_changes(struct hub *h, void *to, struct session *s, const Weir__C
         return;
     }
     acknowledge(h, s, have);
+    s->wants_totals = m->spool.len == SPOOL;
+    if (s->wants_totals) {
+        memcpy(s->spool, m->spool.data, SPOOL);
+        if (!totals_known(h, s, m->totals))
+            have = (struct revision){0}; /* what was spent meanwhile comes with everything */
+    }
     switch (cursor_read(&c, (struct str){(char *)m->cursor.data, m->cursor.len})) {
     case CURSOR_BAD:
         refuse(h, to, WEIR__REFUSAL__WHY__MALFORMED, "cursor");
@@ -302,7 +384,7 @@ static void on_changes(struct hub *h, void *to, struct session *s, const Weir__C
     if (is_ahead || (have.epoch == now.epoch && have.n == now.n)) {
         s->parked = to;
         s->parked_until_ns = now_ns + ms(HUB_HEARTBEAT_MS);
-        if (!m->wait)
+        if (!m->wait || has_totals(h, s))
             unpark(h, s);
     } else if (feed_has(&h->feed, have.epoch, have.n)) {
         page(h, to, have, (struct feed_place){0});
@@ -497,6 +579,17 @@ void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HU
     work_done(h, take_to, session, true, bytes);
 }
 
+bool hub_has_session(struct hub *h, uint32_t pipe)
+{
+    bool has = false;
+
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions && !has; i++)
+        has = h->sessions[i]->pipe == pipe && h->sessions[i]->is_connected;
+    (void)pthread_mutex_unlock(&h->lock);
+    return has;
+}
+
 /* ---- what the reader found ---- */
 
 void hub_published(struct hub *h, struct revision r, struct packed *take_entities)
@@ -517,6 +610,40 @@ void hub_published(struct hub *h, struct revision r, struct packed *take_entitie
     if (h->is_awaited)
         h->o.progress(h->o.ctx);
     (void)pthread_mutex_unlock(&h->lock);
+}
+
+void hub_totals(struct hub *h, uint64_t n, struct packed *take_totals,
+                struct hub_spool *take_spools, size_t n_spools)
+{
+    if (n_spools)
+        qsort(take_spools, n_spools, sizeof *take_spools, by_spool);
+    (void)pthread_mutex_lock(&h->lock);
+    free(h->spools);
+    h->spools = take_spools;
+    h->n_spools = n_spools;
+    if (!take_totals)
+        feed_reset(&h->totals, n != 0, n);
+    else if (take_totals->n)
+        feed_push(&h->totals, n, take_totals);
+    for (unsigned i = 0; i < h->n_sessions; i++) {
+        struct session *s = h->sessions[i];
+        bool asks_again = !take_totals && s->wants_totals;
+        s->is_judged &= !asks_again;
+        if (s->parked && (asks_again || has_totals(h, s)))
+            unpark(h, s);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+bool hub_wants_totals(struct hub *h)
+{
+    bool any = false;
+
+    (void)pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->n_sessions && !any; i++)
+        any = h->sessions[i]->is_connected && h->sessions[i]->wants_totals;
+    (void)pthread_mutex_unlock(&h->lock);
+    return any;
 }
 
 struct revision hub_revision(struct hub *h)
@@ -612,7 +739,7 @@ void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct
             .error = s->error,
             .token = s->token,
             .revision = s->have,
-            .lag = same_epoch && s->have.n <= h->feed.n ? h->feed.n - s->have.n : h->feed.n,
+            .lag = feed_behind(&h->feed, same_epoch ? s->have.n : 0),
             .age_seconds = (double)(now_ns - MIN(now_ns, s->seen_ns)) / 1e9,
             .workers = s->workers,
             .requests = s->requests,
@@ -639,11 +766,17 @@ enum errc hub_new(struct hub **ret_h, const struct hub_options *o, struct err *e
 {
     struct hub *h = calloc(1, sizeof *h);
 
-    if (!h || !feed_init(&h->feed)) {
+    if (!h || !feed_init(&h->feed) || !feed_init(&h->totals)) {
+        if (h)
+            feed_deinit(&h->feed);
         free(h);
         return err_set(e, ERRC_NOMEM, 0, "data planes");
     }
     h->o = *o;
+    if (!h->o.protocol) {
+        h->o.protocol = HUB_PROTOCOL;
+        h->o.oldest = HUB_PROTOCOL_OLDEST;
+    }
     (void)pthread_mutex_init(&h->lock, NULL); /* of default attributes: cannot fail on Linux */
     *ret_h = h;
     return ERRC_OK;
@@ -656,6 +789,8 @@ struct hub *hub_free(struct hub *h)
     while (h->n_sessions)
         session_drop(h, h->n_sessions - 1, -1, "");
     free(h->tokens);
+    free(h->spools);
+    feed_deinit(&h->totals);
     feed_deinit(&h->feed);
     wire_deinit(&h->wire);
     (void)pthread_mutex_destroy(&h->lock);

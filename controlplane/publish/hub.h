@@ -39,6 +39,7 @@ struct hub_usage { /* batches of somebody's spool */
 
 struct hub_options {
     void *ctx;
+    uint32_t protocol, oldest; /* 0: HUB_PROTOCOL and HUB_PROTOCOL_OLDEST */
     const char *version;
     struct str config_hash;
     /* Takes `to`: the bytes are the answer, or with none there is none. */
@@ -66,6 +67,8 @@ struct hub_peer {
 void hub_request(struct hub *h, void *take_to, struct hub_peer peer, struct str bytes,
                  uint64_t now_ns);
 void hub_pipe_gone(struct hub *h, uint32_t pipe);
+/* Somebody said Hello over it, and was not cut since. */
+bool hub_has_session(struct hub *h, uint32_t pipe);
 
 /* Heartbeats, and who is gone; a few times a second. */
 void hub_tick(struct hub *h, uint64_t now_ns);
@@ -83,6 +86,17 @@ void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HU
 /* `entities` (taken) lead to `r`; another epoch, or NULL: what was before is void. */
 void hub_published(struct hub *h, struct revision r, struct packed *take_entities);
 struct revision hub_revision(struct hub *h);
+
+/* Spend that changed (taken) up to moment `n`, each later than the one before, and where all spools
+ * stood then (taken). NULL: what was before `n` is not known; `n` 0: nothing is. */
+struct hub_spool {
+    unsigned char id[16];
+    struct hub_place place;
+};
+void hub_totals(struct hub *h, uint64_t n, struct packed *take_totals,
+                struct hub_spool *take_spools, size_t n_spools);
+/* Somebody who is connected asks for it. */
+bool hub_wants_totals(struct hub *h);
 
 struct hub_token {
     char id[40], hash[65];
@@ -107,7 +121,7 @@ struct hub_node {
     char id[33]; /* hex */
     const char *host, *version, *state, *error, *token;
     struct revision revision;
-    uint64_t lag;
+    uint64_t lag; /* revisions it has not got */
     double age_seconds;
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;

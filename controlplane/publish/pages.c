@@ -202,7 +202,7 @@ static struct str delta(struct pages *p, const struct hub_job *j)
 
     arena_init(&arena, NULL, ARENA_MAX);
     tx_init(&tx, p->o.db, &arena, &w);
-    struct changes c = changes_between(&tx, p->o.catalog, j->have, j->revision);
+    struct changes c = changes_between(&tx, j->have, j->revision);
     bool ok = c.is_complete && entities_touched(p->o.entities, &tx, c.rows, c.n, &out);
     if (ok && tx_ok(&tx) && !out.failed && arena_ok(&arena) && out.n <= ENTITIES_PAGE)
         reply = changes(p, j->revision, false, &out, (struct str){0});

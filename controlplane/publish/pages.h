@@ -9,7 +9,6 @@ struct pages;
 
 struct pages_options {
     struct db *db; /* of its own: one connection */
-    const struct catalog *catalog;
     const struct entities *entities;
     struct hub *hub;
 };

@@ -14,7 +14,9 @@
 #include "publish/intake.h"
 #include "publish/pages.h"
 #include "publish/reader.h"
+#include "publish/roster.h"
 #include "publish/sockets.h"
+#include "publish/totals.h"
 
 enum {
     BOUND_MS = 1000, /* an answer waits no longer */
@@ -23,6 +25,7 @@ enum {
     READER_CONNS = 2,
     PAGES_CONNS = 1,
     INTAKE_CONNS = 2,
+    TOTALS_CONNS = 1,
 };
 
 struct waiter {
@@ -35,7 +38,7 @@ struct waiter {
 
 struct publish {
     struct daemon *d;
-    struct db *reader_db, *pages_db, *intake_db;
+    struct db *reader_db, *pages_db, *intake_db, *totals_db;
     struct ingest *ingest;
     struct entities *entities;
     struct hub *hub;
@@ -43,6 +46,8 @@ struct publish {
     _Atomic(struct intake *) intake; /* NULL: not open yet */
     struct sockets *sockets;
     struct reader *_Atomic reader; /* NULL until it is open */
+    struct roster roster;
+    struct totals *totals;
 
     /* of the loop */
     uv_async_t async;
@@ -181,6 +186,11 @@ struct hub *publish_hub(struct publish *p)
     return p->hub;
 }
 
+const struct roster *publish_roster(const struct publish *p)
+{
+    return &p->roster;
+}
+
 /* ---- start ---- */
 
 static enum errc open_db(struct publish *p, struct db **ret, const char *name, unsigned conns,
@@ -218,7 +228,7 @@ static enum errc make_certificate(struct publish *p, struct sockets_tls *ret, st
     struct tx tx;
 
     tx_init(&tx, p->reader_db, a, w);
-    enum errc rc = authority_get(&authority, &tx, &c->seal, c->seal_format, a, e);
+    enum errc rc = authority_get(&authority, &tx, &c->seal, a, e);
     if (!rc)
         rc = authority_sign(&own, &authority, AUTHORITY_SERVER, JOIN_SERVER_NAME, 0, a, e);
     if (!rc)
@@ -301,6 +311,8 @@ static enum errc start(struct publish *p, struct err *e)
     if (!rc)
         rc = open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
     if (!rc)
+        rc = open_db(p, &p->totals_db, "weir totals", TOTALS_CONNS, STATEMENT_MS, e);
+    if (!rc)
         rc = hub_new(&p->hub, &ho, e);
     if (!rc)
         rc = sockets_new(&p->sockets, p->hub, e);
@@ -311,13 +323,14 @@ static enum errc start(struct publish *p, struct err *e)
 static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, struct arena *a,
                            struct err *e)
 {
-    struct reader_options ro = {.hub = p->hub, .db = p->reader_db, .seen = on_progress, .ctx = p};
+    struct reader_options ro = {
+        .hub = p->hub, .roster = &p->roster, .db = p->reader_db, .seen = on_progress, .ctx = p};
     struct pages_options po = {.hub = p->hub, .db = p->pages_db};
     struct reader *reader = NULL;
     enum errc rc = entities_new(&p->entities, p->d->catalog, &p->d->config->seal, e);
 
-    po.catalog = ro.catalog = p->d->catalog;
     po.entities = ro.entities = p->entities;
+    ro.catalog = p->d->catalog;
     if (!rc)
         rc = pages_new(&p->pages, &po, e);
     if (!rc)
@@ -325,6 +338,9 @@ static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, str
     if (!rc)
         rc = reader_new(&reader, &ro, e);
     atomic_store(&p->reader, reader);
+    const struct totals_options to = {p->totals_db, p->entities, p->hub};
+    if (!rc)
+        rc = totals_new(&p->totals, &to, e);
     return rc || !tls->key ? rc : listen_on(p, tls, a, e);
 }
 
@@ -351,6 +367,7 @@ enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e)
         return err_set(e, ERRC_NOMEM, 0, "publishing");
     p->d = d;
     p->last = &p->first;
+    roster_init(&p->roster);
     *ret_p = p; /* in any case: handles on the loop need their end */
     int rc = uv_async_init(d->loop, &p->async, on_async);
     if (!rc)
@@ -386,6 +403,7 @@ struct publish *publish_free(struct publish *p)
     if (!p)
         return NULL;
     sockets_close(p->sockets);
+    p->totals = totals_free(p->totals);
     atomic_store(&p->reader, reader_free(p->reader));
     pages_stop(p->pages);
     intake_stop(p->intake);
@@ -396,6 +414,7 @@ struct publish *publish_free(struct publish *p)
     entities_free(p->entities);
     p->ingest = ingest_free(p->ingest);
     p->intake_db = db_free(p->intake_db);
+    p->totals_db = db_free(p->totals_db);
     p->pages_db = db_free(p->pages_db);
     p->reader_db = db_free(p->reader_db);
     free(p);

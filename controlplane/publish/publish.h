@@ -9,6 +9,7 @@
  *   intake     usage of data planes: to spend                    threads, connections of their own
  *   hub        sessions, parked requests, acknowledgements       any thread, short
  *   sockets    ipc and tls+tcp                                   threads of nng
+ *   roster     the other control planes' data planes             of the reader, and of who asks
  *   publish    answers that wait                                 the loop
  */
 
@@ -16,6 +17,7 @@
 
 struct publish;
 struct hub;
+struct roster;
 
 /* On the loop's thread, before it runs. Who comes over ipc is told that the database is away. */
 MUST_CHECK enum errc publish_new(struct publish **ret_p, struct daemon *d, struct err *e);
@@ -38,3 +40,4 @@ struct publish *publish_free(struct publish *p);
 bool publish_park(struct daemon *d, struct call *c);
 
 struct hub *publish_hub(struct publish *p);
+const struct roster *publish_roster(const struct publish *p);

@@ -11,6 +11,7 @@
 #include "common/log.h"
 
 #include "publish/changes.h"
+#include "publish/roster.h"
 
 enum {
     POLL_MS = 1000,
@@ -91,7 +92,7 @@ static void publish(struct reader *r, struct tx *tx, struct revision from, struc
     struct changes c = {0};
 
     if (from.epoch == to.epoch)
-        c = changes_between(tx, r->o.catalog, from, to);
+        c = changes_between(tx, from, to);
     else if (from.epoch)
         log_warn("epoch", "was=%llu now=%llu consequence=\"data planes take everything anew\"",
                  (unsigned long long)from.epoch, (unsigned long long)to.epoch);
@@ -111,27 +112,30 @@ static void look(struct reader *r)
     struct revision own = hub_revision(r->o.hub), now;
     uint64_t kicked = atomic_load(&r->kicked);
     struct arena arena;
-    struct tx tx;
+    struct store s;
+    struct tx *tx = &s.tx;
 
     arena_init(&arena, NULL, ARENA_MAX);
-    tx_init(&tx, r->o.db, &arena, &w);
-    now = changes_advance(&tx, known(r));
-    if (tx_ok(&tx) && !r->has_tokens)
-        read_tokens(r, &tx);
-    if (tx_ok(&tx) && (now.epoch != own.epoch || now.n != own.n))
-        publish(r, &tx, own, now);
-    if (tx_ok(&tx) && clock_mono_ns() >= r->pruned_ns + PRUNE_S * UINT64_C(1000000000)) {
-        changes_prune(&tx);
-        r->pruned_ns = clock_mono_ns();
-    }
-    if (tx_ok(&tx)) {
+    if (!store_init(&s, r->o.db, r->o.catalog, &arena, &w))
+        return;
+    now = changes_advance(tx, known(r));
+    if (tx_ok(tx) && !r->has_tokens)
+        read_tokens(r, tx);
+    if (tx_ok(tx) && (now.epoch != own.epoch || now.n != own.n))
+        publish(r, tx, own, now);
+    if (tx_ok(tx)) {
         atomic_store(&r->seen, kicked);
         r->o.seen(r->o.ctx);
-    } else if (tx.fault == DB_BUG || tx.fault == DB_DATA || !arena_ok(&arena)) {
-        log_error("publish", "fault=%s what=\"%s\" consequence=\"tried again\"",
-                  db_fault_name(tx.fault), tx.err.msg);
+        roster_write(r->o.roster, &s, r->o.hub, clock_mono_ns());
     }
-    tx_end(&tx);
+    if (tx_ok(tx) && clock_mono_ns() >= r->pruned_ns + PRUNE_S * UINT64_C(1000000000)) {
+        changes_prune(tx);
+        r->pruned_ns = clock_mono_ns();
+    }
+    if (tx->fault == DB_BUG || tx->fault == DB_DATA || !arena_ok(&arena))
+        log_error("publish", "fault=%s what=\"%s\" consequence=\"tried again\"",
+                  db_fault_name(tx->fault), tx->err.msg);
+    store_end(&s);
     arena_reset(&arena);
 }
 
@@ -174,6 +178,20 @@ static void wait_for_news(struct reader *r)
         stop_listening(r);
 }
 
+static void leave(struct reader *r)
+{
+    struct db_wait w = {.deadline_ns = clock_mono_ns() + DB_WAIT_MS * UINT64_C(1000000),
+                        .wake_fd = -1};
+    struct arena arena;
+    struct tx tx;
+
+    arena_init(&arena, NULL, 64 * 1024);
+    tx_init(&tx, r->o.db, &arena, &w);
+    roster_leave(r->o.roster, &tx); /* or it is forgotten soon */
+    tx_end(&tx);
+    arena_reset(&arena);
+}
+
 static void *thread_main(void *arg)
 {
     struct reader *r = arg;
@@ -186,6 +204,7 @@ static void *thread_main(void *arg)
     }
     if (r->listens)
         stop_listening(r);
+    leave(r);
     return NULL;
 }
 

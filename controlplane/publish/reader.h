@@ -9,10 +9,12 @@
 #include "publish/hub.h"
 
 struct reader;
+struct roster;
 
 struct reader_options {
     struct hub *hub;
-    struct db *db; /* of its own: two connections */
+    struct roster *roster; /* it writes */
+    struct db *db;         /* of its own: two connections */
     const struct catalog *catalog;
     const struct entities *entities;
     /* On its thread: what was kicked before has a revision now. */

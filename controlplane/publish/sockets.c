@@ -8,6 +8,7 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,12 @@ enum {
     PIPES_MAX = 4096,
     SEND_QUEUE = 1024,
     TICK_MS = 250,
+    STRANGER_MS = 2000, /* a connection without a session: a certificate alone opens nothing */
+};
+
+struct stranger {
+    nng_pipe pipe;
+    uint64_t since_ns; /* when it was last seen with one */
 };
 
 struct sockets {
@@ -27,6 +34,11 @@ struct sockets {
     atomic_bool closing;
     atomic_uint n_pipes;
     bool is_open;
+
+    pthread_mutex_t lock; /* of those from other machines */
+    struct stranger far[PIPES_MAX];
+    unsigned n_far;
+    uint64_t looked_ns;
 };
 
 static enum errc errc_from_nng(int rv, const char *what, struct err *e)
@@ -89,13 +101,54 @@ static void on_receive(void *arg)
     nng_recv_aio(s->socket, s->receive);
 }
 
+static void far_add(struct sockets *s, nng_pipe p)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    if (s->n_far < PIPES_MAX)
+        s->far[s->n_far++] = (struct stranger){p, clock_mono_ns()};
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static void far_remove(struct sockets *s, nng_pipe p)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->n_far; i++)
+        if (nng_pipe_id(s->far[i].pipe) == nng_pipe_id(p))
+            s->far[i--] = s->far[--s->n_far];
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Who was cut, or never said who they are, is not kept. */
+static void close_strangers(struct sockets *s, uint64_t now_ns)
+{
+    nng_pipe late[64];
+    unsigned n = 0;
+
+    if (now_ns < s->looked_ns + STRANGER_MS / 4 * UINT64_C(1000000))
+        return;
+    s->looked_ns = now_ns;
+    (void)pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->n_far && n < ARRAY_LEN(late); i++) {
+        struct stranger *f = &s->far[i];
+        if (hub_has_session(s->hub, (uint32_t)nng_pipe_id(f->pipe)))
+            f->since_ns = now_ns;
+        else if (now_ns >= f->since_ns + STRANGER_MS * UINT64_C(1000000))
+            late[n++] = f->pipe;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < n; i++) /* its event takes the lock */
+        (void)nng_pipe_close(late[i]);
+}
+
 static void on_tick(void *arg)
 {
     struct sockets *s = arg;
+    uint64_t now_ns = clock_mono_ns();
 
     if (nng_aio_result(s->tick) != 0 || atomic_load(&s->closing))
         return;
-    hub_tick(s->hub, clock_mono_ns());
+    hub_tick(s->hub, now_ns);
+    close_strangers(s, now_ns);
     nng_sleep_aio(TICK_MS, s->tick);
 }
 
@@ -109,9 +162,12 @@ static void on_pipe(nng_pipe p, nng_pipe_ev ev, void *arg)
             log_warn("node_refused", "why=\"%s\"",
                      is_stranger ? "another user" : "too many connections");
             (void)nng_pipe_close(p);
+        } else if (!is_ipc(p)) {
+            far_add(s, p);
         }
     } else if (ev == NNG_PIPE_EV_REM_POST) {
         atomic_fetch_sub(&s->n_pipes, 1);
+        far_remove(s, p);
         hub_pipe_gone(s->hub, (uint32_t)nng_pipe_id(p));
     }
 }
@@ -123,6 +179,7 @@ enum errc sockets_new(struct sockets **ret_s, struct hub *hub, struct err *e)
     if (!s)
         return err_set(e, ERRC_NOMEM, 0, "sockets");
     s->hub = hub;
+    (void)pthread_mutex_init(&s->lock, NULL); /* of default attributes: cannot fail on Linux */
     int rv = nng_rep0_open_raw(&s->socket);
     s->is_open = rv == 0;
     if (!rv)
@@ -230,6 +287,7 @@ struct sockets *sockets_free(struct sockets *s)
     sockets_close(s);
     nng_aio_free(s->receive);
     nng_aio_free(s->tick);
+    (void)pthread_mutex_destroy(&s->lock);
     free(s);
     return NULL;
 }

@@ -7,6 +7,10 @@ enum {
     TAG_NOW = 1 << 3 | 2,
     TAG_FULL = 2 << 3,
     TAG_CURSOR = 4 << 3 | 2,
+    TAG_TOTALS_TO = 6 << 3,
+    TAG_HAS_PLACE = 7 << 3,
+    TAG_SEGMENT = 8 << 3,
+    TAG_OFFSET = 9 << 3,
     TAG_EPOCH = 1 << 3,
     TAG_N = 2 << 3,
 };
@@ -97,6 +101,26 @@ void wire_put(struct wire *w, struct str packed)
         return;
     memcpy(p, packed.p, packed.n);
     w->n += packed.n;
+}
+
+static void put_number(struct wire *w, char tag, uint64_t v)
+{
+    char *p = room(w, 11);
+
+    if (!p)
+        return;
+    *p = tag;
+    w->n += 1 + varint_put(p + 1, v);
+}
+
+void wire_changes_totals(struct wire *w, uint64_t to, const struct hub_place *place)
+{
+    put_number(w, TAG_TOTALS_TO, to);
+    if (!place)
+        return;
+    put_number(w, TAG_HAS_PLACE, 1);
+    put_number(w, TAG_SEGMENT, place->segment);
+    put_number(w, TAG_OFFSET, place->offset);
 }
 
 struct str wire_changes_end(struct wire *w, struct str cursor)

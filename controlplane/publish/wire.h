@@ -17,6 +17,10 @@ struct revision {
     uint64_t epoch, n;
 };
 
+struct hub_place { /* where a spool's cursor stands */
+    uint64_t segment, offset;
+};
+
 /* ---- replies: a buffer used again and again ---- */
 
 struct wire { /* zeroed: empty */
@@ -33,6 +37,8 @@ struct str wire_refusal(struct wire *w, Weir__Refusal__Why why, const char *text
 /* A page of changes: begin, entities as publish/entity.h packs them, end. */
 void wire_changes_begin(struct wire *w, struct revision now, bool full);
 void wire_put(struct wire *w, struct str packed);
+/* What the totals before it lead to; NULL: not yet to what a place in the spool stands for. */
+void wire_changes_totals(struct wire *w, uint64_t to, const struct hub_place *place);
 struct str wire_changes_end(struct wire *w, struct str cursor);
 
 /* ---- cursors ---- */

@@ -75,6 +75,15 @@ struct catalog *catalog_free(struct catalog *c)
     return NULL;
 }
 
+enum table catalog_table(struct str name)
+{
+    enum table t = 0;
+
+    while (t < TABLES && !str_eq(name, str_of(names[t].name)))
+        t++;
+    return t;
+}
+
 const struct column *catalog_column(const struct catalog *c, enum table t, struct str name)
 {
     const struct catalog_table *ct = &c->table[t];

@@ -31,5 +31,8 @@ MUST_CHECK enum errc catalog_load(struct catalog **ret_c, struct tx *tx, const c
 struct catalog *catalog_free(struct catalog *c);
 DEFINE_AUTO_FREE(catalog)
 
+/* The table of that name; TABLES: none of ours. */
+enum table catalog_table(struct str name);
+
 /* NULL: this database has no such column. */
 const struct column *catalog_column(const struct catalog *c, enum table t, struct str name);

@@ -17,6 +17,7 @@ enum {
     BACKOFF_MAX_MS = 2000,
     SLICE_MS = 250, /* how often a wait looks whether others found the server away */
     KNOWN_SLOTS = 1024,
+    CANCELS_MAX = 8,
 };
 
 struct db_conn {
@@ -31,6 +32,7 @@ struct db_health {
     unsigned failures;
     bool is_probing; /* one caller tries */
     struct err why;  /* the last failure's */
+    bool is_replica;
     atomic_bool is_away;
 };
 
@@ -71,6 +73,11 @@ struct db_health *db_health_free(struct db_health *h)
     return NULL;
 }
 
+void db_health_of_replica(struct db_health *h)
+{
+    h->is_replica = true;
+}
+
 bool db_health_is_up(struct db_health *h)
 {
     return !atomic_load(&h->is_away);
@@ -94,7 +101,7 @@ static void health_connected(struct db_health *h)
 {
     (void)pthread_mutex_lock(&h->lock);
     if (h->failures)
-        log_info("database_back", "after=%u", h->failures);
+        log_info(h->is_replica ? "replica_back" : "database_back", "after=%u", h->failures);
     h->failures = 0;
     h->is_probing = false;
     atomic_store(&h->is_away, false);
@@ -113,7 +120,9 @@ static void health_failed(struct db_health *h, const char *why)
 {
     (void)pthread_mutex_lock(&h->lock);
     if (!h->failures || strncmp(h->why.msg, why, sizeof h->why.msg - 1) != 0)
-        log_error("database_away", "why=\"%s\" consequence=\"requests are answered 503\"", why);
+        log_error(
+            h->is_replica ? "replica_away" : "database_away", "why=\"%s\" consequence=\"%s\"", why,
+            h->is_replica ? "reports are read from the database" : "requests are answered 503");
     (void)snprintf(h->why.msg, sizeof h->why.msg, "%s", why);
     unsigned shift = MIN(h->failures, 5);
     uint64_t now = clock_mono_ns();
@@ -139,6 +148,47 @@ static struct db_conn *conn_free(struct db_conn *c)
         PQfinish(c->pg); /* does not wait: the socket is non-blocking */
     free(c);
     return NULL;
+}
+
+/*
+ * ---- cancelling ----
+ *
+ * libpq does it on a connection of its own, and waits without a bound: so it is done on a thread
+ * of its own, and left undone while many are at it. The server notices within a second then that
+ * the connection is closed.
+ */
+
+static atomic_uint n_cancelling; /* the threads outlive every object they could count in */
+
+static void *cancel_main(void *arg)
+{
+    PGcancel *cancel = arg;
+    char why[256];
+
+    (void)PQcancel(cancel, why, sizeof why);
+    PQfreeCancel(cancel);
+    (void)atomic_fetch_sub(&n_cancelling, 1);
+    return NULL;
+}
+
+void db_conn_cancel(struct db_conn *c)
+{
+    PGcancel *cancel = NULL;
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    if (atomic_fetch_add(&n_cancelling, 1) < CANCELS_MAX)
+        cancel = PQgetCancel(c->pg);
+    if (cancel && pthread_attr_init(&attr) == 0) {
+        (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        if (pthread_create(&thread, &attr, cancel_main, cancel) == 0)
+            cancel = NULL;
+        (void)pthread_attr_destroy(&attr);
+        if (!cancel)
+            return;
+    }
+    PQfreeCancel(cancel);
+    (void)atomic_fetch_sub(&n_cancelling, 1);
 }
 
 PGconn *db_conn_pg(struct db_conn *c)
@@ -200,14 +250,17 @@ static enum db_fault conn_setup(struct db *db, struct db_conn *c, const struct d
         " set_config('statement_timeout', $2, false), set_config('lock_timeout', $2, false),"
         " set_config('idle_in_transaction_session_timeout', '10000', false),"
         " set_config('application_name', $3, false),"
+        " set_config('plan_cache_mode', $4, false),"
         " CASE WHEN current_setting('server_version_num')::int >= 140000"
         " THEN set_config('client_connection_check_interval', '1000', false) END";
     char timeout[16];
-    const char *values[] = {db->schema, timeout, db->name};
+    const char *values[] = {db->schema, timeout, db->name,
+                            db->o.plans_each_time ? "force_custom_plan" : "auto"};
     enum db_fault fault = DB_OK;
 
     (void)snprintf(timeout, sizeof timeout, "%u", db->o.statement_timeout_ms);
-    if (!PQsendQueryParams(c->pg, sql, 3, NULL, values, NULL, NULL, 0) || PQflush(c->pg) < 0)
+    if (!PQsendQueryParams(c->pg, sql, ARRAY_LEN(values), NULL, values, NULL, NULL, 0) ||
+        PQflush(c->pg) < 0)
         fault = DB_AWAY;
     while (!fault && PQisBusy(c->pg)) {
         fault = db_conn_poll(c, POLLIN, deadline_ns, w);
@@ -231,7 +284,9 @@ static enum db_fault conn_open(struct db *db, const struct db_wait *w, struct db
     static const char *const keys[] = {
         "dbname",           "application_name", "gssencmode", "target_session_attrs",
         "tcp_user_timeout", "client_encoding",  NULL};
-    const char *values[] = {db->conninfo, db->name, "disable", "read-write", "5000", "UTF8", NULL};
+    const char *values[] = {
+        db->conninfo, db->name, "disable", db->o.is_replica ? "any" : "read-write",
+        "5000",       "UTF8",   NULL};
     struct db_conn *c = calloc(1, sizeof *c);
     uint64_t deadline = clock_mono_ns() + ms(DB_WAIT_MS);
     enum db_fault fault = DB_OK;

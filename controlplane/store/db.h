@@ -38,6 +38,8 @@ struct db_wait {
 struct db_health;
 MUST_CHECK enum errc db_health_new(struct db_health **ret_h, struct err *e);
 struct db_health *db_health_free(struct db_health *h);
+/* It is a replica's, which nothing but reports are read from. */
+void db_health_of_replica(struct db_health *h);
 /* False while it is known to be away. */
 bool db_health_is_up(struct db_health *h);
 
@@ -47,7 +49,9 @@ struct db_options {       /* borrowed by db_new(), which copies */
     const char *name;     /* of the lane, for pg_stat_activity */
     unsigned max_conns;
     unsigned statement_timeout_ms;
-    bool no_prepare; /* behind a pooler that forgets prepared statements */
+    bool no_prepare;      /* behind a pooler that forgets prepared statements */
+    bool plans_each_time; /* with the values at hand */
+    bool is_replica;      /* it need not be writable, and others serve while it is away */
 };
 
 struct db;
@@ -66,6 +70,9 @@ struct db_conn;
  * one. DB_AWAY, DB_CANCELLED, DB_NOMEM with the reason in `e`. */
 enum db_fault db_lend(struct db *db, const struct db_wait *w, struct db_conn **ret_c,
                       bool *ret_is_used, struct err *e);
+
+/* Ends the statement that runs on it, in the server as well; does not wait for it. */
+void db_conn_cancel(struct db_conn *c);
 
 /* Takes it back, to be used again or (`broken`) closed. */
 void db_return(struct db *db, struct db_conn **take_c, bool broken);

@@ -31,7 +31,25 @@ struct state {
     bool has_weir;    /* weir.migration */
     bool is_adopted;  /* made by LiteLLM: steps outside the schema weir are not taken */
     uint32_t version; /* newest recorded; 0: none */
+    unsigned missing; /* steps of ours that are not recorded */
+    struct rows done; /* versions */
 };
+
+static uint32_t version_of(const struct embedded *m)
+{
+    uint32_t v = 0;
+
+    return num_u32((struct str){m->name, 4}, &v) ? v : 0;
+}
+
+/* Not only what is newer: a step may come with a lower number than others that were taken. */
+static bool is_done(const struct state *s, const struct embedded *m)
+{
+    for (int i = 0; i < s->done.n; i++)
+        if (rows_int(s->done, i, 0) == version_of(m))
+            return true;
+    return false;
+}
 
 static struct state look(struct tx *tx, const char *schema)
 {
@@ -53,15 +71,11 @@ static struct state look(struct tx *tx, const char *schema)
         s.version = (uint32_t)rows_int(r, 0, 0);
         if (s.version)
             s.is_adopted = rows_bool(r, 0, 1);
+        s.done = TX_QUERY0(tx, "SELECT version FROM weir.migration");
     }
+    for (const struct embedded *m = migrations; m->name; m++)
+        s.missing += !is_done(&s, m);
     return s;
-}
-
-static uint32_t version_of(const struct embedded *m)
-{
-    uint32_t v = 0;
-
-    return num_u32((struct str){m->name, 4}, &v) ? v : 0;
 }
 
 /* Of LiteLLM's schema, not ours: "0001_litellm.sql". */
@@ -120,13 +134,20 @@ static void watch(struct tx *tx, const char *schema, FILE *out)
         if (!tables[i].ignored)
             continue;
         tx_begin(tx);
-        struct rows r =
-            TX_QUERY(tx, "SELECT weir.watch($1, $2, $3)", DB_TEXT(str_of(schema)),
-                     DB_TEXT(str_of(tables[i].name)), DB_TEXT(str_of(tables[i].ignored)));
-        bool made = rows_bool(r, 0, 0);
+        struct rows r = TX_QUERY(tx, "SELECT weir.watch($1, $2, $3), weir.watch_spend($1, $2)",
+                                 DB_TEXT(str_of(schema)), DB_TEXT(str_of(tables[i].name)),
+                                 DB_TEXT(str_of(tables[i].ignored)));
+        bool made = rows_bool(r, 0, 0) || rows_bool(r, 0, 1);
         if (tx_commit(tx) && made)
             (void)fprintf(out, "  changes of %s are captured\n", tables[i].name);
     }
+    if (!tx_ok(tx))
+        return;
+    tx_begin(tx);
+    struct rows r = TX_QUERY(tx, "SELECT weir.log_watch($1)", DB_TEXT(str_of(schema)));
+    bool made = rows_bool(r, 0, 0);
+    if (tx_commit(tx) && made)
+        (void)fprintf(out, "  rows of LiteLLM_SpendLogs are indexed\n");
 }
 
 static void print_plan(const struct state *s, FILE *out)
@@ -135,7 +156,8 @@ static void print_plan(const struct state *s, FILE *out)
                   "database: made by LiteLLM, %lld tables\n"
                   "  they stay as they are: no table, column or index of theirs changes\n"
                   "  new: schema weir with tables of our own\n"
-                  "  new: triggers weir_changed, weir_made_or_gone on",
+                  "  new: triggers weir_log_... on LiteLLM_SpendLogs\n"
+                  "  new: triggers weir_changed, weir_made_or_gone, weir_spent on",
                   (long long)s->tables);
     for (unsigned i = 0; i < TABLES; i++)
         if (tables[i].ignored)
@@ -152,11 +174,11 @@ static enum errc judge(const struct state *s, enum migrate_mode mode, bool adopt
             "database: its schema is of version %u, this program knows %u: start a newer "
             "one",
             s->version, newest());
-    if (mode == MIGRATE_VERIFY && s->version < newest())
+    if (mode == MIGRATE_VERIFY && s->missing)
         return err_set(e, ERRC_INVALID, 0,
-                       "database: its schema is of version %u, %u is needed: run weir-controlplane "
-                       "--migrate",
-                       s->version, newest());
+                       "database: steps of its schema are missing (%u, up to version %u): run "
+                       "weir-controlplane --migrate",
+                       s->missing, newest());
     if (s->has_weir || s->tables == 0)
         return ERRC_OK;
     if (!s->has_litellm)
@@ -184,7 +206,7 @@ static enum errc run(struct tx *tx, const char *schema, enum migrate_mode mode, 
     s = look(tx, schema); /* another one may have been faster */
     make_schema(tx);
     for (const struct embedded *m = migrations; m->name && tx_ok(tx); m++) {
-        if (version_of(m) <= s.version)
+        if (is_done(&s, m))
             continue;
         bool skip = s.is_adopted && is_litellms(m);
         (void)fprintf(out, "  %s%s\n", m->name, skip ? ": left as LiteLLM made it" : "");

@@ -6,6 +6,29 @@ yyjson_mut_val *model_rows(struct store *s)
                       DB_INT(MODELS_MAX));
 }
 
+yyjson_mut_val *model_rows_for(struct store *s, struct str name)
+{
+    return STORE_LIST(
+        s, TABLE_MODEL,
+        "WHERE t.model_name = $1 OR t.model_id = $1 OR position('*' in t.model_name) > 0"
+        " OR t.model_info ->> 'team_public_model_name' = $1"
+        " ORDER BY t.model_name, t.created_at, t.model_id LIMIT $2",
+        DB_TEXT(name), DB_INT(MODELS_MAX));
+}
+
+bool model_is_by_admin(struct store *s, const yyjson_mut_val *row)
+{
+    return rows_bool(
+        TX_QUERY(
+            &s->tx,
+            "SELECT NOT EXISTS (SELECT FROM unnest(ARRAY[$1::text, $2::text]) AS w(who)"
+            " WHERE w.who IS DISTINCT FROM 'default_user_id' AND NOT EXISTS (SELECT FROM"
+            " \"LiteLLM_UserTable\" x WHERE x.user_id = w.who AND x.user_role = 'proxy_admin'))",
+            DB_TEXT_OR_NULL(row_text(row, "created_by")),
+            DB_TEXT_OR_NULL(row_text(row, "updated_by"))),
+        0, 0);
+}
+
 yyjson_mut_val *model_lock_group(struct store *s, struct texts names, struct texts ids,
                                  struct str group)
 {

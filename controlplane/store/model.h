@@ -9,6 +9,12 @@ enum { MODELS_MAX = 10000 }; /* listed at once */
 /* All of them by name and age. */
 yyjson_mut_val *model_rows(struct store *s);
 
+/* Those that answer to a name: by it, as a pattern, as a team's public name, or by their id. */
+yyjson_mut_val *model_rows_for(struct store *s, struct str name);
+
+/* Who made the row and who changed it last is a proxy_admin, now. */
+bool model_is_by_admin(struct store *s, const yyjson_mut_val *row);
+
 /* Deployments of these names or, when there are any, of these ids; and those marked with `group`
  * (p NULL: none). Locked, in the order of their ids. */
 yyjson_mut_val *model_lock_group(struct store *s, struct texts names, struct texts ids,

@@ -108,6 +108,8 @@ static bool await(struct tx *tx)
         if (fault) {
             tx_fail(tx, fault, fault == DB_CANCELLED ? "cancelled" : "no answer in time");
             tx->is_broken = true;
+            if (fault == DB_CANCELLED)
+                db_conn_cancel(tx->conn);
             if (fault == DB_AWAY && clock_mono_ns() >= deadline)
                 db_is_away(tx->db);
             else if (fault == DB_AWAY)
@@ -382,6 +384,29 @@ void tx_begin_read_only(struct tx *tx)
     ASSERT(!tx->is_open);
     (void)TX_QUERY0(tx, "BEGIN TRANSACTION READ ONLY");
     tx->is_open = tx_ok(tx);
+}
+
+void tx_end_read_only(struct tx *tx)
+{
+    if (tx->is_open)
+        (void)TX_QUERY0(tx, "COMMIT");
+    tx->is_open = tx->is_open && !tx_ok(tx); /* else tx_end() undoes it */
+}
+
+void tx_open_cursor(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
+{
+    struct str declare = arena_printf(tx->arena, "DECLARE piece NO SCROLL CURSOR FOR %s", sql);
+
+    tx_begin_read_only(tx);
+    if (tx_ok(tx) && declare.n)
+        (void)tx_query(tx, declare.p, args, n_args);
+}
+
+struct rows tx_fetch(struct tx *tx)
+{
+    tx_forget(tx);
+    /* not prepared: what it gives is the cursor's */
+    return tx_ok(tx) ? run(tx, "FETCH 2000 FROM piece", NULL, 0, true) : (struct rows){0};
 }
 
 bool tx_commit(struct tx *tx)

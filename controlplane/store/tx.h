@@ -36,6 +36,9 @@ void tx_init(struct tx *tx, struct db *db, struct arena *arena, const struct db_
 void tx_begin(struct tx *tx);
 void tx_begin_read_only(struct tx *tx);
 
+/* Ends a transaction that only read; the next one may follow. */
+void tx_end_read_only(struct tx *tx);
+
 /* True when everything is written; the fault sticks otherwise, and may leave open whether it was.
  */
 bool tx_commit(struct tx *tx);
@@ -109,6 +112,15 @@ void tx_copy_end(struct tx *tx);
 
 /* How many rows a statement changed. */
 int64_t rows_affected(struct rows r);
+
+/*
+ * ---- results larger than memory: a piece at a time ----
+ *
+ * tx_open_cursor() begins a transaction that only reads; each tx_fetch() gives the next rows, none
+ * at the end, and frees those of the one before; tx_end_read_only() ends it.
+ */
+void tx_open_cursor(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
+struct rows tx_fetch(struct tx *tx);
 
 /* ---- cells; of a row or column that is not there: NULL ---- */
 bool rows_is_null(struct rows r, int row, int col);

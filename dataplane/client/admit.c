@@ -66,6 +66,8 @@ static struct ask ask_of(struct request *r)
         .body = scanned ? (struct str){r->conn->body.p, r->conn->body.n} : (struct str){0},
         .spool_is_full = counter_get(&r->cx->shared.header->metric[POD_SPOOL_FULL]) != 0,
         .now_us = context_wall_us(r->cx, r->body_ns ? r->body_ns : r->head_ns),
+        .header = request_header,
+        .header_ctx = r->conn,
         .refusal = {.error = CLIENT_ERRORS},
     };
 }
@@ -114,10 +116,7 @@ bool admit_head(struct request *r, struct str credential)
     r->key_slot = found_slot(&r->caller.key);
     if (route_rows[r->route].policy == POLICY_METRICS && !r->caller.is_admin)
         return refused(r, ERROR_ONLY_ADMIN);
-    struct ask k = ask_of(r);
-    bool ok = checks_key(&k);
-    r->refusal = k.refusal;
-    return ok;
+    return !(r->caller.key.identity->flags & IDENTITY_BLOCKED) || refused(r, ERROR_KEY_BLOCKED);
 }
 
 /* ---- the request ---- */
@@ -204,6 +203,8 @@ static bool is_bound(const struct request *r)
 
 bool admit_request(struct request *r)
 {
+    if (!r->caller.identities)
+        r->caller.identities = r->identities; /* of the master key: end users and tags are */
     if (is_inference(r)) {
         caller_end_user(&r->caller, end_user(r));
         name_tags(r);
@@ -283,19 +284,24 @@ bool admit_may_mock(const struct request *r)
 
 /* ---- replies ---- */
 
-/* A header whose name is put together of parts. */
-static void named_header(struct request *r, const struct str *part, unsigned n_parts, int64_t value)
-{
-    char name[96];
-    size_t n = 0;
-
-    for (unsigned i = 0; i < n_parts; i++) {
-        size_t len = MIN(part[i].n, sizeof name - n);
-        memcpy(name + n, part[i].p, len);
-        n += len;
+/* The names of the headers that say how a limit stands; up to fourteen of them go with each reply.
+ */
+static const struct limit_headers {
+    struct str limit, remaining;
+} limit_header_names[LIMIT_DESCRIPTORS][LIMIT_TYPES] = {
+#define NAMES(name, type)                                                                          \
+    {                                                                                              \
+        STR_INIT("x-ratelimit-" name "-limit-" type),                                              \
+            STR_INIT("x-ratelimit-" name "-remaining-" type)                                       \
     }
-    reply_header_u64(r, (struct str){name, n}, (uint64_t)value);
-}
+#define LIMIT(id, name)                                                                            \
+    [LIMIT_##id] = {[LIMIT_REQUESTS] = NAMES(name, "requests"),                                    \
+                    [LIMIT_TOKENS] = NAMES(name, "tokens"),                                        \
+                    [LIMIT_PARALLEL] = NAMES(name, "max_parallel_requests")},
+#include "policy/limits.def"
+#undef LIMIT
+#undef NAMES
+};
 
 /* The model's name as part of a header's: as LiteLLM, and without what is no header's name. */
 static size_t put_header_word(char *out, size_t max, struct str text)
@@ -309,26 +315,33 @@ static size_t put_header_word(char *out, size_t max, struct str text)
     return n;
 }
 
+/* What is left to the key of one model, by the model's name. */
+static void key_model_header(struct request *r, const struct limit_status *s)
+{
+    static const struct str names[LIMIT_TYPES] = {
+        [LIMIT_REQUESTS] = STR_INIT("x-litellm-key-remaining-requests-"),
+        [LIMIT_TOKENS] = STR_INIT("x-litellm-key-remaining-tokens-"),
+    };
+    struct str group =
+        r->deployment ? snap_str(r->snapshot, r->deployment->group) : (struct str){0};
+    char name[80];
+    size_t n = names[s->type].n;
+
+    memcpy(name, names[s->type].p, n);
+    n += put_header_word(name + n, sizeof name - n, group);
+    reply_header_u64(r, (struct str){name, n}, (uint64_t)s->remaining);
+}
+
 static void limit_headers(struct request *r)
 {
-    const struct str group =
-        r->deployment ? snap_str(r->snapshot, r->deployment->group) : (struct str){0};
-
     for (unsigned i = 0; i < r->limits->n; i++) {
         const struct limit_status *s = &r->limits->status[i];
-        struct str type = limit_type_name[s->type];
-        struct str parts[] = {STR("x-ratelimit-"), limit_descriptor_name[s->descriptor],
-                              STR("-limit-"), type};
+        const struct limit_headers *names = &limit_header_names[s->descriptor][s->type];
 
-        named_header(r, parts, ARRAY_LEN(parts), s->limit);
-        parts[2] = STR("-remaining-");
-        named_header(r, parts, ARRAY_LEN(parts), s->remaining);
-        if (s->descriptor == LIMIT_KEY_MODEL) {
-            char word[40];
-            struct str model = {word, put_header_word(word, sizeof word, group)};
-            const struct str own[] = {STR("x-litellm-key-remaining-"), type, STR("-"), model};
-            named_header(r, own, ARRAY_LEN(own), s->remaining);
-        }
+        reply_header_u64(r, names->limit, (uint64_t)s->limit);
+        reply_header_u64(r, names->remaining, (uint64_t)s->remaining);
+        if (s->descriptor == LIMIT_KEY_MODEL)
+            key_model_header(r, s);
     }
 }
 
@@ -348,9 +361,10 @@ void admit_headers(struct request *r, int64_t cost_nusd)
         limit_headers(r);
     if (!found(key))
         return;
-    const struct counter *n = counters_at(&r->cx->counters, key->identity->slot);
+    int64_t now_us = context_wall_us(r->cx, r->body_ns);
+    const struct counter *n = budget_counter(&r->cx->counters, key, now_us);
     if (key->rules) {
-        int64_t max = budget_of(key->rules, context_wall_us(r->cx, r->body_ns));
+        int64_t max = budget_of(key->rules, now_us);
         if (key->rules->tpm != LIMIT_NONE)
             reply_header_u64(r, STR("x-litellm-key-tpm-limit"), (uint64_t)key->rules->tpm);
         if (key->rules->rpm != LIMIT_NONE)

@@ -50,6 +50,22 @@ bool books_open(struct request *r)
     return true;
 }
 
+static uint64_t text_tokens(const struct request *r)
+{
+    return (r->relay.scan.text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+}
+
+/* A stream of messages tells its input as it begins, with an output of 1 or so, and the output as it
+ * ends: of one that was cut in between that is no count. */
+static void correct_cut(const struct request *r, struct usage *u)
+{
+    if (!u->seen || !r->exchange.is_stream || request_dialect(r) != DIALECT_ANTHROPIC ||
+        r->relay.scan.finished)
+        return;
+    u->output = MAX(u->output, text_tokens(r));
+    u->estimated = 1;
+}
+
 static void note_response_id(struct request *r)
 {
     struct record *rec = &r->meter->record;
@@ -66,7 +82,7 @@ void books_progress(struct request *r)
     rec->upstream_status = r->exchange.status;
     rec->upstream_bytes_in = r->exchange.body_bytes;
     if (r->relay_open)
-        rec->usage.output = (r->relay.scan.text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+        rec->usage.output = text_tokens(r);
     note_response_id(r);
 }
 
@@ -77,12 +93,13 @@ void books_usage(struct request *r, bool delivered)
 
     if (r->relay_open)
         reply_usage(&r->relay.scan, request_dialect(r), &u);
+    if (r->relay_open)
+        correct_cut(r, &u);
     if (!u.seen && delivered && request_api(r) != API_MODERATIONS &&
         request_api(r) != API_COUNT_TOKENS) {
         u.estimated = 1;
         u.input = (r->bytes_in + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
-        u.output =
-            r->relay_open ? (r->relay.scan.text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN : 0;
+        u.output = r->relay_open ? text_tokens(r) : 0;
     }
     if (u.estimated && u.output == 0 && !r->client_head_sent)
         u = (struct usage){0};

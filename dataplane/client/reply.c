@@ -57,6 +57,18 @@ static void out_add(struct request *r, struct str s)
         r->out_failed = true; /* reply_flush() ends the connection */
 }
 
+/* Where `n` bytes may be written behind the head; NULL: nowhere, and reply_flush() will say so. */
+static char *out_room(struct request *r, size_t n)
+{
+    struct buf *out = &r->cx->out;
+
+    if (UNLIKELY(n > out->cap - out->n) && !buf_reserve(&r->cx->bufs, out, out->n + n)) {
+        r->out_failed = true;
+        return NULL;
+    }
+    return out->p + out->n;
+}
+
 static void status_line(struct request *r, unsigned status)
 {
     char other[] = "HTTP/1.1 000 \r\n";
@@ -90,17 +102,28 @@ void reply_header(struct request *r, struct str name, struct str value)
             return;
     if (!value.n)
         return;
-    out_add(r, name);
-    out_add(r, STR(": "));
-    out_add(r, value);
-    out_add(r, STR("\r\n"));
+    char *p = out_room(r, name.n + value.n + 4);
+    if (!p)
+        return;
+    memcpy(p, name.p, name.n);
+    memcpy(p + name.n, ": ", 2);
+    p += name.n + 2;
+    memcpy(p, value.p, value.n);
+    memcpy(p + value.n, "\r\n", 2);
+    r->cx->out.n += name.n + value.n + 4;
 }
 
 void reply_header_u64(struct request *r, struct str name, uint64_t value)
 {
-    char digits[20];
+    char *p = out_room(r, name.n + NUM_U64_TEXT + 4);
 
-    reply_header(r, name, (struct str){digits, num_put_u64(digits, value)});
+    if (!p)
+        return;
+    memcpy(p, name.p, name.n);
+    memcpy(p + name.n, ": ", 2);
+    size_t n = name.n + 2 + num_put_u64(p + name.n + 2, value);
+    memcpy(p + n, "\r\n", 2);
+    r->cx->out.n += n + 2;
 }
 
 void reply_header_ms(struct request *r, struct str name, uint64_t ns)

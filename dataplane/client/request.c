@@ -149,7 +149,7 @@ static bool head_route(struct request *r)
     return true;
 }
 
-static struct str header_of(const void *ctx, struct str name, bool *ret_repeated)
+struct str request_header(const void *ctx, struct str name, bool *ret_repeated)
 {
     return conn_header(ctx, name, ret_repeated);
 }
@@ -178,7 +178,7 @@ static bool head_authorise(struct request *r)
         return true;
     if (!admit_address(r))
         return head_refuse_by_policy(r);
-    switch (auth_check(r->snapshot, header_of, r->conn, &key)) {
+    switch (auth_check(r->snapshot, request_header, r->conn, &key)) {
     case AUTH_OPEN:
         return true;
     case AUTH_MASTER:
@@ -397,9 +397,8 @@ static void infer(struct request *r)
         asked_number(r, FIELD_STREAM_TIMEOUT, STR("x-litellm-stream-timeout"), 3);
     plan_init(&r->plan, r->snapshot, &r->found,
               asked_number(r, FIELD_NUM_RETRIES, STR("x-litellm-num-retries"), 0));
-    const struct member *mock =
-        admit_may_mock(r) ? request_member(&r->scan, FIELD_MOCK_RESPONSE) : NULL;
-    if (mock && mock->type == JSON_STRING)
+    const struct member *mock = request_member(&r->scan, FIELD_MOCK_RESPONSE);
+    if (mock && mock->type == JSON_STRING && admit_may_mock(r))
         mock_reply(r, (struct str){r->conn->body.p + mock->at, mock->end - mock->at});
     else
         attempt_first(r);

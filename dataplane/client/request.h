@@ -106,6 +106,9 @@ static inline bool request_is_item(const struct request *r)
     return route_rows[r->route].handler == HANDLER_RESPONSE_ITEM;
 }
 
+/* A header of the connection's request: bearer_header_fn. */
+struct str request_header(const void *conn, struct str name, bool *ret_repeated);
+
 /* Bytes of body it may have. */
 uint64_t request_body_max(const struct request *r);
 

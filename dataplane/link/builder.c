@@ -148,31 +148,6 @@ static void build(struct builder *b)
 
 /* ---- the session ---- */
 
-static void know(void *ctx, uint32_t slot, int64_t spend_nusd)
-{
-    counter_know(ctx, slot, spend_nusd);
-}
-
-static int64_t known(void *ctx, uint32_t slot)
-{
-    const struct counter *n = counters_peek(ctx, slot);
-
-    return n ? atomic_load_explicit(&n->known_nusd, memory_order_relaxed) : 0;
-}
-
-static void clear(void *ctx, uint32_t slot)
-{
-    counters_clear(ctx, slot);
-}
-
-static void forget(void *ctx, uint64_t numbering)
-{
-    const struct counters *c = ctx;
-
-    if (c->header && atomic_load(&c->header->numbering) != numbering)
-        counters_forget(c, numbering);
-}
-
 static struct session_config session_config(const struct config *c)
 {
     return (struct session_config){&c->plane, c->file.hash, config_secret(c)};
@@ -195,7 +170,7 @@ static enum errc open_session(struct builder *b, const struct config *c, struct 
         .state_dir = state_dir ? state_dir : ".",
         .shared = b->o.shared,
         .ship = b->o.ship,
-        .counters = {(void *)(uintptr_t)b->o.counters, know, known, clear, forget},
+        .counters = b->o.counters,
         .publish = tell,
     };
     enum errc rc = session_open(&b->session, &o, &sc, b->base_fd, b->overlay_fd, e);

@@ -308,6 +308,7 @@ static void welcomed(struct session *s, const Weir__Welcome *w)
     s->heartbeat_ms = w->heartbeat_ms < HEARTBEAT_MIN_MS   ? HEARTBEAT_MIN_MS
                       : w->heartbeat_ms > HEARTBEAT_MAX_MS ? HEARTBEAT_MAX_MS
                                                            : w->heartbeat_ms;
+    totals_session(&s->totals, w->totals);
     s->has_status = true;
     s->status_ns = 0;
     s->told &= ~(unsigned)TOLD_DOWN;
@@ -368,7 +369,7 @@ struct sync {                            /* one question, over all of its pages 
     struct str cursor;
     bool is_full, is_begun, has_entities;
     unsigned restarts, bad;
-    uint64_t arrived_ns;
+    uint64_t begun_ns, arrived_ns;
 };
 
 /* Everything changed meanwhile: from the beginning, but not for ever. */
@@ -386,6 +387,7 @@ static enum errc sync_begin(struct session *s, struct sync *y, const Weir__Chang
     y->now = (struct directory_revision){c->now->epoch, c->now->n};
     y->is_full = c->full;
     y->is_begun = true;
+    y->begun_ns = clock_mono_ns();
     if (!c->full) {
         if (y->now.epoch != y->have.epoch)
             return foreign(e, "tells of changes since a revision it does not know");
@@ -428,6 +430,8 @@ static enum errc on_page(struct session *s, struct sync *y, const Weir__Changes 
         return rc;
     if ((rc = apply(s, y, c, e)) != ERRC_OK)
         return rc;
+    if (!c->full)
+        totals_told(&s->totals, s->directory, c);
     *ret_done = cursor.n == 0;
     if (cursor.n && str_eq(cursor, y->cursor))
         return foreign(e, "gives the same page again");
@@ -441,6 +445,7 @@ static enum errc ask_page(struct session *s, struct sync *y, const Weir__Reply *
     Weir__Revision have = WEIR__REVISION__INIT;
     Weir__ChangesSince m = WEIR__CHANGES_SINCE__INIT;
     Weir__Request q = WEIR__REQUEST__INIT;
+    unsigned char spool[TOTALS_NAME];
     bool is_first = y->cursor.n == 0;
 
     have.epoch = y->have.epoch;
@@ -448,6 +453,7 @@ static enum errc ask_page(struct session *s, struct sync *y, const Weir__Reply *
     m.have = &have;
     m.cursor = (ProtobufCBinaryData){y->cursor.n, (uint8_t *)(uintptr_t)y->cursor.p};
     m.wait = is_first;
+    totals_ask(&s->totals, &m, spool);
     q.is_case = WEIR__REQUEST__IS_CHANGES;
     q.changes = &m;
     unsigned timeout_ms = s->heartbeat_ms + GRACE_MS;
@@ -471,6 +477,8 @@ static enum errc sync_end(struct session *s, struct sync *y, struct err *e)
         return rc;
     s->is_synced = true;
     settle(s, true); /* before the wait: the first generation is only made then */
+    if (y->is_full)
+        totals_full(&s->totals, y->begun_ns);
     if (is_news && !y->bad)
         s->error[0] = '\0';
     if (is_news) {
@@ -647,7 +655,8 @@ static uint64_t highest_n(const struct shared *sh)
 /* From disk, and from what workers serve with. */
 static enum errc open_directory(struct session *s, int base_fd, int overlay_fd, struct err *e)
 {
-    const struct directory_options o = {.counters = s->o.counters, .n = highest_n(s->o.shared)};
+    const struct directory_options o = {.counters = totals_counters(&s->totals),
+                                        .n = highest_n(s->o.shared)};
 
     s->directory = directory_new(&o);
     if (!s->directory)
@@ -687,6 +696,7 @@ enum errc session_open(struct session **ret_s, const struct session_options *o,
     s->base = s->overlay = -1;
     (void)pthread_mutex_init(&s->lock, NULL); /* does not fail on Linux */
     arena_init(&s->arena, NULL, REPLY_ARENA);
+    totals_init(&s->totals, o->counters, o->state_dir);
     s->params = params_new(c);
     s->plane = plane_new();
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -764,6 +774,7 @@ struct session *session_close(struct session *s)
     s->news.params = params_free(s->news.params);
     s->params = params_free(s->params);
     arena_reset(&s->arena);
+    totals_deinit(&s->totals);
     if (s->base >= 0)
         close(s->base);
     if (s->overlay >= 0)

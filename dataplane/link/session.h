@@ -8,6 +8,7 @@
  *
  *   session.c         the thread: connect, ask, apply, publish, wait
  *   session_local.c   what is kept on disk: the pod's name, the last good state
+ *   totals.c          spend, into the counters
  *   status.c          what GET /weir/nodes is told
  *   plane.c, reply.c  the connection, and an answer from its bytes
  *
@@ -18,6 +19,7 @@
 #include "link/documents.h"
 #include "link/ship.h"
 #include "shared/control.h"
+#include "shared/counters.h"
 #include "shared/region.h"
 
 struct session;
@@ -30,10 +32,10 @@ struct session_config {
 };
 
 struct session_options {
-    const char *state_dir; /* borrowed for its life */
-    struct shared *shared; /* likewise */
-    struct ship *ship;     /* likewise: sends usage while there is a session */
-    struct directory_counters counters;
+    const char *state_dir;           /* borrowed for its life */
+    struct shared *shared;           /* likewise */
+    struct ship *ship;               /* likewise: sends usage while there is a session */
+    const struct counters *counters; /* likewise */
     /* Hands a sealed file on; from session_open() and from the session's thread. */
     enum errc (*publish)(void *ctx, enum control_type type, uint64_t n, int fd, struct err *e);
     void *ctx;

@@ -9,6 +9,7 @@
 #include "link/name_file.h"
 #include "link/plane.h"
 #include "link/session.h"
+#include "link/totals.h"
 
 enum { POD_NAME = NAME_FILE, SESSION_PROTOCOL = 1, SESSION_PROTOCOL_OLDEST = 1 };
 
@@ -34,6 +35,7 @@ struct session {
     struct params *params;
     struct plane *plane;
     struct directory *directory;
+    struct totals totals;
     pthread_t thread;
     bool has_thread;
     int wake; /* eventfd */

@@ -107,7 +107,7 @@ bool region_settle(struct region *r, const struct snapshot *snap, const struct c
             continue;
         }
         record_settle(&f->record, snap, clock_wall_us());
-        charges_spend(&f->charges, counters, f->record.cost_nusd);
+        charges_spend(&f->charges, counters, f->record.cost_nusd, record_end_s(&f->record));
         charges_init(&f->charges);
         if (!inflight_publish(r, f))
             return false;

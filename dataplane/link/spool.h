@@ -12,6 +12,8 @@
  * machine some 10 ms later: a thread of the spool syncs. The steady state allocates nothing.
  */
 
+#include "common/gateway/spool_record.h"
+
 #include "link/name_file.h"
 #include "link/spool_reader.h"
 

@@ -68,7 +68,8 @@ void meter_close(struct context *cx, struct inflight *slot)
 {
     if (!slot->record.end_us)
         slot->record.end_us = context_wall_us(cx, clock_mono_ns());
-    charges_spend(&slot->charges, &cx->counters, slot->record.cost_nusd);
+    charges_spend(&slot->charges, &cx->counters, slot->record.cost_nusd,
+                  record_end_s(&slot->record));
     charges_init(&slot->charges);
     if (list_is_empty(&cx->unpublished) && LIKELY(slot_publish(cx, slot)))
         return;

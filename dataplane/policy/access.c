@@ -73,13 +73,11 @@ static struct wanted want(const struct snapshot *s, const struct caller *c, stru
     return w;
 }
 
-static bool in_access_group(const struct wanted *w, struct str entry)
+bool access_group_serves(const struct snapshot *s, const struct snap_group *group, struct str name)
 {
-    if (!w->group)
-        return false;
-    for (uint32_t i = 0; i < w->group->access_groups.n; i++) {
-        const struct snap_ref *r = SNAP_AT(w->s, w->group->access_groups, struct snap_ref, i);
-        if (r && str_eq(snap_str(w->s, *r), entry))
+    for (uint32_t i = 0; group && i < group->access_groups.n; i++) {
+        const struct snap_ref *r = SNAP_AT(s, group->access_groups, struct snap_ref, i);
+        if (r && str_eq(snap_str(s, *r), name))
             return true;
     }
     return false;
@@ -103,7 +101,7 @@ static bool provider_matches(const struct wanted *w, struct str pattern, struct 
 static bool entry_allows(const struct wanted *w, struct str entry, bool team_means_all)
 {
     if (str_eq(entry, STR("*")) || str_eq(entry, STR("all-proxy-models")) ||
-        in_access_group(w, entry))
+        access_group_serves(w->s, w->group, entry))
         return true;
     if (str_eq(entry, STR("all-team-models")) && team_means_all)
         return w->group != NULL;
@@ -191,6 +189,12 @@ static bool project_allows(const struct wanted *w, const struct caller *c)
     return !found(&c->project) || entity_allows(w, c, &c->project, true);
 }
 
+/* No list of theirs lets everything through. */
+static bool end_user_allows(const struct wanted *w, const struct caller *c)
+{
+    return !found(&c->end_user) || entity_allows(w, c, &c->end_user, false);
+}
+
 static bool denied(struct ask *k, enum client_error error, struct str model)
 {
     return ask_refuse(
@@ -243,6 +247,11 @@ bool access_user(struct ask *k)
 bool access_project(struct ask *k)
 {
     return decide(k, project_allows, ERROR_PROJECT_MODEL);
+}
+
+bool access_end_user(struct ask *k)
+{
+    return decide(k, end_user_allows, ERROR_END_USER_MODEL);
 }
 
 bool access_may_use(const struct snapshot *s, struct caller *c, struct str model,

@@ -20,12 +20,16 @@ struct str access_dispatched(const struct caller *c, struct str model);
 /* The group whose members serve `name`, for its access groups; NULL: none does. */
 const struct snap_group *access_group_of(const struct snapshot *s, const struct snap_found *found);
 
+/* The group bears the name in its members' model_info.access_groups. */
+bool access_group_serves(const struct snapshot *s, const struct snap_group *group, struct str name);
+
 /* Each true, or false with the ask's refusal set. */
 bool access_key(struct ask *k);
 bool access_team(struct ask *k);
 bool access_member(struct ask *k);
 bool access_user(struct ask *k);
 bool access_project(struct ask *k);
+bool access_end_user(struct ask *k);
 
 /* All of them, for lists of models: the caller may name `model`, which `group` answers. */
 bool access_may_use(const struct snapshot *s, struct caller *c, struct str model,

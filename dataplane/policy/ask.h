@@ -3,6 +3,7 @@
 /* What is asked of the gateway, as the checks of this folder see it; all of it is borrowed. */
 
 #include "common/arena.h"
+#include "common/gateway/bearer.h"
 
 #include "dialect/request_scan.h"
 #include "policy/caller.h"
@@ -14,6 +15,8 @@ struct ask {
     struct caller *caller;
     const struct counters *counters;
     struct arena *arena;
+    bool guarded;      /* guards.h: some of what few have may hold */
+    bool throttled;    /* the key's budget is used up, and it goes on slower */
     bool is_inference; /* a route of models; else one of lists and health */
     enum api api;      /* of an inference route */
     struct str path;   /* as sent, without root path and query */
@@ -25,6 +28,8 @@ struct ask {
     const struct request_scan *scan; /* NULL: there is no body */
     struct str body;
     int64_t now_us;
+    bearer_header_fn header; /* of the request, by lower-case name */
+    const void *header_ctx;
     /* Writes down, where it outlives this process, what is about to run at once: `c` with
      * CHARGE_PARALLEL. False: there is no room. */
     bool (*hold)(void *ctx, const struct charges *c);

@@ -3,6 +3,9 @@
 #include "common/gateway/duration.h"
 #include "common/num.h"
 
+#include "policy/budget_model.h"
+#include "policy/guards.h"
+
 enum { NUSD = 1000000000 }; /* a dollar, in nano-dollars */
 
 #define BUDGET_TEXT                                                                                \
@@ -54,6 +57,23 @@ int64_t budget_of(const struct identity_rules *r, int64_t now_us)
     return r->max_budget_nusd > INT64_MAX - extra ? INT64_MAX : r->max_budget_nusd + extra;
 }
 
+const struct counter *budget_counter(const struct counters *c, const struct identity_found *f,
+                                     int64_t now_us)
+{
+    struct counter *n = counters_at(c, f->identity->slot);
+    int64_t reset_us = f->identity->budget_reset_us;
+    uint32_t now_s = (uint32_t)(now_us / 1000000);
+
+    if (!n || reset_us <= 0 || !f->rules ||
+        LIKELY(atomic_load_explicit(&n->ends_s, memory_order_relaxed) &&
+               !counter_is_over(n, now_s)))
+        return n;
+    struct period p = duration_period(snap_str(f->s, f->rules->budget_duration), reset_us, now_us);
+    counter_begin(n, now_s, (uint32_t)(p.began_us / 1000000),
+                  (uint32_t)MIN(p.ends_us / 1000000, (int64_t)UINT32_MAX));
+    return n;
+}
+
 /* Spend and budget of an entity that has one which is used up. */
 static bool used_up(const struct ask *k, const struct identity_found *f, int64_t *ret_spend,
                     int64_t *ret_max)
@@ -63,7 +83,7 @@ static bool used_up(const struct ask *k, const struct identity_found *f, int64_t
     *ret_max = budget_of(f->rules, k->now_us);
     if (*ret_max == LIMIT_NONE)
         return false;
-    const struct counter *n = counters_at(k->counters, f->identity->slot);
+    const struct counter *n = budget_counter(k->counters, f, k->now_us);
     *ret_spend = n ? counter_spend(n) : 0;
     return *ret_spend >= *ret_max;
 }
@@ -76,7 +96,7 @@ static bool exceeded(struct ask *k, const char *what, struct str who, int64_t sp
                                    STR_ARG(nusd_text(k->arena, max))));
 }
 
-static bool check(struct ask *k, const struct identity_found *f, const char *what)
+bool budget_check(struct ask *k, const struct identity_found *f, const char *what)
 {
     int64_t spend, max;
 
@@ -117,6 +137,9 @@ bool budget_key(struct ask *k)
 
     if (!k->is_inference || !used_up(k, f, &spend, &max))
         return true;
+    k->throttled = k->guarded && guard_throttles(k);
+    if (k->throttled)
+        return true;
     struct str alias = identity_alias(f), name = identity_name(f);
     alias = alias.n ? alias : STR("key");
     struct str who =
@@ -126,82 +149,25 @@ bool budget_key(struct ask *k)
     return exceeded(k, "Key", who, spend, max);
 }
 
-const struct identity_model_limit *model_limit_of(const struct ask *k,
-                                                  const struct identity_found *f)
-{
-    struct str group = k->group ? snap_str(k->s, k->group->name) : (struct str){0};
-
-    for (uint32_t i = 0; f->rules && i < f->rules->model_limits.n; i++) {
-        const struct identity_model_limit *l =
-            SNAP_AT(f->s, f->rules->model_limits, struct identity_model_limit, i);
-        struct str model = l ? snap_str(f->s, l->model) : (struct str){0};
-        if (model.n &&
-            (str_eq(model, k->model) || str_eq(model, k->dispatched) || str_eq(model, group)))
-            return l;
-    }
-    return NULL;
-}
-
-struct pair_counter *model_budget_pair(const struct ask *k, const struct identity_found *f,
-                                       const struct identity_model_limit *l)
-{
-    struct duration d;
-    int64_t length_s = duration_parse(snap_str(f->s, l->budget_duration), &d)
-                           ? duration_seconds(d, k->now_us)
-                           : INT32_MAX;
-    uint32_t now_s = ask_now_s(k), keep_s = (uint32_t)MIN(MAX(length_s, 1), (int64_t)INT32_MAX);
-    struct pair_counter *p = counters_pair(k->counters, found_owner(f), PAIR_MODEL,
-                                           snap_str(f->s, l->model), now_s, keep_s);
-
-    if (!p)
-        return NULL;
-    uint32_t since_s = atomic_load_explicit(&p->since_s, memory_order_relaxed);
-    if ((!since_s || now_s - since_s >= keep_s) &&
-        atomic_compare_exchange_strong_explicit(&p->since_s, &since_s, now_s, memory_order_relaxed,
-                                                memory_order_relaxed))
-        atomic_store_explicit(&p->added_nusd, 0, memory_order_relaxed);
-    return p;
-}
-
-bool budget_key_model(struct ask *k)
-{
-    const struct identity_found *f = &k->caller->key;
-    const struct identity_model_limit *l = model_limit_of(k, f);
-
-    if (!l || l->max_budget_nusd < 0)
-        return true;
-    struct pair_counter *p = model_budget_pair(k, f, l);
-    if (!p || atomic_load_explicit(&p->added_nusd, memory_order_relaxed) < l->max_budget_nusd)
-        return true;
-    struct str alias = identity_alias(f);
-    return ask_refuse(
-        k, ERROR_BUDGET,
-        arena_printf(k->arena,
-                     "LiteLLM Virtual Key: " STR_FMT ", key_alias: " STR_FMT
-                     ", exceeded budget for model=" STR_FMT,
-                     STR_ARG(key_hash_text(k->arena, f)), STR_ARG(alias.n ? alias : STR("None")),
-                     STR_ARG(((struct str){k->model.p, MIN(k->model.n, (size_t)128)}))));
-}
-
 bool budget_project(struct ask *k)
 {
-    return check(k, &k->caller->project, "Project");
+    return budget_check(k, &k->caller->project, "Project");
 }
 
 bool budget_team(struct ask *k)
 {
-    return check(k, &k->caller->team, "Team");
+    return budget_check(k, &k->caller->team, "Team");
 }
 
 bool budget_organization(struct ask *k)
 {
-    return check(k, &k->caller->organization, "Organization");
+    return budget_check(k, &k->caller->organization, "Organization");
 }
 
 bool budget_tags(struct ask *k)
 {
     for (unsigned i = 0; i < k->caller->n_tags; i++)
-        if (!check(k, &k->caller->tag[i].found, "Tag"))
+        if (!budget_check(k, &k->caller->tag[i].found, "Tag"))
             return false;
     return true;
 }
@@ -213,27 +179,15 @@ bool budget_user(struct ask *k)
     return check_person(k, &k->caller->user, "User");
 }
 
-struct pair_counter *end_user_pair(const struct ask *k)
-{
-    const struct caller *c = k->caller;
-    const struct snap_settings *s = &k->s->h->settings;
-
-    if (!c->end_user_id.n || s->max_end_user_budget_nusd < 0 ||
-        (c->end_user.rules && c->end_user.rules->max_budget_nusd >= 0))
-        return NULL;
-    return counters_pair_of(k->counters, caller_tenant(c), 0, PAIR_END_USER, c->end_user_id,
-                            ask_now_s(k), INT32_MAX / 2);
-}
-
 bool budget_end_user(struct ask *k)
 {
-    const struct pair_counter *p = end_user_pair(k);
+    int64_t max;
 
     if (!check_person(k, &k->caller->end_user, "End User"))
         return false;
-    if (!p)
+    const struct pair_counter *p = end_user_pair(k, &max);
+    if (!p || max == LIMIT_NONE)
         return true;
-    int64_t max = k->s->h->settings.max_end_user_budget_nusd;
     int64_t spend = atomic_load_explicit(&p->added_nusd, memory_order_relaxed);
     if (spend < max)
         return true;

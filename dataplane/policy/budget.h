@@ -8,12 +8,11 @@
 
 #include "policy/ask.h"
 
-enum pair_kind { PAIR_MODEL, PAIR_TAG, PAIR_END_USER };
+enum pair_kind { PAIR_MODEL, PAIR_TAG, PAIR_END_USER, PAIR_WINDOW };
 
 /* Each true, or false with the ask's refusal set. */
 bool budget_member(struct ask *k);
 bool budget_key(struct ask *k);
-bool budget_key_model(struct ask *k);
 bool budget_project(struct ask *k);
 bool budget_team(struct ask *k);
 bool budget_organization(struct ask *k);
@@ -22,16 +21,13 @@ bool budget_user(struct ask *k);
 bool budget_end_user(struct ask *k);
 bool budget_pod(struct ask *k);
 
-/* A limit per model that holds for the request: it names the model or its group. NULL: none. */
-const struct identity_model_limit *model_limit_of(const struct ask *k,
-                                                  const struct identity_found *f);
+/* The same of any entity with a counter; `what` it is, in the text. */
+bool budget_check(struct ask *k, const struct identity_found *f, const char *what);
 
-/* The counter of end users without one of their own, where they have a budget; NULL. */
-struct pair_counter *end_user_pair(const struct ask *k);
-
-/* The counter of what a budget per model is spent of, begun anew when its time is over; NULL. */
-struct pair_counter *model_budget_pair(const struct ask *k, const struct identity_found *f,
-                                       const struct identity_model_limit *l);
+/* Where its spend counts, of the period that runs: the first who asks after one ended begins the
+ * next, whether it was told or not. NULL: no memory. */
+const struct counter *budget_counter(const struct counters *c, const struct identity_found *f,
+                                     int64_t now_us);
 
 /* Its budget now, with an increase that holds; LIMIT_NONE: none. */
 int64_t budget_of(const struct identity_rules *r, int64_t now_us);

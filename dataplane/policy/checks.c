@@ -9,6 +9,8 @@
 
 #include "policy/access.h"
 #include "policy/budget.h"
+#include "policy/budget_model.h"
+#include "policy/guards.h"
 #include "policy/ledger.h"
 
 enum check_when {
@@ -65,11 +67,11 @@ bool checks_head(struct ask *k)
 
 /* ---- the key ---- */
 
-bool checks_key(struct ask *k)
+static bool check_key(struct ask *k)
 {
     const struct identity_found *f = &k->caller->key;
 
-    return !found(f) || !(f->identity->flags & IDENTITY_BLOCKED) ||
+    return !(f->identity->flags & IDENTITY_BLOCKED) ||
            ask_refuse(k, ERROR_KEY_BLOCKED, (struct str){0});
 }
 
@@ -321,39 +323,57 @@ static bool check_params(struct ask *k)
 
 /* ---- the order ---- */
 
-static const struct {
+/* ROW(check, when); GUARD(check, when): of guarded requests alone. */
+#define CHECKS(ROW, GUARD)                                                                         \
+    ROW(check_key, OF_KEYS)                                                                        \
+    ROW(check_ips, OF_KEYS)                                                                        \
+    ROW(access_key, OF_KEYS)                                                                       \
+    ROW(check_user, OF_KEYS)                                                                       \
+    ROW(ledger_keeps, OF_KEYS | COSTS)                                                             \
+    ROW(budget_member, OF_KEYS | COSTS)                                                            \
+    ROW(check_expiry, OF_KEYS)                                                                     \
+    ROW(budget_key, OF_KEYS | COSTS)                                                               \
+    GUARD(budget_key_model, OF_KEYS | COSTS)                                                       \
+    GUARD(budget_user_model, OF_KEYS | COSTS)                                                      \
+    ROW(check_routes, OF_KEYS)                                                                     \
+    ROW(check_team, OF_KEYS)                                                                       \
+    ROW(access_team, OF_KEYS)                                                                      \
+    ROW(access_member, OF_KEYS)                                                                    \
+    GUARD(guard_trace_id, OF_KEYS | INFERENCE)                                                     \
+    ROW(access_user, OF_KEYS)                                                                      \
+    GUARD(access_end_user, OF_KEYS)                                                                \
+    ROW(check_project, OF_KEYS)                                                                    \
+    ROW(access_project, OF_KEYS)                                                                   \
+    ROW(budget_project, OF_KEYS | COSTS)                                                           \
+    ROW(check_client_tags, INFERENCE)                                                              \
+    ROW(budget_team, OF_KEYS | COSTS)                                                              \
+    GUARD(budget_team_windows, OF_KEYS | COSTS)                                                    \
+    GUARD(budget_key_windows, OF_KEYS | COSTS)                                                     \
+    ROW(budget_organization, OF_KEYS | COSTS)                                                      \
+    ROW(budget_tags, COSTS)                                                                        \
+    GUARD(budget_model_groups, OF_KEYS | COSTS)                                                    \
+    ROW(budget_user, OF_KEYS | COSTS)                                                              \
+    ROW(budget_end_user, INFERENCE | COSTS)                                                        \
+    ROW(check_user_param, INFERENCE)                                                               \
+    ROW(budget_pod, COSTS)                                                                         \
+    GUARD(guard_guardrails, OF_KEYS | INFERENCE)                                                   \
+    ROW(check_admin_routes, OF_KEYS)                                                               \
+    GUARD(guard_tools, OF_KEYS | INFERENCE)                                                        \
+    GUARD(budget_team_model, OF_KEYS | COSTS)                                                      \
+    GUARD(budget_member_model, OF_KEYS | COSTS)                                                    \
+    GUARD(budget_end_user_model, INFERENCE | COSTS)                                                \
+    ROW(check_end_user, INFERENCE)                                                                 \
+    ROW(check_params, INFERENCE)
+
+struct check {
     bool (*check)(struct ask *k);
     unsigned when; /* enum check_when, bits */
-} checks[] = {
-    {checks_key, OF_KEYS},
-    {check_ips, OF_KEYS},
-    {access_key, OF_KEYS},
-    {check_user, OF_KEYS},
-    {ledger_keeps, OF_KEYS | COSTS},
-    {budget_member, OF_KEYS | COSTS},
-    {check_expiry, OF_KEYS},
-    {budget_key, OF_KEYS | COSTS},
-    {budget_key_model, OF_KEYS | COSTS},
-    {check_routes, OF_KEYS},
-    {check_team, OF_KEYS},
-    {access_team, OF_KEYS},
-    {access_member, OF_KEYS},
-    {access_user, OF_KEYS},
-    {check_project, OF_KEYS},
-    {access_project, OF_KEYS},
-    {budget_project, OF_KEYS | COSTS},
-    {check_client_tags, INFERENCE},
-    {budget_team, OF_KEYS | COSTS},
-    {budget_organization, OF_KEYS | COSTS},
-    {budget_tags, COSTS},
-    {budget_user, OF_KEYS | COSTS},
-    {budget_end_user, INFERENCE | COSTS},
-    {check_user_param, INFERENCE},
-    {budget_pod, COSTS},
-    {check_admin_routes, OF_KEYS},
-    {check_end_user, INFERENCE},
-    {check_params, INFERENCE},
 };
+
+#define ROW(check, when) {check, when},
+#define NO_ROW(check, when)
+static const struct check checks[] = {CHECKS(ROW, NO_ROW)};
+static const struct check guarded_checks[] = {CHECKS(ROW, ROW)};
 
 bool checks_all(struct ask *k)
 {
@@ -362,10 +382,13 @@ bool checks_all(struct ask *k)
                      (spends ? COSTS : 0u);
 
     k->refusal = (struct refusal){.error = CLIENT_ERRORS};
-    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-        if (checks[i].when & ~holds)
+    k->guarded = guards_apply(k);
+    const struct check *of = k->guarded ? guarded_checks : checks;
+    size_t n = k->guarded ? ARRAY_LEN(guarded_checks) : ARRAY_LEN(checks);
+    for (size_t i = 0; i < n; i++) {
+        if (of[i].when & ~holds)
             continue;
-        if (!checks[i].check(k))
+        if (!of[i].check(k))
             return false;
     }
     return true;

@@ -10,9 +10,6 @@
 /* Before the credential: address and route. */
 bool checks_head(struct ask *k);
 
-/* The key as such: what can be said before the body is there. */
-bool checks_key(struct ask *k);
-
 /* All the rest: models, budgets, routes, what the body must have. */
 bool checks_all(struct ask *k);
 

@@ -1,6 +1,7 @@
 #include "policy/ledger.h"
 
 #include "policy/budget.h"
+#include "policy/budget_model.h"
 
 enum { RETRY_S = 5 };
 
@@ -9,12 +10,12 @@ static bool has_budget(const struct ask *k, const struct identity_found *f)
     return f->rules && budget_of(f->rules, k->now_us) != LIMIT_NONE;
 }
 
-static bool any_budget(const struct ask *k)
+static bool any_budget(struct ask *k)
 {
     const struct caller *c = k->caller;
-    const struct identity_found *of[] = {&c->key,          &c->member, &c->team,    &c->user,
+    const struct identity_found *of[] = {&c->key,          &c->member,  &c->team,    &c->user,
                                          &c->organization, &c->project, &c->end_user};
-    const struct identity_model_limit *l = model_limit_of(k, &c->key);
+    int64_t max;
 
     for (size_t i = 0; i < ARRAY_LEN(of); i++)
         if (has_budget(k, of[i]))
@@ -22,7 +23,7 @@ static bool any_budget(const struct ask *k)
     for (unsigned i = 0; i < c->n_tags; i++)
         if (has_budget(k, &c->tag[i].found))
             return true;
-    return (l && l->max_budget_nusd >= 0) || end_user_pair(k);
+    return (end_user_pair(k, &max) && max != LIMIT_NONE) || (k->guarded && budget_model_any(k));
 }
 
 bool ledger_keeps(struct ask *k)

@@ -1,7 +1,7 @@
 #pragma once
 
-/* While usage cannot be written down (threats M-04), whoever has a budget is refused: what he spends
- * would be known only as long as this pod lives. Whoever has none goes on. */
+/* While usage cannot be written down (threats M-04), whoever has a budget is refused: what he
+ * spends would be known only as long as this pod lives. Whoever has none goes on. */
 
 #include "policy/ask.h"
 

@@ -11,6 +11,8 @@
 #include "common/num.h"
 
 #include "policy/budget.h"
+#include "policy/budget_model.h"
+#include "policy/guards.h"
 
 enum {
     BYTES_PER_TOKEN = 4,
@@ -20,19 +22,9 @@ enum {
 };
 
 const struct str limit_descriptor_name[LIMIT_DESCRIPTORS] = {
-    [LIMIT_KEY] = STR_INIT("api_key"),
-    [LIMIT_USER] = STR_INIT("user"),
-    [LIMIT_TEAM] = STR_INIT("team"),
-    [LIMIT_MEMBER] = STR_INIT("team_member"),
-    [LIMIT_END_USER] = STR_INIT("end_user"),
-    [LIMIT_KEY_MODEL] = STR_INIT("model_per_key"),
-    [LIMIT_KEY_TAG] = STR_INIT("tag_per_key"),
-    [LIMIT_TEAM_MODEL] = STR_INIT("model_per_team"),
-    [LIMIT_PROJECT_MODEL] = STR_INIT("model_per_project"),
-    [LIMIT_ORGANIZATION] = STR_INIT("organization"),
-    [LIMIT_ORGANIZATION_MODEL] = STR_INIT("model_per_organization"),
-    [LIMIT_TAG] = STR_INIT("tag"),
-    [LIMIT_POD] = STR_INIT("global"),
+#define LIMIT(id, name) [LIMIT_##id] = STR_INIT(name),
+#include "policy/limits.def"
+#undef LIMIT
 };
 
 const struct str limit_type_name[LIMIT_TYPES] = {
@@ -76,12 +68,26 @@ static void entity(struct rows *r, enum limit_descriptor d, const struct identit
     (void)charge_slot_add(r->charges, f->identity->slot, CHARGE_SPEND); /* room for all of them */
     if (!f->rules || !(f->identity->flags & IDENTITY_LIMITED))
         return;
-    row_add(r, (struct row){.descriptor = d,
-                            .of = f,
-                            .limit = {f->rules->rpm, f->rules->tpm,
-                                      d == LIMIT_KEY ? f->rules->parallel : LIMIT_NONE},
-                            .counter = counters_at(r->k->counters, f->identity->slot),
-                            .slot = f->identity->slot});
+    row_add(r, (struct row){
+                   .descriptor = d,
+                   .of = f,
+                   .limit = {d == LIMIT_KEY ? guard_throttled(r->k, f->rules->rpm) : f->rules->rpm,
+                             d == LIMIT_KEY ? guard_throttled(r->k, f->rules->tpm) : f->rules->tpm,
+                             d == LIMIT_KEY ? f->rules->parallel : LIMIT_NONE},
+                   .counter = counters_at(r->k->counters, f->identity->slot),
+                   .slot = f->identity->slot});
+}
+
+/* An end user without limits of their own, by the budget of all such. */
+static void default_end_user(struct rows *r)
+{
+    struct identity_found f = end_user_default(r->k);
+    int64_t max;
+
+    if (f.rules && (f.rules->rpm != LIMIT_NONE || f.rules->tpm != LIMIT_NONE))
+        row_add(r, (struct row){.descriptor = LIMIT_END_USER,
+                                .limit = {f.rules->rpm, f.rules->tpm, LIMIT_NONE},
+                                .pair = end_user_pair(r->k, &max)});
 }
 
 /* An entity with the model of the request, by limits of it or of another. */
@@ -191,6 +197,8 @@ static void collect(struct rows *r)
     entity(r, LIMIT_TEAM, &c->team);
     entity(r, LIMIT_MEMBER, &c->member);
     entity(r, LIMIT_END_USER, &c->end_user);
+    if (k->guarded)
+        default_end_user(r);
     key_and_team_models(r);
     key_tags(r);
     its_model(r, LIMIT_PROJECT_MODEL, &c->project);
@@ -209,19 +217,15 @@ static void collect(struct rows *r)
                                 .slot = CHARGE_POD});
 }
 
-/* Budgets that are counted in pairs. */
-static void charge_pairs(struct rows *r)
+/* Budgets that are counted in pairs. False: there is no room for all of them. */
+static bool charge_pairs(struct rows *r)
 {
     struct ask *k = r->k;
-    const struct identity_model_limit *l = model_limit_of(k, &k->caller->key);
-    struct pair_counter *of[] = {
-        l && l->max_budget_nusd >= 0 ? model_budget_pair(k, &k->caller->key, l) : NULL,
-        end_user_pair(k),
-    };
+    int64_t max;
+    const struct pair_counter *p = end_user_pair(k, &max);
 
-    for (size_t i = 0; i < ARRAY_LEN(of); i++)
-        if (of[i])
-            (void)charge_pair_add(r->charges, k->counters, of[i], CHARGE_SPEND);
+    return (!p || charge_pair_add(r->charges, k->counters, p, CHARGE_SPEND)) &&
+           (!k->guarded || budget_model_charge(k, r->charges));
 }
 
 /* ---- how many tokens it may take ---- */
@@ -377,6 +381,8 @@ static struct str row_value(struct ask *k, const struct row *w)
     const struct caller *c = k->caller;
     struct str id = w->of ? found_id(w->of) : STR("pod");
 
+    if (w->descriptor == LIMIT_END_USER)
+        return c->end_user_id;
     if (w->of && found(w->of) && w->of->identity->kind == IDENTITY_KEY)
         id = key_hash_text(k->arena, w->of);
     if (w->descriptor == LIMIT_MEMBER)
@@ -452,7 +458,8 @@ bool limits_take(struct ask *k, struct charges *c, const struct limits **ret_lim
     c->window_s = k->s->h->settings.limit_window_s;
     *ret_limits = NULL;
     collect(r);
-    charge_pairs(r);
+    if (!charge_pairs(r))
+        return ask_refuse(k, ERROR_OVERLOADED, (struct str){0});
     if (!r->n)
         return true;
     struct limits *out =

@@ -13,19 +13,9 @@
 #include "shared/charge.h"
 
 enum limit_descriptor {
-    LIMIT_KEY,
-    LIMIT_USER,
-    LIMIT_TEAM,
-    LIMIT_MEMBER,
-    LIMIT_END_USER,
-    LIMIT_KEY_MODEL,
-    LIMIT_KEY_TAG,
-    LIMIT_TEAM_MODEL,
-    LIMIT_PROJECT_MODEL,
-    LIMIT_ORGANIZATION,
-    LIMIT_ORGANIZATION_MODEL,
-    LIMIT_TAG,
-    LIMIT_POD,
+#define LIMIT(id, name) LIMIT_##id,
+#include "policy/limits.def"
+#undef LIMIT
     LIMIT_DESCRIPTORS
 };
 

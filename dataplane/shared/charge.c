@@ -39,7 +39,7 @@ static struct counter *slot_counter(const struct counters *n, const struct charg
 #define EACH_SLOT(c, i) for (uint32_t i = 0; i < MIN((c)->n_slots, (uint32_t)CHARGE_SLOTS); i++)
 #define EACH_PAIR(c, i) for (uint32_t i = 0; i < MIN((c)->n_pairs, (uint32_t)CHARGE_PAIRS); i++)
 
-void charges_spend(const struct charges *c, const struct counters *n, int64_t nusd)
+void charges_spend(const struct charges *c, const struct counters *n, int64_t nusd, uint32_t end_s)
 {
     if (nusd <= 0)
         return;
@@ -47,7 +47,7 @@ void charges_spend(const struct charges *c, const struct counters *n, int64_t nu
     {
         struct counter *at = c->slot[i].what & CHARGE_SPEND ? slot_counter(n, &c->slot[i]) : NULL;
         if (at)
-            counter_spent(at, nusd);
+            counter_spent(at, nusd, end_s);
     }
     EACH_PAIR(c, i)
     {

@@ -8,7 +8,7 @@
 
 #include "shared/counters.h"
 
-enum { CHARGE_SLOTS = 24, CHARGE_PAIRS = 24, CHARGE_POD = 0xfffffffe /* in place of a slot */ };
+enum { CHARGE_SLOTS = 32, CHARGE_PAIRS = 48, CHARGE_POD = 0xfffffffe /* in place of a slot */ };
 
 enum charge_what {
     CHARGE_SPEND = BIT(0),
@@ -60,8 +60,8 @@ bool charge_slot_add(struct charges *c, uint32_t slot, unsigned what);
 bool charge_pair_add(struct charges *c, const struct counters *n, const struct pair_counter *p,
                      unsigned what);
 
-/* Adds what an exchange cost to everything with CHARGE_SPEND. */
-void charges_spend(const struct charges *c, const struct counters *n, int64_t nusd);
+/* Adds what an exchange that ended at `end_s` cost to everything with CHARGE_SPEND. */
+void charges_spend(const struct charges *c, const struct counters *n, int64_t nusd, uint32_t end_s);
 
 /* In place of the reserved tokens those that were used. */
 void charges_tokens(const struct charges *c, const struct counters *n, uint32_t now_s,

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 enum {
     UNIT = 64,
     UNITS_A_PAGE = COUNTERS_PAGE / UNIT,
@@ -65,7 +67,8 @@ enum errc counters_make(const char *path, int *ret_fd, struct err *e)
                                  .version = COUNTERS_VERSION,
                                  .slots = COUNTERS_SLOTS,
                                  .pairs = COUNTERS_PAIRS,
-                                 .total_size = file_size};
+                                 .total_size = file_size,
+                                 .since_us = clock_wall_us()};
     if ((size_t)snprintf(temp, sizeof temp, "%s.new", path) >= sizeof temp)
         return err_set(e, ERRC_LIMIT, 0, "path of the counters is too long");
     fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -146,21 +149,91 @@ const struct counter *counters_peek(const struct counters *c, uint32_t slot)
     return c->header && slot < COUNTERS_SLOTS && unit_is_backed(c, slot) ? unit_at(c, slot) : NULL;
 }
 
-void counter_know(const struct counters *c, uint32_t slot, int64_t spend_nusd)
+static struct counter *told_counter(const struct counters *c, uint32_t slot, bool is_news)
 {
-    if (!c->header || slot >= COUNTERS_SLOTS || (!spend_nusd && !unit_is_backed(c, slot)))
-        return;
-    struct counter *n = unit_back(c, slot);
-    if (!n)
-        return;
-    int64_t before = atomic_exchange_explicit(&n->known_nusd, spend_nusd, memory_order_relaxed);
+    if (!c->header || slot >= COUNTERS_SLOTS || (!is_news && !unit_is_backed(c, slot)))
+        return NULL;
+    return unit_back(c, slot);
+}
+
+/* Nothing tells how much of what was added is in the new sum: as much as can be. */
+static void guess(struct counter *n, int64_t before, int64_t now)
+{
     int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), left, told;
-    bool covers = spend_nusd < before || __builtin_sub_overflow(spend_nusd, before, &told);
+    bool covers = now < before || __builtin_sub_overflow(now, before, &told);
+
     do
         left = covers ? 0 : MAX(added - told, (int64_t)0);
     while (left != added &&
            !atomic_compare_exchange_weak_explicit(&n->added_nusd, &added, left,
                                                   memory_order_relaxed, memory_order_relaxed));
+}
+
+/* False: what was told is of a period before the one that runs. */
+static bool period_told(struct counter *n, uint32_t told_s, uint32_t now_s)
+{
+    uint32_t ends_s = atomic_load_explicit(&n->ends_s, memory_order_relaxed);
+
+    if (told_s && told_s <= now_s &&
+        (told_s < ends_s || told_s <= atomic_load_explicit(&n->began_s, memory_order_relaxed)))
+        return false;
+    if (ends_s && now_s >= ends_s && told_s > now_s) /* it began, and nobody asked since */
+        counter_begin(n, now_s, ends_s, told_s);
+    atomic_store_explicit(&n->ends_s, told_s, memory_order_relaxed);
+    if (atomic_load_explicit(&n->began_s, memory_order_relaxed) > now_s) /* the clock was wrong */
+        atomic_store_explicit(&n->began_s, 0, memory_order_relaxed);
+    return true;
+}
+
+void counter_told(const struct counters *c, uint32_t slot, const struct told *t, uint32_t now_s)
+{
+    struct counter *n = told_counter(c, slot, t->spend_nusd != 0);
+
+    if (!n || !period_told(n, t->ends_s, now_s))
+        return;
+    int64_t before = atomic_exchange_explicit(&n->known_nusd, t->spend_nusd, memory_order_relaxed);
+    if (!t->is_exact)
+        guess(n, before, t->spend_nusd);
+}
+
+void counter_told_period(const struct counters *c, uint32_t slot, uint32_t ends_s, uint32_t now_s)
+{
+    struct counter *n = told_counter(c, slot, false);
+
+    if (n)
+        (void)period_told(n, ends_s, now_s); /* of the past: as it is */
+}
+
+void counter_taken(const struct counters *c, uint32_t slot, int64_t nusd, uint32_t end_s)
+{
+    struct counter *n = told_counter(c, slot, false);
+
+    if (!n || end_s < atomic_load_explicit(&n->began_s, memory_order_relaxed))
+        return;
+    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed), left;
+    do
+        left = MAX(added - nusd, (int64_t)0);
+    while (!atomic_compare_exchange_weak_explicit(&n->added_nusd, &added, left,
+                                                  memory_order_relaxed, memory_order_relaxed));
+}
+
+void counter_begin(struct counter *n, uint32_t now_s, uint32_t began_s, uint32_t ends_s)
+{
+    int64_t added = atomic_load_explicit(&n->added_nusd, memory_order_relaxed);
+    int64_t known = atomic_load_explicit(&n->known_nusd, memory_order_relaxed);
+    uint32_t over_s = atomic_load_explicit(&n->ends_s, memory_order_relaxed);
+
+    if ((over_s && now_s < over_s) ||
+        !atomic_compare_exchange_strong_explicit(&n->ends_s, &over_s, ends_s, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return;
+    if (began_s <= atomic_load_explicit(&n->began_s, memory_order_relaxed))
+        return; /* its sums are of this one already: only the end was not known */
+    atomic_store_explicit(&n->began_s, began_s, memory_order_relaxed);
+    /* what others add meanwhile, and what the link is told, is of this period */
+    atomic_fetch_sub_explicit(&n->added_nusd, added, memory_order_relaxed);
+    (void)atomic_compare_exchange_strong_explicit(&n->known_nusd, &known, 0, memory_order_relaxed,
+                                                  memory_order_relaxed);
 }
 
 static void counter_zero(struct counter *n)
@@ -170,6 +243,8 @@ static void counter_zero(struct counter *n)
     atomic_store_explicit(&n->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&n->tokens, 0, memory_order_relaxed);
     atomic_store_explicit(&n->parallel, 0, memory_order_relaxed);
+    atomic_store_explicit(&n->ends_s, 0, memory_order_relaxed);
+    atomic_store_explicit(&n->began_s, 0, memory_order_relaxed);
 }
 
 void counters_clear(const struct counters *c, uint32_t slot)
@@ -191,6 +266,7 @@ void counters_forget(const struct counters *c, uint64_t numbering)
                                       memory_order_relaxed);
     for (size_t i = 0; i < COUNTERS_TENANTS; i++)
         atomic_store_explicit(&c->header->places[i], 0, memory_order_relaxed);
+    c->header->since_us = clock_wall_us();
     atomic_store_explicit(&c->header->numbering, numbering, memory_order_release);
 }
 
@@ -408,7 +484,7 @@ static bool pair_claim(const struct counters *c, struct pair_counter *p, uint64_
     atomic_store_explicit(&p->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&p->tokens, 0, memory_order_relaxed);
     atomic_store_explicit(&p->added_nusd, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->since_s, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->ends_s, 0, memory_order_relaxed);
     atomic_store_explicit(&p->tenant, tenant, memory_order_relaxed);
     atomic_store_explicit(&p->id, id, memory_order_release);
     return true;

@@ -11,10 +11,15 @@
  *              open addressing by hash, given up when every window in it is over
  *
  *   manager    makes the file
- *   directory  spend as the control plane knows it (counter_know), slots given to another entity
+ *   directory  spend as the control plane knows it (counter_told), slots given to another entity
  *              (counters_clear), or to all others (counters_forget); in weir-link
- *   worker     takes and gives back, adds what an exchange cost
- *   link       the same for workers that died
+ *   worker     takes and gives back, adds what an exchange cost, begins a budget's period
+ *   link       the same for workers that died; takes what the control plane's sums hold from what
+ *              the pod added (link/totals.h)
+ *
+ * Spend is what the control plane told, plus what this pod's records say that were not in it. Of a
+ * budget with a period only what ended in the one that runs counts: the first who finds it over
+ * begins the next one, whatever the control plane says or does not say.
  *
  * A page gets its memory before it is first used (the file is sparse, and a full file system is an
  * answer and no signal), so an entity that never calls costs nothing.
@@ -25,7 +30,7 @@
 
 #define COUNTERS_MAGIC UINT64_C(0x3154434e54435357) /* "WSCTNCT1" */
 enum {
-    COUNTERS_VERSION = 2,
+    COUNTERS_VERSION = 3,
     COUNTERS_SLOTS = 4 << 20,
     COUNTERS_PAIRS = 1 << 20,
     COUNTERS_PAGE = 4096,
@@ -43,10 +48,12 @@ typedef _Atomic uint64_t window_word;
 
 struct counter {                /* a cache line */
     _Atomic int64_t known_nusd; /* spend, as the control plane last told */
-    _Atomic int64_t added_nusd; /* by this pod since */
+    _Atomic int64_t added_nusd; /* by this pod, and not in that */
     window_word requests, tokens;
     _Atomic uint32_t parallel;
-    uint32_t reserved[7];
+    _Atomic uint32_t ends_s;  /* the period of its budget, wall seconds; 0: not known, or none */
+    _Atomic uint32_t began_s; /* what ended before is not in the sums; 0: not known */
+    uint32_t reserved[5];
 };
 
 struct pair_counter {         /* a cache line */
@@ -54,9 +61,9 @@ struct pair_counter {         /* a cache line */
     _Atomic uint32_t used_s;  /* wall second of the last use */
     _Atomic uint32_t until_s; /* not given up before */
     window_word requests, tokens;
-    _Atomic int64_t added_nusd; /* by this pod, in the period that began at ... */
-    _Atomic uint32_t since_s;
-    _Atomic uint32_t tenant; /* who made the name up; 0: the administrator */
+    _Atomic int64_t added_nusd; /* by this pod, in the period that ends at ... */
+    _Atomic uint32_t ends_s;    /* 0: it has not begun */
+    _Atomic uint32_t tenant;    /* who made the name up; 0: the administrator */
     uint32_t reserved[4];
 };
 
@@ -66,6 +73,12 @@ struct counters_header {
     _Atomic uint32_t making; /* wall second since which somebody gives a pair away; 0: nobody */
     uint64_t total_size;
     _Atomic uint64_t numbering; /* which numbering of slots this is about; the directory's */
+    int64_t since_us;           /* wall: records that ended before are not in it */
+    struct counters_place {     /* of the spool: up to where `known` holds what was `added`; */
+        _Atomic uint64_t segment, offset; /* the link's */
+        _Atomic uint32_t taken;           /* of the next record: slots it was taken from */
+    } place;
+    _Atomic uint64_t position; /* Changes.totals_to of the last sums; 0: none came. The link's */
     _Alignas(64) struct counter pod;
     _Atomic uint32_t places[COUNTERS_TENANTS]; /* pairs of names that somebody made up */
     _Alignas(64) _Atomic uint64_t backed[(COUNTERS_SLOTS + COUNTERS_PAIRS) / 64 / 64]; /* bits */
@@ -95,12 +108,26 @@ const struct counter *counters_peek(const struct counters *c, uint32_t slot);
 
 /* ---- for the directory ---- */
 
+/* A sum of the control plane. */
+struct told {
+    int64_t spend_nusd;
+    uint32_t ends_s; /* the period it is of; 0: it has none */
+    bool is_exact;   /* what of this pod is in it is known, and taken from what was added */
+};
+
 /*
- * The control plane knows of this spend. What the pod added stays on top of it but for what the new
- * sum may already hold, so that a total never falls by being told late; a sum below the last one is
- * a reset and takes everything with it. Costs no memory where nothing was ever spent.
+ * The control plane told of it. Of a period that is over it says nothing. Of one that is not exact,
+ * what the pod added stays on top but for what the new sum may already hold, so that a total never
+ * falls by being told late; a sum below the last one is a reset and takes everything with it. Costs
+ * no memory where nothing was ever spent.
  */
-void counter_know(const struct counters *c, uint32_t slot, int64_t spend_nusd);
+void counter_told(const struct counters *c, uint32_t slot, const struct told *t, uint32_t now_s);
+
+/* The next period's end is known, and nothing else is new. */
+void counter_told_period(const struct counters *c, uint32_t slot, uint32_t ends_s, uint32_t now_s);
+
+/* Of what was added `nusd`, of an exchange that ended at `end_s`, is in the sum that was told. */
+void counter_taken(const struct counters *c, uint32_t slot, int64_t nusd, uint32_t end_s);
 
 /* The slot is another entity's from now on, or all of them are. */
 void counters_clear(const struct counters *c, uint32_t slot);
@@ -117,9 +144,25 @@ static inline int64_t counter_spend(const struct counter *n)
                                                       : sum; /* added is never below 0 */
 }
 
-static inline void counter_spent(struct counter *n, int64_t nusd)
+/* The period that was known is over: its sums are not those of now. */
+static inline bool counter_is_over(const struct counter *n, uint32_t now_s)
 {
-    atomic_fetch_add_explicit(&n->added_nusd, nusd, memory_order_relaxed);
+    uint32_t ends_s = atomic_load_explicit(&n->ends_s, memory_order_relaxed);
+
+    return ends_s && now_s >= ends_s;
+}
+
+/* Begins the next one: it began at `began_s` and ends at `ends_s` (0: not known). Of several who do
+ * so one is heard. */
+void counter_begin(struct counter *n, uint32_t now_s, uint32_t began_s, uint32_t ends_s);
+
+/* An exchange that ended at `end_s` cost so much. */
+static inline void counter_spent(struct counter *n, int64_t nusd, uint32_t end_s)
+{
+    if (UNLIKELY(counter_is_over(n, end_s))) /* nobody asked since */
+        counter_begin(n, end_s, atomic_load_explicit(&n->ends_s, memory_order_relaxed), 0);
+    if (end_s >= atomic_load_explicit(&n->began_s, memory_order_relaxed))
+        atomic_fetch_add_explicit(&n->added_nusd, nusd, memory_order_relaxed);
 }
 
 struct window {

@@ -109,3 +109,9 @@ static inline struct str record_get(const struct record *r, enum record_string w
         return (struct str){0};
     return (struct str){(const char *)r + r->at[which], r->len[which]};
 }
+
+/* When it ended, wall seconds. */
+static inline uint32_t record_end_s(const struct record *r)
+{
+    return (uint32_t)(r->end_us / 1000000);
+}

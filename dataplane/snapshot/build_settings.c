@@ -160,6 +160,18 @@ static struct snap_ref put_response_key(struct build *b)
     return flat_put(&b->file, (struct str){(const char *)key, sizeof key});
 }
 
+/* A part of one, above 0; what is none throttles nothing: such a key is refused. */
+static uint32_t throttle(const struct config *c)
+{
+    int64_t v;
+
+    return conf_scaled(NULL, c->file.value[SETTING_LITELLM_budget_exceeded_throttle_percentage], 6,
+                       &v) &&
+                   v > 0 && v <= 1000000
+               ? (uint32_t)v
+               : 0;
+}
+
 /* Dollars as nano-dollars; -1: not given. */
 static int64_t setting_nusd(const struct build *b, enum setting_id id)
 {
@@ -173,7 +185,8 @@ static int64_t setting_nusd(const struct build *b, enum setting_id id)
 static bool binds_all(const struct snap_settings *s)
 {
     return s->flags & (SNAP_ENFORCE_USER | SNAP_REJECT_CLIENT_TAGS) || s->max_budget_nusd > 0 ||
-           s->max_end_user_budget_nusd >= 0 || s->global_parallel || s->enforced_params.n;
+           s->max_end_user_budget_nusd >= 0 || s->global_parallel || s->enforced_params.n ||
+           s->end_user_budget.n;
 }
 
 void build_settings(struct build *b, struct snap_settings *s)
@@ -207,6 +220,9 @@ void build_settings(struct build *b, struct snap_settings *s)
         .enforced_params = put_setting_names(b, SETTING_GENERAL_enforced_params),
         .service_params = put_service_params(b),
         .end_user_headers = put_end_user_headers(b),
+        .end_user_budget =
+            flat_put(f, config_text(&c->file, SETTING_LITELLM_max_end_user_budget_id)),
+        .throttle_millionths = throttle(c),
         .max_budget_nusd = setting_nusd(b, SETTING_LITELLM_max_budget),
         .max_end_user_budget_nusd = setting_nusd(b, SETTING_LITELLM_max_end_user_budget),
         .limit_window_s = config_ms(&c->file, SETTING_ENV_LITELLM_RATE_LIMIT_WINDOW_SIZE) / 1000,

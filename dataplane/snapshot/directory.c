@@ -286,8 +286,9 @@ static enum errc entity_apply(struct directory *d, struct entity *en, struct err
     if (rc)
         return rc;
     *(d->staging ? &d->staged_live : &d->live) += (uint64_t)!is_gone - (uint64_t)was_there;
+    const struct directory_spend spend = {en->spend_nusd, en->it.budget_reset_us, !was_there};
     if (!is_gone && d->o.counters.know)
-        d->o.counters.know(d->o.counters.ctx, en->it.slot, en->spend_nusd);
+        d->o.counters.know(d->o.counters.ctx, en->it.slot, &spend);
     return ERRC_OK;
 }
 

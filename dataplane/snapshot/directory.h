@@ -16,6 +16,8 @@
 #include "common/err.h"
 #include "proto/weir.pb-c.h"
 
+#include "snapshot/identity.h"
+
 struct directory;
 
 /* Of the control plane; {0, 0}: nothing is known. */
@@ -25,10 +27,16 @@ struct directory_revision {
 
 enum { DIRECTORY_KEY = 32 }; /* bytes of the key of its file */
 
+/* What an entity came with. */
+struct directory_spend {
+    int64_t spend_nusd, reset_us; /* reset_us: its budget begins anew; 0: never, or not known */
+    bool is_new;                  /* it was not there before, or is told with everything */
+};
+
 /* What lies at slots and is not in the files (shared/counters.h). Functions may be NULL. */
 struct directory_counters {
     void *ctx;
-    void (*know)(void *ctx, uint32_t slot, int64_t spend_nusd); /* as the control plane told */
+    void (*know)(void *ctx, uint32_t slot, const struct directory_spend *s);
     int64_t (*known)(void *ctx, uint32_t slot);
     void (*clear)(void *ctx, uint32_t slot);       /* it is another entity's from now on */
     void (*forget)(void *ctx, uint64_t numbering); /* ... all of them are, if of another */
@@ -85,6 +93,10 @@ uint64_t directory_n(const struct directory *d);
 
 /* Which entity has which slot holds within one numbering: counters of another are forgotten. */
 uint64_t directory_numbering(const struct directory *d);
+
+/* The slot of an entity; SNAP_NONE: it is not known. A key's id is its hash, a member's team, NUL,
+ * user. */
+uint32_t directory_slot_known(struct directory *d, enum identity_kind kind, struct str id);
 
 /* Entities that are there, documents too. */
 uint64_t directory_count(const struct directory *d);

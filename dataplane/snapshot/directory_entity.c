@@ -145,6 +145,7 @@ static void put_limits(struct image *m, struct entity *en, const Weir__Limits *l
                                              .tpm = bound(from->tpm),
                                              .rpm = bound(from->rpm),
                                              .max_budget_nusd = bound(from->max_budget_nusd),
+                                             .reset_us = from->reset_us,
                                              .budget_duration =
                                                  put(m, str_of(from->budget_duration))};
         if (!m->failed)
@@ -295,8 +296,17 @@ static enum errc read_end_user(struct directory *d, const Weir__EndUser *u, stru
 {
     en->it.flags |= u->blocked ? IDENTITY_BLOCKED : 0;
     en->rules.default_model = put(&d->entity, bytes_of(u->default_model));
+    en->rules.models = put_texts(&d->entity, u->n_models, u->models);
     put_limits(&d->entity, en, u->limits);
     en->spend_nusd = u->spend_nusd;
+    return ERRC_OK;
+}
+
+static enum errc read_group_budget(struct directory *d, const Weir__GroupBudget *g,
+                                   struct entity *en)
+{
+    put_limits(&d->entity, en, g->limits);
+    en->spend_nusd = g->spend_nusd;
     return ERRC_OK;
 }
 
@@ -346,6 +356,12 @@ static enum errc read_names(struct directory *d, const Weir__Entity *en, struct 
         return put_names(m, it, IDENTITY_ACCESS_GROUP,
                          (struct str[2]){bytes_of(en->access_group->id)},
                          bytes_of(en->access_group->name), none, e);
+    case WEIR__ENTITY__IS_BUDGET:
+        return put_names(m, it, IDENTITY_BUDGET, (struct str[2]){bytes_of(en->budget->id)}, none,
+                         none, e);
+    case WEIR__ENTITY__IS_GROUP_BUDGET:
+        return put_names(m, it, IDENTITY_GROUP_BUDGET,
+                         (struct str[2]){bytes_of(en->group_budget->name)}, none, none, e);
     default:
         return err_set(e, ERRC_INVALID, 0, "an entity of no known kind");
     }
@@ -375,10 +391,42 @@ static enum errc read_rest(struct directory *d, const Weir__Entity *en, struct e
         ret->rules.models =
             put_texts(&d->entity, en->access_group->n_models, en->access_group->models);
         return ERRC_OK;
+    case IDENTITY_BUDGET:
+        put_limits(&d->entity, ret, en->budget->limits);
+        return ERRC_OK;
+    case IDENTITY_GROUP_BUDGET:
+        return read_group_budget(d, en->group_budget, ret);
     case IDENTITY_KINDS:
         break;
     }
     return ERRC_INVALID;
+}
+
+/* What its rules hold that policy/guards.h has to look at; by the name alone: seldom too often. */
+static enum errc find_guards(struct directory *d, struct entity *en, struct err *e)
+{
+    static const struct str names[] = {
+        STR_INIT("allowed_tools"), STR_INIT("require_trace_id"), STR_INIT("end_user_budget_id"),
+        STR_INIT("modify_guardrails"), STR_INIT("throttle_on_budget_exceeded")};
+    const struct identity_rules *r = &en->rules;
+    unsigned n_windows = 0;
+    bool guarded = en->it.kind == IDENTITY_END_USER && r->models.n;
+
+    if (d->entity.failed)
+        return ERRC_OK; /* told by the caller */
+    for (uint32_t i = 0; i < r->model_limits.n; i++) {
+        const struct identity_model_limit *l = image_at(&d->entity, r->model_limits.off);
+        guarded |= l[i].max_budget_nusd != LIMIT_NONE;
+        n_windows += !l[i].model.n;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names) && r->metadata.n; i++)
+        guarded |= str_find((struct str){image_at(&d->entity, r->metadata.off), r->metadata.n},
+                            names[i]) != SIZE_MAX;
+    if (guarded)
+        en->it.flags |= IDENTITY_GUARDED;
+    return n_windows <= IDENTITY_WINDOWS
+               ? ERRC_OK
+               : err_set(e, ERRC_INVALID, 0, "more than %d budget_limits", IDENTITY_WINDOWS);
 }
 
 enum errc entity_read(struct directory *d, const Weir__Entity *en, struct entity *ret,
@@ -398,6 +446,8 @@ enum errc entity_read(struct directory *d, const Weir__Entity *en, struct entity
         ret->it.flags = IDENTITY_GONE;
     else if (!rc)
         rc = read_rest(d, en, ret, e);
+    if (!rc)
+        rc = find_guards(d, ret, e);
     if (!rc && d->entity.failed)
         rc = err_set(e, ERRC_NOMEM, 0, "an entity");
     return rc;

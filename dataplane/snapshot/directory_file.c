@@ -440,7 +440,8 @@ static enum errc get_spends(struct stream *s, struct directory *d, struct err *e
         /* counters that outlived us know of more, and less than they know would be a reset */
         if (c->know && spend.slot < d->slots.next &&
             !(c->known && c->known(c->ctx, (uint32_t)spend.slot) >= spend.nusd))
-            c->know(c->ctx, (uint32_t)spend.slot, spend.nusd);
+            c->know(c->ctx, (uint32_t)spend.slot,
+                    &(struct directory_spend){.spend_nusd = spend.nusd, .is_new = true});
     }
 }
 

@@ -110,9 +110,6 @@ MUST_CHECK enum errc entity_read(struct directory *d, const Weir__Entity *en, st
 MUST_CHECK enum errc directory_slot(struct directory *d, enum identity_kind kind, struct str id,
                                     uint32_t *ret_slot, struct err *e);
 
-/* The same, SNAP_NONE when it is not known. */
-uint32_t directory_slot_known(struct directory *d, enum identity_kind kind, struct str id);
-
 /* ---- slots of counters ---- */
 
 /* Counters of another numbering are forgotten, before the first slot means something. */

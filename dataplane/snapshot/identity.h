@@ -15,7 +15,7 @@
 #include "snapshot/view.h"
 
 #define IDENTITY_MAGIC UINT64_C(0x31444e4549524557)
-enum { IDENTITY_VERSION = 1, IDENTITY_HASH = 32 };
+enum { IDENTITY_VERSION = 2, IDENTITY_HASH = 32 };
 
 enum identity_kind {
     IDENTITY_KEY,
@@ -27,6 +27,8 @@ enum identity_kind {
     IDENTITY_END_USER,
     IDENTITY_TAG,
     IDENTITY_ACCESS_GROUP,
+    IDENTITY_BUDGET,       /* of end users who have none */
+    IDENTITY_GROUP_BUDGET, /* of a name in model_info.access_groups */
     IDENTITY_KINDS
 };
 
@@ -35,6 +37,7 @@ enum identity_flags {
     IDENTITY_BLOCKED = BIT(1),
     IDENTITY_LIMITED = BIT(2),   /* its rules hold a limit: there are counters to look at */
     IDENTITY_SUCCEEDED = BIT(3), /* a rotated key in its grace period */
+    IDENTITY_GUARDED = BIT(4),   /* its rules hold what few have: policy/guards.h looks at them */
 };
 
 enum identity_role { /* of users, as LiteLLM_UserTable has them */
@@ -51,10 +54,13 @@ enum identity_role { /* of users, as LiteLLM_UserTable has them */
 
 enum { LIMIT_NONE = -1 }; /* a limit of 0 is one */
 
+enum { IDENTITY_WINDOWS = 8 }; /* budgets over everything an entity may have */
+
 struct identity_model_limit {
-    struct snap_ref model;
+    struct snap_ref model;             /* empty: a budget over everything */
     int64_t tpm, rpm, max_budget_nusd; /* LIMIT_NONE: none */
-    struct snap_ref budget_duration;   /* "30d" */
+    int64_t reset_us; /* when the budget begins anew; 0: so long after its first use */
+    struct snap_ref budget_duration; /* "30d" */
 };
 
 /* What many entities have in common: equal ones are stored once. */

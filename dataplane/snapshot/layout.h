@@ -201,6 +201,7 @@ struct snap_settings {
     /* struct snap_ref[] each */
     struct snap_ref allowed_ips, allowed_routes, admin_routes;
     struct snap_ref enforced_params, service_params; /* of service accounts, beside the others */
+    struct snap_ref end_user_budget;                 /* max_end_user_budget_id */
     struct snap_ref end_user_headers; /* lower case: user_header_mappings, user_header_name */
     int64_t max_budget_nusd, max_end_user_budget_nusd; /* -1: none */
     uint32_t flags;                                    /* enum snap_setting_flags */
@@ -217,8 +218,10 @@ struct snap_settings {
     uint32_t
         workers; /* weir.workers; 0: what the cgroup allows. --num_workers and NUM_WORKERS win */
     uint32_t health_probe_timeout_ms;
-    uint32_t port;                 /* to listen on */
-    uint32_t limit_window_s;       /* of requests and tokens */
+    uint32_t port;                /* to listen on */
+    uint32_t limit_window_s;      /* of requests and tokens */
+    uint32_t throttle_millionths; /* budget_exceeded_throttle_percentage; 0: none */
+    uint32_t reserved;
     uint32_t global_parallel;      /* requests at once over all workers; 0: any */
     uint32_t admin_origin;         /* index of origins; SNAP_NONE: nothing is forwarded */
     uint64_t max_body_bytes;       /* of one request */

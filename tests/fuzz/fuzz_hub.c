@@ -77,6 +77,21 @@ static void publish(struct hub *h, uint64_t n)
     arena_reset(&a);
 }
 
+/* Sums that lead to `n`; now and then none are known. */
+static void tell(struct hub *h, uint64_t n)
+{
+    struct packed p = {0};
+    Weir__Total total;
+
+    weir__total__init(&total);
+    total.kind = 8;
+    total.id = (ProtobufCBinaryData){8, (uint8_t *)(uintptr_t) "some tag"};
+    for (unsigned i = 0; i < n % 3; i++)
+        packed_total(&p, &total);
+    hub_totals(h, n % 5 ? n : 0, n % 5 ? &p : NULL, NULL, 0);
+    packed_deinit(&p);
+}
+
 /* The same request with the session that is there. */
 static void ask_as_known(struct wire_end *w, int *to, struct hub_peer peer, struct str bytes,
                          uint64_t now)
@@ -148,6 +163,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
         if (i % 4 == 0)
             publish(w.hub, (uint64_t)i);
+        if (i % 3 == 0)
+            tell(w.hub, (uint64_t)i);
         hub_tick(w.hub, now);
     }
     if (w.has_usage) {

@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         text = seal(&key, seal_format_of(text), plain, &a);
         ASSERT(text.n && seal_open(&key, text, &a, &again) && str_eq(plain, again));
     }
+    ASSERT(!seal_own_open(&key, STR("place"), text, &a, &plain)); /* nobody knows the key */
     arena_reset(&a);
     free(copy);
     return 0;

@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import pytest
 
 from support import dialects, standard
-from support.mock_provider import STALL, Mock, json_reply
+from support.mock_provider import FIN, STALL, Mock, json_reply
 from support.weir import Weir
 
 SAY = [{"role": "user", "content": "x"}]
@@ -161,6 +161,21 @@ def test_no_usage_in_the_reply_is_estimated_and_says_so(pair):
     assert record["usage"]["estimated"] is True
     assert 50 <= record["usage"]["output"] <= 250
     assert record["cost_nusd"] > 0
+
+
+@pytest.mark.parametrize("events", [3, 5, 7])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+def test_messages_that_are_cut_do_not_cost_what_their_beginning_says(pair, path, events):
+    """message_start tells an output of one token; the count comes with message_delta, or not."""
+    weir, mock = pair
+    mock.on("claude-up", lambda request: [*dialects.default(request)[:events], FIN])
+    body = {"model": "claude-pub", "max_tokens": 9, "messages": SAY, "stream": True}
+    with weir.client() as c:
+        c.send(weir.request("POST", path, body))
+        reply = c.read_reply()
+    usage = record_of(weir, reply)["usage"]
+    (entry,) = mock.ledger.values()
+    assert usage["input"] == entry.input and usage["estimated"] and 1 <= usage["output"] < entry.output
 
 
 @pytest.mark.parametrize("usage", [{"prompt_tokens": -5, "completion_tokens": 3},

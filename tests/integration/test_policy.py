@@ -28,8 +28,8 @@ def usd(dollars):
     return {1: round(dollars * 1e9)}
 
 
-def limits(*, budget=None, tpm=None, rpm=None, parallel=None, models=(), extra=None):
-    """Limits of proto/weir.proto."""
+def limits(*, budget=None, tpm=None, rpm=None, parallel=None, models=(), extra=None, windows=()):
+    """Limits of proto/weir.proto. windows: (duration, dollars), or with the second they begin anew."""
     out = {}
     for number, value in ((1, usd(budget) if budget is not None else None), (3, tpm), (4, rpm), (5, parallel)):
         if value is not None:
@@ -37,6 +37,8 @@ def limits(*, budget=None, tpm=None, rpm=None, parallel=None, models=(), extra=N
     if models:
         out[8] = [{1: name, **({2: {1: t}} if t is not None else {}), **({3: {1: r}} if r is not None else {}),
                    **({4: usd(b), 5: "1d"} if b is not None else {})} for name, r, t, b in models]  # fmt: skip
+    if windows:
+        out[8] = out.get(8, []) + [{4: usd(w[1]), 5: w[0], 6: int(w[2] * 1e6) if len(w) > 2 else 0} for w in windows]
     if extra:
         out[9], out[10] = round(extra[0] * 1e9), int(extra[1] * 1e6)
     return out
@@ -63,8 +65,10 @@ def key(text, *, team=None, user=None, org=None, project=None, models=(), groups
     return {1: m}
 
 
-def team(ident, *, models=(), aliases=(), blocked=False, lim=None, spend=0.0, org=None, groups=()):
+def team(ident, *, models=(), aliases=(), blocked=False, lim=None, spend=0.0, org=None, groups=(), metadata=None):
     m = {1: ident, 7: blocked, 10: round(spend * 1e9)}
+    if metadata:
+        m[9] = json.dumps(metadata)
     for number, values in ((4, models), (5, groups)):
         if values:
             m[number] = list(values)
@@ -95,8 +99,16 @@ def project(ident, of, *, models=(), blocked=False, lim=None, spend=0.0):
                 7: round(spend * 1e9)}}  # fmt: skip
 
 
-def end_user(ident, *, blocked=False, lim=None, spend=0.0):
-    return {7: {1: ident, 4: blocked, **({5: lim} if lim else {}), 6: round(spend * 1e9)}}
+def end_user(ident, *, blocked=False, lim=None, spend=0.0, models=()):
+    return {7: {1: ident, 4: blocked, **({5: lim} if lim else {}), 6: round(spend * 1e9), **({7: list(models)} if models else {})}}
+
+
+def budget(ident, lim):
+    return {13: {1: ident, 2: lim}}
+
+
+def group_budget(name, lim, spend=0.0):
+    return {14: {1: name, 2: lim, 3: round(spend * 1e9)}}
 
 
 def tag(name, *, lim=None, spend=0.0):
@@ -290,6 +302,25 @@ REFUSED = [
     ("a member of a member", [key("sk-k", metadata={"enforced_params": ["metadata.job"]})], {"metadata": {"x": 1}},
      (400, "bad_request_error", None,
       "BadRequest please pass param=[metadata][job] in request body. This is a required param")),
+    ("window of a key", [key("sk-k", lim=limits(windows=[("1d", 5), ("1h", 0)]))], {},
+     (422, "budget_exceeded", None, "ExceededBudget: Key over 1h budget. Spend=$0.0000, Limit=$0.00")),
+    ("window of a team", [key("sk-k", team="t1"), team("t1", lim=limits(windows=[("7d", 0)]))], {},
+     (422, "budget_exceeded", None, "ExceededBudget: Team=t1 over 7d budget. Spend=$0.0000, Limit=$0.00")),
+    ("budget of a group of models", [key("sk-k", models=["beta"]), group_budget("beta", limits(budget=2), 3)], {},
+     (422, "budget_exceeded", None, "Budget has been exceeded! Model access group=beta Current cost: 3.0, Max budget: 2.0")),
+    ("budget of a model of a user", [key("sk-k", user="u1"), user("u1", lim=limits(models=[("g*", None, None, 0)]))], {},
+     (422, "budget_exceeded", None, "LiteLLM User: u1, exceeded budget for model=gpt, budget_model=g*")),
+    ("model of an end user", [key("sk-k"), end_user("eve", models=["claude"])], {"user": "eve"},
+     (403, "customer_model_access_denied", "model", MODEL_TEXT.format("gpt"))),
+    ("no trace id", [key("sk-k", team="t1"), team("t1", metadata={"require_trace_id": True})], {},
+     (400, "bad_request_error", "trace_id", "Team 't1' requires a trace ID on every LLM, MCP and agent request. Send an "
+      "x-litellm-trace-id header. LLM requests can also send a W3C traceparent header or set metadata.trace_id in the body.")),
+    ("a tool", [key("sk-k", metadata={"allowed_tools": ["look"]})],
+     {"tools": [{"type": "function", "function": {"name": "rm", "parameters": {}}}]},
+     (403, "tool_access_denied", "tools", "Tool(s) ['rm'] are not in the allowed tools list for this key/team.")),
+    ("guardrails", [key("sk-k", team="t1"), team("t1", metadata={"guardrails": {"modify_guardrails": False}})],
+     {"metadata": {"disable_global_guardrails": True}},
+     (403, "auth_error", None, '{"error": "Your team does not have permission to modify guardrails."}')),
     ("no requests", [key("sk-k", lim=limits(rpm=0))], {},
      (429, "rate_limit_error", None, f"Rate limit exceeded for api_key: {sha('sk-k').hex()}. Limit type: requests. "
       "Current limit: 0, Remaining: 0. Limit resets at: ")),
@@ -337,6 +368,11 @@ ALLOWED = [
     ("an increase", [key("sk-k", lim=limits(budget=1, extra=(9, 4000000000)), spend=2)], {}),
     ("a free model costs no budget", [key("sk-k", lim=limits(budget=1), spend=2)], {"model": "free"}),
     ("an end user nobody knows", [key("sk-k")], {"user": "somebody"}),
+    ("a group of models by a list without its name", [key("sk-k"), group_budget("beta", limits(budget=2), 3)], {}),
+    ("a trace id", [key("sk-k", team="t1"), team("t1", metadata={"require_trace_id": True})],
+     {"headers": {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}),
+    ("its tool", [key("sk-k", metadata={"allowed_tools": ["look"]})],
+     {"tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}]}),
     ("what must be there", [key("sk-k", metadata={"enforced_params": ["user", "metadata.job"]})],
      {"user": "ann", "metadata": {"job": "x"}}),
     ("a rotated key in its grace period",
@@ -398,6 +434,49 @@ def test_a_budget_per_model_of_a_key(told, mock):
     assert (status, kind) == (422, "budget_exceeded")
     assert text == f"LiteLLM Virtual Key: {sha('sk-model').hex()}, key_alias: ci, exceeded budget for model=gpt"
     assert post(w, "sk-model", model="claude").status == 200
+
+
+def test_windows_of_a_budget_fill_and_begin_anew(told):
+    """Each by itself; the shorter one is over first."""
+    w = told(key("sk-window", lim=limits(windows=[("1d", 1), ("3s", 0.01, time.time() + 3)])))
+    assert post(w, "sk-window").status == 200
+    status, kind, _, text = error(post(w, "sk-window"))
+    assert (status, kind) == (422, "budget_exceeded")
+    assert text.startswith("ExceededBudget: Key over 3s budget. Spend=$0.0") and text.endswith(", Limit=$0.01")
+    w.wait(lambda: post(w, "sk-window").status == 200, 6, "begun anew")
+
+
+def test_a_key_with_too_many_windows_is_left_out(told):
+    w = told(key("sk-many", lim=limits(windows=[(f"{n}d", 5) for n in range(1, 10)])), key("sk-eight", lim=limits(
+        windows=[(f"{n}d", 5) for n in range(1, 9)])))  # fmt: skip
+    assert post(w, "sk-many").status == 401
+    assert post(w, "sk-eight").status == 200
+
+
+def test_a_key_over_its_budget_goes_on_slower(mock, plane, start):
+    w = gateway(start, mock, plane, litellm={"budget_exceeded_throttle_percentage": 0.5})
+    plane.put(slow=key("sk-slow", lim=limits(budget=1, rpm=4), spend=2, metadata={"throttle_on_budget_exceeded": True}),
+              none=key("sk-none", lim=limits(budget=1), spend=2, metadata={"throttle_on_budget_exceeded": True}))  # fmt: skip
+    w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
+    replies = [post(w, "sk-slow") for _ in range(3)]
+    assert [r.status for r in replies] == [200, 200, 429]
+    assert replies[0].header("x-ratelimit-api_key-limit-requests") == "2"
+    assert error(post(w, "sk-none"))[0] == 422  # nothing to slow down
+    plane.put(slow=None, none=None)
+
+
+def test_end_users_without_a_budget_have_the_default_one(mock, plane, start):
+    w = gateway(start, mock, plane, litellm={"max_end_user_budget_id": "usual"})
+    plane.put(usual=budget("usual", limits(budget=0.01, rpm=2)), more=budget("more", limits(budget=100)), a=key("sk-a"),
+              b=key("sk-b", metadata={"end_user_budget_id": "more"}), own=end_user("own", lim=limits(budget=100)))  # fmt: skip
+    w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
+    for k, name in (("sk-a", "ann"), (MASTER_KEY, "bob")):
+        assert post(w, k, user=name).status == 200
+        assert error(post(w, k, user=name))[::3][1].startswith(f"ExceededBudget: End User={name} over budget. Spend=")
+        assert post(w, "sk-b", user=name).status == 200  # its key's default says more
+        assert post(w, k, user="own").status == 200
+    assert [post(w, "sk-a", user="fast", model="free").status for _ in range(3)] == [200, 200, 429]
+    plane.put(**dict.fromkeys(["usual", "more", "a", "b", "own"]))
 
 
 def test_requests_a_minute_hold_over_all_workers_and_connections(told):
@@ -686,7 +765,6 @@ def made(mock, upstream):
 
 @pytest.mark.parametrize("maker", MAY)
 def test_a_response_of_the_provider_is_its_owner_s(told, mock, maker):
-    """Of each of two gateways, and of one started anew: the id says it, nobody remembers it."""
     w = told(*OWNERS)
     mock.on("gpt-up", made(mock, "resp_up1"))
     for method in ("GET", "DELETE"):
@@ -730,6 +808,19 @@ def test_a_kept_response_is_its_owner_s(told, maker):
         assert http.call(w.port, "DELETE", path, admin).status == 404
     assert http.call(w.port, "DELETE", path, maker).status == 200
     assert get(w, maker, path).status == 404
+
+
+def test_a_response_id_says_whose_it_is_to_every_gateway(told, mock, plane, start):
+    """Nobody remembers it: another pod with the same secret reads it, one with another secret does not."""
+    w = told(*OWNERS)
+    mock.on("gpt-up", made(mock, "resp_up1"))
+    mock.on("GET /responses/resp_up1", made(mock, "resp_up1"))
+    ident = json.loads(responses(w, "sk-u1", "gpt").body)["id"]
+    for env, mine in (({}, 200), ({"LITELLM_SALT_KEY": "another"}, 403)):
+        other = gateway(start, mock, plane, env=env)
+        other.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
+        assert [get(other, who, f"/v1/responses/{ident}").status for who in ("sk-u1", "sk-u2")] == [mine, 403]
+        other.stop()
 
 
 def test_a_stream_s_response_id_is_its_owner_s(told, mock):

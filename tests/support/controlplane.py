@@ -20,6 +20,7 @@ from .mock_provider import free_port
 from .weir import BUILD, MASTER_KEY, SANITIZER, SECRET, yaml
 
 PROGRAM = BUILD.parent / "controlplane" / "weir-controlplane"
+STORE = {"general_settings": {"store_model_in_db": True}}
 
 
 class ControlPlane:

@@ -20,7 +20,7 @@ PROGRAM = BUILD.parent / "tests" / "plane_client"
 IDS = {
     "key": ("hash",), "team": ("id",), "user": ("id",), "member": ("team", "user"), "organization": ("id",),
     "project": ("id",), "end_user": ("id",), "tag": ("name",), "access_group": ("id",), "model": ("id",),
-    "credential": ("name",), "setting": ("name",),
+    "credential": ("name",), "setting": ("name",), "budget": ("id",), "group_budget": ("name",),
 }  # fmt: skip
 
 
@@ -45,6 +45,8 @@ class Plane:
         self.session, self.have = "", {"epoch": 0, "n": 0}
         self.entities = {kind: {} for kind in IDS}
         self.pages = []
+        self.spool, self.totals_to = "", 0  # "": totals are not asked for
+        self.totals, self.place = {}, None  # (kind, id) -> total; the last place
         self.connected = json.loads(self.process.stdout.readline())
         if connect:
             assert "error" not in self.connected, self.connected
@@ -82,7 +84,15 @@ class Plane:
         return self.ask({"status": {**status, **self.have}, "session": self.session})
 
     def page(self, cursor="", wait=False):
-        return self.ask({"changes": {**self.have, "cursor": cursor, "wait": wait}, "session": self.session})["changes"]
+        asked = {**self.have, "cursor": cursor, "wait": wait, "spool": self.spool, "totals": self.totals_to}
+        page = self.ask({"changes": asked, "session": self.session})["changes"]
+        for t in page.get("totals", []):
+            self.totals[t["kind"], t["id"], t.get("user", "")] = t
+        if page.get("totals_to"):
+            self.totals_to = page["totals_to"]
+        if page.get("has_place"):
+            self.place = (page.get("segment", 0), page.get("offset", 0))
+        return page
 
     def changes(self, wait=True):
         """What is new, all pages of it, taken: (kind, entity, gone)."""

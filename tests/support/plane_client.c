@@ -6,7 +6,7 @@
  *
  *   {"hello": {"protocol", "oldest", "version", "pod" (hex), "host", "config_hash", "token",
  * "epoch", "n"}}
- *   {"changes": {"epoch", "n", "cursor" (hex), "wait"}, "session": hex}
+ *   {"changes": {"epoch", "n", "cursor" (hex), "wait", "spool" (hex), "totals"}, "session": hex}
  *   {"status": {"workers", "requests", ...}, "session": hex}
  *   {"raw": hex}     any bytes as a request
  */
@@ -199,6 +199,8 @@ static uint8_t *request_of(yyjson_val *in, struct arena *a, size_t *ret_n)
         changes.have = &have;
         changes.cursor = bytes(a, o, "cursor");
         changes.wait = yyjson_get_bool(yyjson_obj_get(o, "wait"));
+        changes.spool = bytes(a, o, "spool");
+        changes.totals = yyjson_get_uint(yyjson_obj_get(o, "totals"));
     } else if ((o = yyjson_obj_get(in, "status"))) {
         r.is_case = WEIR__REQUEST__IS_STATUS;
         r.status = &status;

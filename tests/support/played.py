@@ -18,6 +18,7 @@ import time
 SILENCE = object()
 REQ, REP = 0x30, 0x31  # SP protocol numbers
 HEARTBEAT = 0.5
+FIRST_TOTALS = 1000  # position of the first totals
 
 
 # --- protobuf, as much as is needed
@@ -109,12 +110,21 @@ def gone(entity):
     return {**entity, 15: True}
 
 
-def welcome(session, protocol=1, heartbeat_ms=int(HEARTBEAT * 1000)):
-    return message({1: {1: protocol, 2: "test", 3: session, 5: heartbeat_ms}})
+def welcome(session, protocol=1, heartbeat_ms=int(HEARTBEAT * 1000), totals=True):
+    return message({1: {1: protocol, 2: "test", 3: session, 5: heartbeat_ms, 6: totals}})
 
 
-def changes(now, entities=(), *, full=False, cursor=b""):
-    return message({2: {1: revision(now), 2: full, 3: list(entities), 4: cursor}})
+def changes(now, entities=(), *, full=False, cursor=b"", totals=(), totals_to=0, place=None):
+    told = {5: list(totals), 6: totals_to, **({7: True, 8: place[0], 9: place[1]} if place else {})} if totals_to else {}
+    return message({2: {1: revision(now), 2: full, 3: list(entities), 4: cursor, **told}})
+
+
+KINDS = ["", "key", "team", "user", "member", "organization", "project", "end_user", "tag"]
+
+
+def total(kind, ident, spend, *, reset=0, user=b""):
+    """Spend in dollars; `reset`: when its period ends, wall seconds."""
+    return {1: KINDS.index(kind), 2: ident, 3: user, 4: round(spend * 1e9), 5: round(reset * 1e6)}
 
 
 UNKNOWN_REQUEST, EXPIRED, FORBIDDEN, NO_PROTOCOL, AWAY, MALFORMED = range(6)
@@ -191,7 +201,7 @@ def request(data):
         c = parse(r[2][0])
         have = parse(first(c, 1))
         return {"kind": "changes", "have": (first(have, 1, 0), first(have, 2, 0)), "cursor": first(c, 2),
-                "wait": bool(first(c, 3, 0)), "session": session}  # fmt: skip
+                "wait": bool(first(c, 3, 0)), "spool": first(c, 4), "totals": first(c, 5, 0), "session": session}  # fmt: skip
     if 4 in r or 5 in r:
         each = [usage(data) for data in (r[4] if 4 in r else parse(r[5][0])[1])]
         return {"kind": "usage", "batches": each, "session": session, "from": each[0]["from"],
@@ -211,6 +221,7 @@ class Plane:
         self.entities = dict(entities or {})  # name -> entity
         self.ledger = Ledger()
         self.log = []  # (n, entity): what changed when
+        self.told = []  # (position, totals, place)
         self.seen = []  # requests
         self.answer = None
         self.connections = []
@@ -252,6 +263,13 @@ class Plane:
                     self.log.append((self.n, entity))
             self.changed.notify_all()
         return self.now
+
+    def tell(self, *totals, place=None):
+        """Totals, and up to where in its spool they hold what the data plane has recorded."""
+        with self.changed:
+            self.told.append((FIRST_TOTALS + len(self.told), list(totals), place))
+            self.changed.notify_all()
+        return self.told[-1][0]
 
     def restart_epoch(self, epoch):
         with self.changed:
@@ -334,11 +352,17 @@ class Plane:
             if r["cursor"] or r["have"][0] != self.epoch or not r["have"][1]:
                 return self._full(int(r["cursor"] or b"0"))
             end = time.monotonic() + HEARTBEAT
-            while r["wait"] and r["have"] == self.now and time.monotonic() < end:
+            while r["wait"] and r["have"] == self.now and not self._untold(r) and time.monotonic() < end:
                 self.changed.wait(end - time.monotonic())
             if r["have"][0] != self.epoch:
                 return self._full(0)
+            if r["have"] == self.now and (untold := self._untold(r)):
+                return changes(self.now, totals=[t for _, ts, _ in untold for t in ts], totals_to=untold[-1][0],
+                               place=untold[-1][2])  # fmt: skip
             return changes(self.now, [e for n, e in self.log if n > r["have"][1]])
+
+    def _untold(self, r):
+        return [t for t in self.told if t[0] > r["totals"]] if r["spool"] else []
 
     def _full(self, at):
         entities = list(self.entities.values())

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -85,6 +86,11 @@ class Postgres:
         for pid in self.pids():
             os.kill(pid, signal.SIGCONT)
 
+    # --- a replica
+
+    def replica(self):
+        return Replica(self)
+
     # --- databases
 
     def url(self, name):
@@ -108,3 +114,35 @@ class Postgres:
                              input=text, capture_output=True, text=True, timeout=60)  # fmt: skip
         assert out.returncode == 0, out.stderr
         return [tuple(row.split("\x1f")) for row in out.stdout.rstrip("\n").split("\x1e") if row]
+
+
+class Replica(Postgres):
+    """Streams from `primary`. pause() stops the replay."""
+
+    def __init__(self, primary):
+        self.primary, self.bin, self._as_user = primary, primary.bin, primary._as_user
+        self.dir = Path(tempfile.mkdtemp(prefix="weir-pg-"))
+        self.data = self.dir / "data"
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.dir, user.pw_uid, user.pw_gid)
+        self.dir.chmod(0o755)
+        self._run("pg_basebackup", "-D", self.data, "-h", primary.dir, "-U", "weir", "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.write(f"unix_socket_directories = '{self.dir}'\nwal_retrieve_retry_interval = '200ms'\n")
+        self.start()
+
+    def catch_up(self):
+        """Until what the primary has written is here."""
+        written = self.primary.sql(self.primary.url("postgres"), "SELECT pg_current_wal_lsn()")[0][0]
+        for _ in range(500):
+            if self.sql(self.url("postgres"), "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written) == [("t",)]:
+                return
+            time.sleep(0.02)
+        raise AssertionError("the replica does not catch up")
+
+    def pause(self):
+        self.sql(self.url("postgres"), "SELECT pg_wal_replay_pause()")
+
+    def resume(self):
+        self.sql(self.url("postgres"), "SELECT pg_wal_replay_resume()")

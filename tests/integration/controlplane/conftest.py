@@ -1,5 +1,5 @@
 import pytest
-from support.controlplane import ControlPlane
+from support.controlplane import STORE, ControlPlane
 from support.postgres import Postgres
 from support.tenants import Tenants
 from support.weir import Weir
@@ -48,8 +48,9 @@ def data(request):
     """Starts data planes; they end with an inquest if the test passed."""
     started = []
 
-    def data_(*addresses, general=None, **kw):
-        weir = Weir({"model_list": [], "general_settings": {"store_model_in_db": True, **(general or {})},
+    def data_(*addresses, general=None, litellm=None, **kw):
+        weir = Weir({"model_list": [], "general_settings": {**STORE["general_settings"], **(general or {})},
+                     "litellm_settings": litellm or {},
                      "weir": {"control_plane": list(addresses)} if addresses else {}}, **kw)  # fmt: skip
         started.append(weir)
         return weir

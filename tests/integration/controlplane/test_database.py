@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.controlplane import ControlPlane
 from support.plane import Plane, Refused
+from support.trouble import TROUBLE, lowly, set_read_only
 
 MIGRATIONS = Path(__file__).parents[3] / "controlplane/store/migrations"
 STEPS = sorted(int(f.name[:4]) for f in MIGRATIONS.glob("*.sql"))
@@ -67,6 +68,18 @@ def test_newer_schema_is_refused(postgres, database):
     cp.process.wait(30)
     assert "start a newer one" in cp.log()
     cp.inquest(codes=(1,))
+
+
+def test_a_step_that_is_missing_is_taken_whatever_its_number(postgres, start):
+    url = postgres.database()
+    start(url).stop()
+    postgres.sql(url, "DELETE FROM weir.migration WHERE version = 3; DROP TABLE weir.audit_seal; ALTER TABLE weir.audit_origin DROP COLUMN sealed")
+    refused = ControlPlane(url, env={"DISABLE_SCHEMA_UPDATE": "true"}, wait=False)
+    refused.process.wait(30)
+    assert "steps of its schema are missing (1," in refused.log()
+    refused.inquest(codes=(1,))
+    start(url).stop()
+    assert postgres.sql(url, "SELECT to_regclass('weir.audit_seal') IS NOT NULL") == [("t",)]
 
 
 def test_two_start_at_once(postgres, start):
@@ -144,12 +157,6 @@ def test_restart_costs_no_request(postgres, cp):
     assert cp.post("/key/generate", {}).status == 200
 
 
-def set_read_only(postgres, url, value):
-    name = postgres.name(url)
-    postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
-    postgres.sql(postgres.url("postgres"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
-
-
 def test_read_only_server(postgres, cp):
     set_read_only(postgres, cp.database, "on")
     assert cp.post("/key/generate", {}).status == 503
@@ -158,26 +165,6 @@ def test_read_only_server(postgres, cp):
 
 
 # --- away at the start
-
-
-def lowly(postgres, url):
-    """The URL of somebody whom limits bind, and who may migrate."""
-    name = postgres.name(url)
-    postgres.sql(postgres.url("postgres"), f"CREATE ROLE low_{name} LOGIN; ALTER DATABASE {name} OWNER TO low_{name}")
-    postgres.sql(url, f"GRANT ALL ON SCHEMA public TO low_{name}")
-    return url.replace("weir@", f"low_{name}@")
-
-
-def out_of_connections(postgres, url, limit):
-    postgres.sql(postgres.url("postgres"), f"ALTER DATABASE {postgres.name(url)} CONNECTION LIMIT {limit}")
-
-
-TROUBLE = {
-    "stopped": (lambda pg, url: pg.stop("fast"), lambda pg, url: pg.start()),
-    "frozen": (lambda pg, url: pg.freeze(), lambda pg, url: pg.thaw()),
-    "read-only": (lambda pg, url: set_read_only(pg, url, "on"), lambda pg, url: set_read_only(pg, url, "off")),
-    "out of connections": (lambda pg, url: out_of_connections(pg, url, 0), lambda pg, url: out_of_connections(pg, url, -1)),
-}
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)

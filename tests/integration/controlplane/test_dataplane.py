@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.controlplane import ControlPlane
+from support.controlplane import STORE, ControlPlane
 from support.played import Fault
 from support.mock_provider import Mock, free_port
-
-STORE = {"general_settings": {"store_model_in_db": True}}
+from support.trouble import TROUBLE, lowly
 
 
 @pytest.fixture
@@ -85,6 +84,51 @@ def test_a_model_is_served_once_its_creator_is_answered(start, database, data):
     print("seconds:", sorted(times))
 
 
+def test_what_only_few_keys_have_is_enforced_once_its_creator_is_answered(start, database, data):
+    cp = start(database, STORE)
+    weir = data(cp.plane, litellm={"max_end_user_budget_id": "usual"})
+    joined(cp)
+    add(cp, "m", "text", input_cost_per_token=1, output_cost_per_token=1)
+
+    def new(path, **body):
+        reply = cp.post(path, body)
+        assert reply.status == 200, reply.body
+        assert reply.header("x-weir-applied") == "1/1"
+        return reply.json
+
+    def why(key, **more):
+        body = {"model": "m", "messages": [{"role": "user", "content": "x"}], **more}
+        reply = weir.post("/v1/chat/completions", body, key=key)
+        return reply.status, json.loads(reply.body)["error"]["message"] if reply.status != 200 else ""
+
+    weir.wait(lambda: ask(weir, "m") == "text", 10, "served")
+    window = [{"budget_duration": "1d", "max_budget": 0}]
+    key = new("/key/generate", budget_limits=window)["key"]
+    assert why(key) == (422, "ExceededBudget: Key over 1d budget. Spend=$0.0000, Limit=$0.00")
+    new("/key/update", key=key, budget_limits=[{"budget_duration": "1d", "max_budget": 100}])
+    assert why(key)[0] == 200
+    team = new("/team/new", team_id="t1", budget_limits=window)["team_id"]
+    key = new("/key/generate", team_id=team)["key"]
+    assert why(key) == (422, "ExceededBudget: Team=t1 over 1d budget. Spend=$0.0000, Limit=$0.00")
+    new("/team/update", team_id=team, budget_limits=[], metadata={"require_trace_id": True})
+    assert why(key)[0] == 400
+    assert why(key, metadata={"trace_id": "x"})[0] == 200
+    new("/user/new", user_id="u1", model_max_budget={"m": {"budget_limit": 0, "time_period": "1d"}}, auto_create_key=False)
+    key = new("/key/generate", user_id="u1")["key"]
+    assert why(key) == (422, "LiteLLM User: u1, exceeded budget for model=m")
+    new("/budget/new", budget_id="usual", max_budget=0)
+    key = new("/key/generate")["key"]
+    assert why(key, user="ann")[1].startswith("ExceededBudget: End User=ann over budget.")
+    assert why(key)[0] == 200
+    new("/budget/new", budget_id="more", max_budget=100)
+    assert why(new("/key/generate", metadata={"end_user_budget_id": "more"})["key"], user="ann")[0] == 200
+    key = new("/key/generate", metadata={"allowed_tools": ["look"]})["key"]
+    tool = {"type": "function", "function": {"name": "rm", "parameters": {}}}
+    assert why(key, tools=[tool]) == (403, "Tool(s) ['rm'] are not in the allowed tools list for this key/team.")
+    refused = cp.post("/key/generate", {"budget_limits": 9 * [{"budget_duration": "1d", "max_budget": 1}]})
+    assert refused.status == 400, refused.body
+
+
 def test_a_key_is_accepted_once_its_creator_is_answered(start, database, data):
     cp = start(database, STORE)
     weirs = [data(cp.plane, workers=2), data(cp.plane, workers=2)]
@@ -128,6 +172,48 @@ def test_nodes_are_told_of(start, database, data):
     cp.wait(lambda: cp.get("/weir/nodes").json["nodes"][0]["entities"], what="a status")
     (node,) = cp.get("/weir/nodes").json["nodes"]
     assert node["lag"] == 0 and node["workers"] == 1
+
+
+@pytest.mark.parametrize("trouble", [*TROUBLE, "restarted"])
+def test_model_traffic_does_not_notice_the_database(postgres, start, data, trouble):
+    """PG-1 to PG-6: known keys are served on, unknown ones are known to be none, and what changes after it arrives."""
+    url = lowly(postgres, postgres.database())
+    cp = start(url, STORE)
+    add(cp, "m", "hello")
+    key = cp.post("/key/generate", {}).json["key"]
+    weir = data(cp.plane)
+    weir.wait(lambda: ask(weir, "m", key) == "hello", 20, "the key")
+    answers, stop = [], threading.Event()
+
+    def traffic():
+        while not stop.is_set():
+            answers.append(ask(weir, "m", key))
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=traffic)
+    thread.start()
+    try:
+        if trouble == "restarted":
+            postgres.stop("fast")
+            postgres.start()
+        else:
+            begin, end = TROUBLE[trouble]
+            begin(postgres, url)
+            try:
+                for _ in range(2):
+                    begun = time.monotonic()
+                    assert cp.post("/key/generate", {}).status == 503
+                    assert time.monotonic() - begun < 4  # two seconds, and the sanitizers
+                    assert ask(weir, "m", "sk-nobody-has-this-one") == 401
+                    time.sleep(5)  # longer than a heartbeat
+            finally:
+                end(postgres, url)
+        cp.wait(lambda: cp.post("/key/generate", {}).status == 200, 30, "the database back")
+        weir.wait(lambda: ask(weir, "m", cp.post("/key/generate", {}).json["key"]) == "hello", 20, "a new key")
+    finally:
+        stop.set()
+        thread.join()
+    assert len(answers) > 20 and set(answers) == {"hello"}
 
 
 def test_killed_and_started_again(start, database, data, short):

@@ -82,6 +82,32 @@ def test_aliases_and_patterns(cp):
     assert cp.get("/weir/explain/model/nothing").status == 404
 
 
+def test_rows_are_merged_as_data_planes_merge_them(cp, postgres):
+    """Credentials of the database go before the file's, settings of it join, and what somebody may not have is left out."""
+    postgres.sql(cp.database, """INSERT INTO "LiteLLM_CredentialsTable" (credential_id, credential_name, credential_values, created_by, updated_by)
+                                 VALUES ('c', 'shared', '{"api_base": "https://two.example"}', 'x', 'x')""")  # fmt: skip
+    assert cp.post("/config/update", {"router_settings": {"default_litellm_params": {"timeout": 7}}}).status == 200
+    second = explain(cp, "model", "gpt")["deployments"][1]
+    f = fields(second)
+    assert f["litellm_params.api_base"] == {**f["litellm_params.api_base"], "value": "https://two.example", "from": "credential shared (database)"}
+    assert f["litellm_params.api_key"]["value"] == "os.environ/OPENAI_API_KEY"  # the file's credential has no say any more
+    assert (f["litellm_params.timeout"]["value"], f["litellm_params.timeout"]["from"]) == (7, "default_litellm_params (database)")
+    for ident, params in (("reach", {"api_key": "os.environ/SOME_KEY"}), ("plain", {"api_base": "https://x.example"})):
+        cp.post("/model/new", {"model_name": ident, "litellm_params": {"model": "openai/gpt-4o", **params}, "model_info": {"id": ident}})
+    postgres.sql(cp.database, """UPDATE "LiteLLM_ProxyModelTable" SET created_by = 'somebody'""")
+    (left,) = explain(cp, "model", "reach")["deployments"]
+    assert "only a proxy_admin may write it" in left["left_out"] and left["fields"] == []
+    (plain,) = explain(cp, "model", "plain")["deployments"]
+    assert "left_out" not in plain and "litellm_params.api_key" not in fields(plain)  # the operator's key is not theirs
+
+
+def test_without_rows_of_the_database(start, database, postgres):
+    postgres.sql(database, """INSERT INTO "LiteLLM_ProxyModelTable" (model_id, model_name, litellm_params, created_by, updated_by)
+                              VALUES ('m', 'gpt', '{"model": "openai/gpt-4o"}', 'default_user_id', 'default_user_id')""")  # fmt: skip
+    cp = start(database, {**CONFIG, "general_settings": {}}, env={"SOME_KEY": "sk-some-99999999"})
+    assert [d["source"] for d in explain(cp, "model", "gpt")["deployments"]] == ["config", "config"]
+
+
 def decided(got, field):
     return [(f["from"], f["value"]) for f in got["fields"] if f["field"] == field and f["decides"]]
 

@@ -25,8 +25,8 @@ NOT_BUILT = {f"{m} {p}": policy for m, p, policy in re.findall(r'^NOT_BUILT\(\w+
 #          of tenant two: zed (org_admin), zoe (team admin)
 CALLERS = "master root vera  olga ann bob svc  ivy ines nobody  zed zoe".split()
 OUTSIDE = ("ivy", "ines", "nobody", "zed", "zoe")
-# +: done   -: 401 or 403   0: 404   4: another 4xx
-OUTCOME = {"+": range(200, 300), "-": (401, 403), "0": (404,), "4": (400,)}
+# +: done   -: 401 or 403   0: 404   4: another 4xx   5: 500, as LiteLLM answers what is not set up
+OUTCOME = {"+": range(200, 300), "-": (401, 403), "0": (404,), "4": (400,), "5": (500,)}
 
 EVERYBODY = "+++ ++++ +++ ++"
 ADMIN = "++- ---- --- --"
@@ -36,9 +36,14 @@ ORG_READ = "+++ +--- --- 0-"
 ORG_LIST = "+++ +--- --- +-"  # what of it is theirs
 RUNS = "++- ++-- 00- 00"  # the team
 HAS_USER = "+++ +++- ++- ++"
+SPEND = "+++ +++- ++- ++"  # of it what is their own
+SPEND_DAYS = {"start_date": "2026-01-01", "end_date": "2026-02-01"}
+SPEND_TIMES = {"start_date": "2026-01-01 00:00:00", "end_date": "2026-02-01 00:00:00"}
 
 K = sha256("sk-crimson-of-team")  # bob's, in team red; made by root
 P = sha256("sk-crimson-personal")  # bob's own
+DAYS = {"start_date": "2026-01-01", "end_date": "2026-01-02"}
+ACTIVITY = ("", "/aggregated", "/aggregated/keys", "/aggregated/search", "/aggregated/model_top_keys", "/export")
 MODEL = {"model_name": "n", "litellm_params": {"model": "openai/x"}}
 
 EXPECTED = [
@@ -175,7 +180,25 @@ EXPECTED = [
     ("PATCH /credentials/{credential_name:path}", {"credential_name": "cred", "credential_info": {}}, ADMIN),
     ("DELETE /credentials/{credential_name:path}", {"credential_name": "cred"}, ADMIN),
 
+    *((f"GET /{path}", query, SPEND) for path, query in [
+        ("spend/logs", {}), ("spend/logs", SPEND_DAYS), ("spend/logs/v2", SPEND_DAYS), ("spend/logs/ui", SPEND_TIMES),
+        ("spend/logs/session/ui", {"session_id": "talk"}), ("spend/tags", {}), ("spend/keys", {}), ("spend/users", {}),
+        ("global/activity", SPEND_DAYS), ("global/activity/model", SPEND_DAYS), ("global/activity/cache_hits", SPEND_DAYS)]),
+    ("GET /spend/logs/v2", {**SPEND_DAYS, "team_id": "red"}, "+++ -+-- --- --"),
+    ("GET /spend/logs/ui", {"request_id": "req"}, "+++ -++- --- --"),
+    ("GET /spend/logs/ui/{request_id}", {"request_id": "req"}, "+++ -++- --- --"),
+    ("GET /spend/users", {"user_id": "bob"}, "+++ --+- --- --"),
+    *((f"GET /global/spend{path}", SPEND_DAYS, READ) for path in (
+        "", "/logs", "/keys", "/teams", "/models", "/provider", "/tags", "/all_tag_names", "/report")),
+    ("POST /global/spend/end_users", {}, READ), ("GET /global/all_end_users", {}, ADMIN),
+    ("POST /global/spend/reset", {}, "+-- ---- --- --"),
+    ("POST /spend/calculate", {"model": "gpt-4o", "messages": []}, SPEND),
+    ("POST /cost/estimate", {"model": "gpt-4o", "input_tokens": 1, "output_tokens": 1}, SPEND),
+
     ("GET /audit", {}, READ), ("GET /audit/{id}", {"id": "aud"}, READ), ("GET /weir/audit/verify", {}, ADMIN),
+    ("GET /weir/spend", {}, "+++ +++- ++- ++"), ("GET /weir/spend", {"by": "team"}, READ), ("GET /weir/spend/verify", {}, ADMIN),
+    ("GET /weir/spend/differences", {}, READ), ("GET /weir/spend/rows", {}, READ), ("POST /weir/spend/rows", {"ids": ["req-1"]}, READ),
+    ("GET /weir/requests/{id}", {"id": "req-1"}, "+++ +++0 000 00"),
     ("GET /weir/explain/model/{name:path}", {"name": "common"}, READ), ("GET /weir/explain/key/{key}", {"key": K}, READ),
 
     ("GET /get/default_team_settings", {}, ADMIN), ("PATCH /update/default_team_settings", {"max_budget": 1}, ADMIN),
@@ -186,6 +209,17 @@ EXPECTED = [
     ("POST /config/field/delete", {"field_name": "completion_model", "config_type": "general_settings"}, ADMIN),
     ("GET /config/field/info", {"field_name": "completion_model"}, READ),
     ("GET /config/list", {"config_type": "general_settings"}, READ),
+
+    *((f"GET /{kind}/daily/activity{below}", {**DAYS, "search": "x", "model_group": "x", **of}, expected) for below in ACTIVITY
+      for kind, of, expected in [
+        ("user", {}, HAS_USER), ("user", {"user_id": "bob"}, "+++ --+- --- --"),
+        ("team", {}, "+++ +++0 ++0 ++"), ("team", {"team_ids": "red"}, "+++ 0++0 000 00"),
+        ("organization", {}, EVERYBODY), ("organization", {"organization_ids": "one"}, "+++ +--- --- --"),
+        ("customer", {}, READ), ("end_user", {}, READ), ("agent", {}, READ), ("tag", {}, "+++ +++- ++- ++")]),
+    *((f"GET /user/daily/activity/aggregated/{below}", {**DAYS, **of}, expected) for below in ("users", "cache_leakage_keys")
+      for of, expected in [({}, HAS_USER), ({"user_id": "bob"}, "+++ --+- --- --")]),
+    *((f"GET /tag/{name}", DAYS, READ) for name in ("dau", "wau", "mau", "distinct", "summary", "user-agent/per-user-analytics")),
+    ("GET /spend/export/focus", DAYS, READ), ("GET /provider/budgets", {}, "555 ---- --- --"),
 ]  # fmt: skip
 
 # Routes that are not built yet: who would be let in, and hears 501.
@@ -200,7 +234,8 @@ PUBLIC = re.compile(r"/(|health/(liveliness|liveness|readiness|drain)|openapi\.j
                     r"|onboarding/(get|claim)_token|get_logo_url|get_image|get/ui_(theme_)?settings"
                     r"|(litellm/)?\.well-known/litellm-ui-config|claude-code/marketplace\.json)")  # fmt: skip
 
-IDS = {"red": "rod", "one": "ono", "bob": "bub", "owen": "owan", "pro": "pru", "dep": "dop", "crimson personal": "crimson nothing",
+IDS = {"req": "rek", "talk": "tolk", "red": "rod", "one": "ono", "bob": "bub", "owen": "owan", "pro": "pru", "dep": "dop", "req-1": "req-0",
+       "crimson personal": "crimson nothing",
        K: hashlib.sha256(b"k").hexdigest(), P: hashlib.sha256(b"p").hexdigest()}  # fmt: skip
 
 
@@ -219,7 +254,12 @@ class World:
             WHERE user_id IN ('ann', 'bob', 'olga', 'owen');
             INSERT INTO "LiteLLM_VerificationToken" (token, user_id, team_id, key_alias, spend, metadata)
             VALUES ('{K}', 'bob', 'red', 'crimson team', 2, '{{"of": "crimson"}}'),
-                   ('{P}', 'bob', NULL, 'crimson personal', 2, '{{"of": "crimson"}}')""")
+                   ('{P}', 'bob', NULL, 'crimson personal', 2, '{{"of": "crimson"}}');
+            INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, "user", team_id, model, "startTime", "endTime")
+            VALUES ('req-1', 'acompletion', '{K}', 'bob', 'red', 'crimson', now(), now())""")
+        postgres.sql(cp.database, f"""INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, "startTime", "endTime", "user",
+            team_id, session_id, end_user, model, request_tags, response)
+            VALUES ('req', 'x', '{K}', '2026-01-05', '2026-01-05', 'bob', 'red', 'talk', 'crimson', 'crimson', '["crimson"]', '{{"of": "crimson"}}')""")
         self.keys = self.tenants.keys
         self.keys["zed"] = self.tenants.make_key(user_id="zed")
         self.keys["svc"] = self.tenants.make_key(team_id="red", key_alias="crimson svc")

@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+from support import played
 from support.controlplane import ControlPlane
 from support.mock_provider import free_port
 from support.plane import Plane, Refused
@@ -141,7 +142,8 @@ def test_budget_row_reaches_all_that_name_it(cp, plane, postgres):
         VALUES ('bo', 'BO', 'bb', 'x', 'x');
         INSERT INTO "LiteLLM_ProjectTable" (project_id, budget_id, created_by, updated_by) VALUES ('bp', 'bb', 'x', 'x');
         INSERT INTO "LiteLLM_EndUserTable" (user_id, budget_id) VALUES ('be', 'bb');
-        INSERT INTO "LiteLLM_TagTable" (tag_name, budget_id) VALUES ('bg', 'bb')""")  # fmt: skip
+        INSERT INTO "LiteLLM_TagTable" (tag_name, budget_id) VALUES ('bg', 'bb');
+        INSERT INTO "LiteLLM_ModelAccessGroupBudgetTable" (access_group_name, budget_id) VALUES ('bm', 'bb')""")  # fmt: skip
     insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("bk"), budget_id="bb")
     insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("own"), budget_id="bb", max_budget=7)
     settle(postgres, cp, plane)
@@ -151,8 +153,43 @@ def test_budget_row_reaches_all_that_name_it(cp, plane, postgres):
     two = {"max_budget_nusd": {"value": 2000000000}, "soft_budget_nusd": {"value": 1000000000}}
     assert limit == {
         ("member", "bu"): two, ("member", "bv"): two, ("organization", "bo"): two, ("project", "bp"): two, ("end_user", "be"): two,
+        ("budget", "bb"): {"max_budget_nusd": {"value": 2000000000}}, ("group_budget", "bm"): two,
         ("tag", "bg"): two, ("key", sha256("bk")): two, ("key", sha256("own")): {**two, "max_budget_nusd": {"value": 7000000000}},
     }  # fmt: skip
+
+
+def test_a_change_of_a_team_tells_of_its_members_only_where_it_is_theirs(cp, plane, postgres):
+    url = cp.database
+    postgres.sql(url, """INSERT INTO "LiteLLM_BudgetTable" (budget_id, max_budget, created_by, updated_by) VALUES ('tb', 1, 'x', 'x');
+        INSERT INTO "LiteLLM_TeamTable" (team_id) VALUES ('tc');
+        INSERT INTO "LiteLLM_TeamMembership" (user_id, team_id, budget_id) SELECT 'tu' || i, 'tc', CASE WHEN i = 1 THEN 'tb' END
+        FROM generate_series(1, 20) i""")  # fmt: skip
+    settle(postgres, cp, plane)
+    postgres.sql(url, """UPDATE "LiteLLM_TeamTable" SET team_alias = 'x', metadata = '{"a": 1}' WHERE team_id = 'tc'""")
+    assert [(kind, e["id"], gone) for kind, e, gone in plane.changes()] == [("team", "tc", False)]
+    postgres.sql(url, """UPDATE "LiteLLM_TeamTable" SET metadata = '{"team_member_budget_id": "tb"}' WHERE team_id = 'tc'""")
+    assert {(kind, gone) for kind, _, gone in plane.changes()} == {("team", False), ("member", False)}
+    assert len([m for t, m in plane.entities["member"] if t == "tc"]) == 20
+    postgres.sql(url, """UPDATE "LiteLLM_TeamTable" SET metadata = '{"team_member_budget_id": "tb", "b": 2}' WHERE team_id = 'tc'""")
+    assert [kind for kind, _, _ in plane.changes()] == ["team"]
+    postgres.sql(url, """DELETE FROM "LiteLLM_TeamTable" WHERE team_id = 'tc'""")
+    plane.next("team")
+    assert [m for t, m in plane.entities["member"] if t == "tc"] == ["tu1"]
+
+
+def test_a_change_of_a_user_tells_of_keys_and_models_only_where_it_is_theirs(cp, plane, postgres):
+    url = cp.database
+    postgres.sql(url, """INSERT INTO "LiteLLM_UserTable" (user_id, user_role) VALUES ('pu', 'proxy_admin')""")
+    insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("pk"), user_id="pu")
+    insert(postgres, cp, "LiteLLM_ProxyModelTable", model_id="pm", model_name="p", litellm_params="{}", created_by="pu", updated_by="pu")
+    settle(postgres, cp, plane)
+    postgres.sql(url, """UPDATE "LiteLLM_UserTable" SET user_alias = 'x' WHERE user_id = 'pu'""")
+    assert [(kind, e["id"]) for kind, e, _ in plane.changes()] == [("user", "pu")]
+    assert plane.entities["model"]["pm"]["by_proxy_admin"] is True
+    postgres.sql(url, """UPDATE "LiteLLM_UserTable" SET user_role = 'internal_user' WHERE user_id = 'pu'""")
+    assert {kind for kind, _, _ in plane.changes()} == {"user", "key", "model"}
+    assert plane.entities["key"][sha256("pk")]["role"] == "internal_user"
+    assert "by_proxy_admin" not in plane.entities["model"]["pm"]  # whoever is no admin any more vouches for nothing
 
 
 def test_aliases_of_a_team_and_role_of_a_user(cp, plane, postgres):
@@ -200,6 +237,13 @@ def test_late_commit_with_a_low_id_is_not_skipped(cp, plane, postgres):
     first.wait()
     ids = dict(postgres.sql(cp.database, "SELECT key[1], id FROM weir.change WHERE tbl = 'LiteLLM_TagTable'"))
     assert int(ids["low"]) < int(ids["high"])
+
+
+def test_what_ingest_makes_is_no_news(cp, plane, postgres):
+    postgres.sql(cp.database, """BEGIN; SET LOCAL weir.quiet = 'on'; INSERT INTO "LiteLLM_EndUserTable" (user_id, blocked) VALUES ('met', true);
+                                 COMMIT""")  # fmt: skip
+    insert(postgres, cp, "LiteLLM_TagTable", tag_name="behind it")
+    assert [(kind, e["name"]) for kind, e, _ in plane.changes()] == [("tag", "behind it")]
 
 
 def test_undone_change_is_no_news(cp, plane, postgres):
@@ -342,6 +386,33 @@ def test_nodes(cp, postgres):
             what="gone")  # fmt: skip
 
 
+def test_nodes_of_all_control_planes(postgres, database, start):
+    one, two = start(database), start(database)
+    p, q = joined(one.plane, host="p"), joined(two.plane, host="q")
+    p.follow()
+    q.follow()
+
+    def nodes(cp):
+        reply = cp.get("/weir/nodes").json
+        assert len({n["id"] for n in reply["nodes"]}) == len(reply["nodes"])
+        return {n["host"]: (n["state"], n["control_plane"]) for n in reply["nodes"]}, [c["name"] for c in reply["control_planes"]]
+
+    one.wait(lambda: len(nodes(one)[0]) == len(nodes(two)[0]) == 2, what="both know both")
+    (of, names), (others, _) = nodes(one), nodes(two)
+    assert of == others == {"p": ("current", names[0]), "q": ("current", names[1])} and len(set(names)) == 2
+    two.process.kill()
+    two.process.wait()
+    two._stopped = True
+    one.wait(lambda: nodes(one)[0]["q"][0] == "gone", 30, what="who was with the other is gone")
+    again = joined(one.plane, host="q", pod=q.hello_["pod"])
+    again.follow()
+    assert nodes(one)[0] == {"p": ("current", names[0]), "q": ("current", names[0])}
+    postgres.sql(database, "UPDATE weir.control_plane SET at = at - interval '3 minutes'")
+    one.wait(lambda: len(nodes(one)[1]) == 1, what="it is forgotten")
+    for plane in (p, q, again):
+        plane.close()
+
+
 def test_nodes_and_tokens_are_for_admins(cp, tenants):
     for user, read, write in (("root", 200, 400), ("vera", 200, 403), ("ivy", 401, 401), ("olga", 401, 401)):
         assert cp.get("/weir/nodes", key=tenants.keys[user]).status == read
@@ -402,6 +473,27 @@ def test_client_certificate_does_not_make_a_control_plane(far):
     assert "TLS Web Client Authentication" in usage and "TLS Web Server" not in usage and "CA:FALSE" in usage
 
 
+def test_key_of_the_authority_is_good_for_its_certificate_alone(far, postgres, empty_schema):
+    """S-03: sealed with its place; one that was sealed as LiteLLM seals opens, and is sealed anew."""
+    join(far)
+    ((certificate, sealed),) = postgres.sql(far.database, "SELECT certificate, sealed_key FROM weir.authority")
+    assert sealed.startswith("weir1:") and "PRIVATE" not in sealed
+    postgres.sql(far.database, "UPDATE weir.authority SET certificate = certificate || ' '")
+    assert far.post("/weir/join", {}).status == 500
+    postgres.sql(far.database, "UPDATE weir.authority SET certificate = %s", certificate)
+    join(far)
+    # as an earlier version kept it: what seals a credential seals the same text
+    key = subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout"], capture_output=True, text=True, check=True).stdout
+    own = subprocess.run(["openssl", "req", "-x509", "-new", "-key", "/dev/stdin", "-subj", "/CN=Weir authority"], input=key,
+                         capture_output=True, text=True, check=True).stdout  # fmt: skip
+    assert far.post("/credentials", {"credential_name": "old", "credential_values": {"k": key}, "credential_info": {}}).status == 200
+    postgres.sql(far.database, """UPDATE weir.authority SET certificate = %s, sealed_key = (SELECT credential_values ->> 'k'
+                                  FROM "LiteLLM_CredentialsTable" WHERE credential_name = 'old')""", own)  # fmt: skip
+    assert join(far)[1]["ca"] == own
+    assert postgres.sql(far.database, "SELECT left(sealed_key, 6) FROM weir.authority") == [("weir1:",)]
+    postgres.sql(far.database, "UPDATE weir.authority SET certificate = %s, sealed_key = %s", certificate, sealed)
+
+
 def test_wrong_token_is_refused(far):
     _, token = join(far)
     with Plane(far.plane, token) as p:
@@ -432,6 +524,45 @@ def test_revoked_token_cuts_its_sessions(far, postgres):
     assert token["token"] not in str(secrets) and token["key"] not in str(secrets)
     p.close()
     q.close()
+
+
+def raw_client(cp, token, tmp_path):
+    """A TLS connection past nng's greeting, and a function that asks over it."""
+    for name in ("ca", "cert", "key"):
+        (tmp_path / name).write_text(token[name])
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    s = context.wrap_socket(connection(cp.plane), server_hostname="weir-controlplane")
+    s.settimeout(20)
+    s.sendall(GREETING)
+    assert played._exactly(s, 8)[:4] == GREETING[:4]
+
+    def ask(request):
+        body = b"\x80\0\0\1" + played.message(request)
+        s.sendall(struct.pack(">Q", len(body)) + body)
+        return played.parse(played._exactly(s, struct.unpack(">Q", played._exactly(s, 8))[0])[4:])
+
+    return s, ask
+
+
+def test_a_certificate_alone_opens_nothing(far, tmp_path):
+    """Who has one and says nothing, or has a token that does not hold, is not kept connected."""
+    id_, token = join(far)
+    silent, _ = raw_client(far, token, tmp_path)
+    assert silent.recv(1) == b""
+    hello = {1: {1: 1, 2: 1, 4: b"p" * 16, 7: token["token"]}}
+    wrong, ask = raw_client(far, token, tmp_path)
+    assert ask({1: {**hello[1], 7: "another"}})[3] and wrong.recv(1) == b""
+    good, ask = raw_client(far, token, tmp_path)
+    session = played.parse(ask(hello)[1][0])[3][0]
+    time.sleep(3)
+    assert ask({3: {1: 1}, 15: session})[4]  # kept: it has a session
+    assert far.call("DELETE", f"/weir/join/{id_}").status == 200
+    far.wait(lambda: "node_cut" in far.log(), what="the session cut")
+    assert good.recv(1) == b""  # and the connection with it
+    for s in (silent, wrong, good):
+        s.close()
 
 
 def test_token_expires(far, postgres):

@@ -122,6 +122,58 @@ static void test_every_day_of_a_century_has_a_next_monday(void **state)
     }
 }
 
+/* What a worker does while nobody tells when the next reset is. */
+static void test_periods_follow_each_other(void **state)
+{
+    const struct {
+        const char *text;
+        int64_t reset, now, began, ends;
+    } rows[] = {
+        /* the one that was told: before, on, and behind its end */
+        {"1d", at(2026, 3, 2, 0, 0, 0), at(2026, 3, 1, 23, 59, 59), 0, at(2026, 3, 2, 0, 0, 0)},
+        {"1d", at(2026, 3, 2, 0, 0, 0), at(2026, 3, 2, 0, 0, 0), at(2026, 3, 2, 0, 0, 0),
+         at(2026, 3, 3, 0, 0, 0)},
+        {"1d", at(2026, 3, 2, 0, 0, 0), at(2026, 3, 9, 1, 0, 0), at(2026, 3, 9, 0, 0, 0),
+         at(2026, 3, 10, 0, 0, 0)},
+        /* midnight elsewhere stays where it is */
+        {"1d", at(2026, 3, 2, 5, 0, 0), at(2026, 3, 4, 4, 0, 0), at(2026, 3, 3, 5, 0, 0),
+         at(2026, 3, 4, 5, 0, 0)},
+        {"7d", at(2026, 11, 30, 0, 0, 0), at(2026, 12, 6, 23, 0, 0), at(2026, 11, 30, 0, 0, 0),
+         at(2026, 12, 7, 0, 0, 0)},
+        {"3d", at(2026, 12, 3, 0, 0, 0), at(2026, 12, 10, 0, 0, 0), at(2026, 12, 9, 0, 0, 0),
+         at(2026, 12, 12, 0, 0, 0)},
+        /* leap days, ends of months and of years */
+        {"30d", at(2028, 2, 1, 0, 0, 0), at(2028, 2, 29, 12, 0, 0), at(2028, 2, 1, 0, 0, 0),
+         at(2028, 3, 1, 0, 0, 0)},
+        {"1mo", at(2026, 12, 1, 0, 0, 0), at(2027, 3, 31, 0, 0, 0), at(2027, 3, 1, 0, 0, 0),
+         at(2027, 4, 1, 0, 0, 0)},
+        {"monthly", at(2026, 12, 1, 0, 0, 0), at(2026, 12, 31, 23, 59, 59),
+         at(2026, 12, 1, 0, 0, 0), at(2027, 1, 1, 0, 0, 0)},
+        {"1mo", at(2026, 1, 31, 0, 0, 0), at(2026, 3, 30, 0, 0, 0), at(2026, 2, 28, 0, 0, 0),
+         at(2026, 3, 31, 0, 0, 0)},
+        {"1d", at(2028, 2, 29, 0, 0, 0), at(2028, 3, 1, 0, 0, 0), at(2028, 3, 1, 0, 0, 0),
+         at(2028, 3, 2, 0, 0, 0)},
+        {"1h", at(2026, 3, 2, 1, 0, 0), at(2026, 3, 3, 0, 30, 0), at(2026, 3, 3, 0, 0, 0),
+         at(2026, 3, 3, 1, 0, 0)},
+        {"30s", at(2026, 3, 2, 0, 0, 30), at(2027, 3, 2, 0, 0, 31), at(2027, 3, 2, 0, 0, 30),
+         at(2027, 3, 2, 0, 1, 0)},
+        /* a clock set back: the period that was told runs again */
+        {"1d", at(2026, 3, 2, 0, 0, 0), at(2026, 2, 1, 0, 0, 0), 0, at(2026, 3, 2, 0, 0, 0)},
+        /* none that could be told */
+        {"", at(2026, 3, 2, 0, 0, 0), at(2026, 3, 3, 0, 0, 0), at(2026, 3, 2, 0, 0, 0), INT64_MAX},
+        {"0d", at(2026, 3, 2, 0, 0, 0), at(2026, 3, 3, 0, 0, 0), at(2026, 3, 2, 0, 0, 0),
+         INT64_MAX},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct period p = duration_period(str_of(rows[i].text), rows[i].reset, rows[i].now);
+        if (p.began_us != rows[i].began || p.ends_us != rows[i].ends)
+            print_error("row %zu: %lld %lld\n", i, (long long)p.began_us, (long long)p.ends_us);
+        assert_true(p.began_us == rows[i].began && p.ends_us == rows[i].ends);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_months_keep_the_day_or_take_the_last),
         cmocka_unit_test(test_budgets_begin_anew_at_known_moments),
         cmocka_unit_test(test_every_day_of_a_century_has_a_next_monday),
+        cmocka_unit_test(test_periods_follow_each_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

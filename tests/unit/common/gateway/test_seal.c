@@ -58,9 +58,37 @@ static void test_opens_what_litellm_sealed(void **state)
     fclose(f);
 }
 
-static const char *const plains[] = {"sk-provider-key", "",
-                                     "gr\xc3\xbc\303\237e",
-                                     "{\"a\": 1}"};
+static const char *const plains[] = {"sk-provider-key", "", "gr\xc3\xbc\303\237e", "{\"a\": 1}"};
+
+/* What is our own opens in its own place alone, and never as a credential, nor a credential as it.
+ */
+static void test_own_values_open_in_their_place(void **state)
+{
+    struct seal_key k = key_of("sk-1234"), other = key_of("sk-1235"), none = {0};
+    struct str here = STR("table, row 1"), there = STR("table, row 2"), plain;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(plains); i++) {
+        struct str sealed = seal_own(&k, here, str_of(plains[i]), &arena);
+        assert_true(str_starts(sealed, STR("weir1:")));
+        assert_true(seal_own_open(&k, here, sealed, &arena, &plain));
+        assert_str(plain, plains[i]);
+        assert_false(seal_own_open(&k, there, sealed, &arena, &plain));
+        assert_false(seal_own_open(&k, STR(""), sealed, &arena, &plain));
+        assert_false(seal_own_open(&other, here, sealed, &arena, &plain));
+        assert_false(seal_open(&k, sealed, &arena, &plain));
+        for (enum seal_format f = 0; f < SEAL_FORMATS; f++) {
+            struct str theirs = seal(&k, f, str_of(plains[i]), &arena);
+            assert_false(seal_own_open(&k, here, theirs, &arena, &plain));
+            theirs = arena_printf(&arena, "weir1:" STR_FMT,
+                                  STR_ARG(str_from(theirs, f == SEAL_BOX ? 0 : 7)));
+            assert_false(seal_own_open(&k, STR(""), theirs, &arena, &plain));
+        }
+    }
+    assert_int_equal(seal_own(&none, here, STR("x"), &arena).n, 0);
+    assert_false(seal_own_open(&k, here, STR("weir1:"), &arena, &plain));
+    assert_false(seal_own_open(&k, here, STR("weir1:AAAA"), &arena, &plain));
+}
 
 static void test_opens_what_it_sealed(void **state)
 {
@@ -148,6 +176,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_opens_what_litellm_sealed, begin, end),
+        cmocka_unit_test_setup_teardown(test_own_values_open_in_their_place, begin, end),
         cmocka_unit_test_setup_teardown(test_opens_what_it_sealed, begin, end),
         cmocka_unit_test_setup_teardown(test_any_changed_byte_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_not_sealed_does_not_open, begin, end),

@@ -161,6 +161,45 @@ static void test_metadata(void **state)
     }
 }
 
+static void test_budget_windows(void **state)
+{
+    static const struct {
+        const char *json;
+        size_t n;
+        int64_t nusd, reset_us;
+    } rows[] = {
+        {"[]", 0, 0, 0},
+        {"null", 0, 0, 0},
+        {"{}", 0, 0, 0},
+        {"[1,{}]", 0, 0, 0},
+        {"[{\"budget_duration\":\"1d\"}]", 0, 0, 0},
+        {"[{\"max_budget\":1}]", 0, 0, 0},
+        {"[{\"budget_duration\":\"1d\",\"max_budget\":2.5}]", 1, 2500000000, 0},
+        {"[{\"budget_duration\":\"1d\",\"max_budget\":0,\"reset_at\":\"2031-01-01T00:00:00Z\"},"
+         "{\"budget_duration\":\"7d\",\"max_budget\":9}]",
+         2, 0, 1924992000000000},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture *f = *state;
+        memset(f->texts, 0, sizeof f->texts);
+        set(f, ENTITY_KEY, "t.token", HEX);
+        set(f, ENTITY_KEY, "t.budget_limits", rows[i].json);
+        set(f, ENTITY_KEY, "coalesce(nullif(t.model_max_budget, '{}'), b.model_max_budget)",
+            "{\"gpt\":1,\"\":2}");
+        const Weir__Key *k = read_entity(f, ENTITY_KEY)->key;
+        assert_int_equal(k->limits->n_models, rows[i].n + 1);
+        assert_str(bytes(k->limits->models[0]->model), "gpt"); /* what has no name is none */
+        if (!rows[i].n)
+            continue;
+        const Weir__ModelLimit *l = k->limits->models[1];
+        assert_int_equal(l->model.len, 0);
+        assert_string_equal(l->budget_duration, "1d");
+        assert_int_equal(l->max_budget_nusd->value, rows[i].nusd);
+        assert_int_equal(l->reset_us, rows[i].reset_us);
+    }
+}
+
 static void test_many_limits_by_model(void **state)
 {
     struct fixture *f = *state;
@@ -309,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_amounts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_budget_windows, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_limits_by_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key_without_a_hash_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_holds_what_identifies_it, setup, teardown),

@@ -208,6 +208,48 @@ static void assert_changes(const struct answer *a, int to, uint64_t n, size_t n_
     assert_int_equal(a->reply->changes->n_entities, n_entities);
 }
 
+/* This version and the one before, whichever side is the newer: what both speak, the newest of it.
+ */
+static void test_versions_meet(void **state)
+{
+    static const struct {
+        uint32_t own, own_oldest, theirs, theirs_oldest;
+        uint32_t agreed; /* 0: none */
+    } rows[] = {
+        {1, 1, 1, 1, 1}, {2, 1, 1, 1, 1}, {1, 1, 2, 1, 1}, {2, 1, 2, 1, 2}, {3, 2, 2, 1, 2},
+        {2, 1, 3, 2, 2}, {3, 2, 1, 1, 0}, {1, 1, 3, 2, 0}, {2, 1, 0, 0, 0}, {2, 1, 1, 2, 0},
+    };
+    static uint8_t pod[16];
+    struct fixture *f = *state;
+    Weir__Request r;
+    Weir__Hello h;
+    struct err e;
+
+    weir__request__init(&r);
+    r.is_case = WEIR__REQUEST__IS_HELLO;
+    r.hello = &h;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct hub_options o = {.ctx = f,
+                                .protocol = rows[i].own,
+                                .oldest = rows[i].own_oldest,
+                                .version = "1",
+                                .send = on_send};
+        hub_free(f->hub);
+        assert_int_equal(hub_new(&f->hub, &o, &e), ERRC_OK);
+        weir__hello__init(&h);
+        h.protocol = rows[i].theirs;
+        h.oldest = rows[i].theirs_oldest;
+        h.pod = (ProtobufCBinaryData){sizeof pod, pod};
+        (void)ask(f, (struct hub_peer){1, true}, &r);
+        if (!rows[i].agreed) {
+            assert_refused(last(f), WEIR__REFUSAL__WHY__NO_PROTOCOL);
+            continue;
+        }
+        assert_int_equal(last(f)->reply->is_case, WEIR__REPLY__IS_WELCOME);
+        assert_int_equal(last(f)->reply->welcome->protocol, rows[i].agreed);
+    }
+}
+
 static void test_parked_until_something_changes(void **state)
 {
     struct fixture *f = *state;
@@ -374,6 +416,54 @@ static void test_who_is_ahead_is_reported_and_waits(void **state)
     assert_changes(last(f), to, 9, 0); /* asks again, and gets everything */
 }
 
+static void on_node(void *ctx, const struct hub_node *n)
+{
+    *(uint64_t *)ctx = n->lag;
+}
+
+static uint64_t lag(struct fixture *f)
+{
+    uint64_t n = UINT64_MAX;
+
+    hub_each(f->hub, f->now, on_node, &n);
+    return n;
+}
+
+/* A number between two revisions was one of a database that is lost: whoever has it gets what
+ * changed since from nobody. */
+static void test_numbers_between_revisions_are_nobodys(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    struct plane p = joined(f, 1);
+    (void)changes(f, &p, 5, 3, STR(""));
+    publish(f, 1000, "a");
+    publish(f, 1001, "b");
+    assert_int_equal(lag(f), 2);
+    int to = changes(f, &p, 5, 3, STR(""));
+    assert_changes(last(f), to, 1001, 2);
+    to = changes(f, &p, 5, 1000, STR(""));
+    assert_changes(last(f), to, 1001, 1);
+    assert_int_equal(lag(f), 1);
+    assert_int_equal(f->n_jobs, 0);
+    (void)changes(f, &p, 5, 500, STR(""));
+    assert_true(f->n_jobs == 1 && f->job.is_delta &&
+                f->job.have.n == 500); /* the database knows none */
+    (void)changes(f, &p, 5, 999, STR(""));
+    assert_true(f->n_jobs == 2 && f->job.have.n == 999);
+}
+
+static void test_who_has_a_session(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1);
+
+    assert_true(hub_has_session(f->hub, 1) && !hub_has_session(f->hub, 2));
+    hub_pipe_gone(f->hub, p.peer.pipe);
+    assert_false(hub_has_session(f->hub, 1));
+}
+
 static void test_who_does_not_take_it_is_lagging(void **state)
 {
     struct fixture *f = *state;
@@ -490,10 +580,162 @@ static void test_cursors(void **state)
     assert_int_equal(cursor_of_place(out, (struct revision){5, 6}, &at).n, 0);
 }
 
+/* ---- totals ---- */
+
+static const unsigned char spool[16] = "a spool's name..";
+
+/* A question of who has totals up to `totals`; its changes are those of revision 3. */
+static int ask_totals(struct fixture *f, const struct plane *p, uint64_t totals)
+{
+    Weir__Request r;
+    Weir__ChangesSince c;
+    Weir__Revision have;
+
+    weir__request__init(&r);
+    weir__changes_since__init(&c);
+    weir__revision__init(&have);
+    have.epoch = 5;
+    have.n = 3;
+    c.have = &have;
+    c.wait = true;
+    c.totals = totals;
+    c.spool = (ProtobufCBinaryData){sizeof spool, (uint8_t *)(uintptr_t)spool};
+    r.is_case = WEIR__REQUEST__IS_CHANGES;
+    r.changes = &c;
+    r.session = (ProtobufCBinaryData){HUB_SESSION, (uint8_t *)(uintptr_t)p->session};
+    return ask(f, p->peer, &r);
+}
+
+/* `n` totals up to moment `at`, and where the spool stands. */
+static void tell(struct fixture *f, uint64_t at, size_t n, uint64_t offset)
+{
+    struct hub_spool *spools = calloc(2, sizeof *spools);
+    struct packed p = {0};
+    Weir__Total total;
+
+    assert_non_null(spools);
+    memset(spools[0].id, 'z', sizeof spools[0].id);
+    memcpy(spools[1].id, spool, sizeof spool);
+    spools[1].place = (struct hub_place){1, offset};
+    weir__total__init(&total);
+    total.kind = 2;
+    total.id = (ProtobufCBinaryData){4, (uint8_t *)(uintptr_t) "team"};
+    for (size_t i = 0; i < n; i++) {
+        total.spend_nusd = (int64_t)i;
+        packed_total(&p, &total);
+    }
+    hub_totals(f->hub, at, &p, spools, 2);
+    packed_deinit(&p);
+}
+
+static const Weir__Changes *assert_totals(const struct answer *a, int to, size_t n, uint64_t upto)
+{
+    assert_changes(a, to, 3, 0);
+    const Weir__Changes *c = a->reply->changes;
+    assert_int_equal(c->n_totals, n);
+    assert_int_equal(c->totals_to, upto);
+    return c;
+}
+
+enum { T = 1000000000 }; /* microseconds: a quarter of an hour */
+
+static void test_totals_come_with_their_place(void **state)
+{
+    struct fixture *f = *state;
+
+    publish(f, 3, NULL);
+    hub_totals(f->hub, T, NULL, NULL, 0); /* before that nothing is known */
+    struct plane p = joined(f, 1);
+    assert_false(hub_wants_totals(f->hub));
+    size_t before = f->n_answers;
+    int to = ask_totals(f, &p, 0); /* it took everything */
+    assert_int_equal(f->n_answers, before);
+    assert_true(hub_wants_totals(f->hub));
+    tell(f, T + 10, 2, 77);
+    const Weir__Changes *c = assert_totals(last(f), to, 2, T + 10);
+    assert_true(c->has_place && c->segment == 1 && c->offset == 77);
+    to = ask_totals(f, &p, T + 10);
+    tell(f, T + 20, 0, 99); /* nothing is new */
+    assert_int_equal(f->n_answers, before + 1);
+    tell(f, T + 30, 1, 100);
+    c = assert_totals(last(f), to, 1, T + 30);
+    assert_true(c->has_place && c->offset == 100);
+    /* a change of a row is told first */
+    to = ask_totals(f, &p, T + 30);
+    publish(f, 4, "a");
+    assert_changes(last(f), to, 4, 1);
+}
+
+static void test_many_totals_come_in_pages_the_place_with_the_last(void **state)
+{
+    struct fixture *f = *state;
+    size_t n = 0, pages = 0, all = 2 * ENTITIES_PAGE / 10;
+    const Weir__Changes *c;
+
+    publish(f, 3, NULL);
+    hub_totals(f->hub, T, NULL, NULL, 0);
+    tell(f, T + 10, all, 5);
+    struct plane p = joined(f, 1);
+    uint64_t have = 0;
+    do {
+        int to = ask_totals(f, &p, have);
+        assert_changes(last(f), to, 3, 0);
+        c = last(f)->reply->changes;
+        n += c->n_totals;
+        have = c->totals_to;
+        assert_int_equal(c->has_place, have == T + 10);
+        pages++;
+    } while (!c->has_place && pages < 20);
+    assert_int_equal(n, all);
+    assert_true(pages > 1);
+}
+
+/* Of another session, and of another control plane: what may be missing comes again, or all. */
+static void test_who_was_away_gets_what_it_missed_or_everything(void **state)
+{
+    struct fixture *f = *state;
+    enum { SECOND = 1000000 };
+
+    publish(f, 3, NULL);
+    hub_totals(f->hub, T, NULL, NULL, 0);
+    for (unsigned i = 1; i <= 30; i++)
+        tell(f, T + (uint64_t)i * SECOND, 1, i);
+    struct plane p = joined(f, 1);
+    size_t before = f->n_answers;
+    int to = ask_totals(f, &p, T + 25 * SECOND); /* ten seconds more than it lacks */
+    assert_totals(last(f), to, 15, T + 30 * SECOND);
+    /* it knows of later ones: it waits for those behind them */
+    struct plane ahead = joined(f, 2);
+    before = f->n_answers;
+    to = ask_totals(f, &ahead, T + 40 * SECOND);
+    tell(f, T + 35 * SECOND, 1, 31);
+    assert_int_equal(f->n_answers, before);
+    tell(f, T + 45 * SECOND, 1, 32);
+    assert_totals(last(f), to, 2, T + 45 * SECOND);
+    struct plane late = joined(f, 3);
+    before = f->n_jobs;
+    (void)ask_totals(f, &late, T + 5 * SECOND);
+    assert_int_equal(f->n_jobs, before + 1);
+    assert_false(f->job.is_delta);
+    hub_job_done(f->hub, f->job.to, f->job.session, (struct str){0});
+    /* nothing is known any more: it waits, and is judged anew */
+    struct plane waits = joined(f, 4);
+    hub_totals(f->hub, 0, NULL, NULL, 0);
+    before = f->n_answers;
+    to = ask_totals(f, &waits, T + 45 * SECOND);
+    assert_int_equal(f->n_answers, before);
+    hub_totals(f->hub, T + 200 * SECOND, NULL, NULL, 0);
+    assert_totals(last(f), to, 0, 0);
+    before = f->n_jobs;
+    (void)ask_totals(f, &waits, T + 45 * SECOND);
+    assert_int_equal(f->n_jobs, before + 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(test_versions_meet),
         TEST(test_parked_until_something_changes),
         TEST(test_who_asks_twice_gets_two_answers),
         TEST(test_nothing_is_known_yet),
@@ -502,11 +744,16 @@ int main(void)
         TEST(test_usage_of_who_is_cut_is_not_answered),
         TEST(test_only_usage_may_be_large),
         TEST(test_who_is_ahead_is_reported_and_waits),
+        TEST(test_numbers_between_revisions_are_nobodys),
+        TEST(test_who_has_a_session),
         TEST(test_who_does_not_take_it_is_lagging),
         TEST(test_gone_connection_answers_nothing),
         TEST(test_tokens),
         TEST(test_sessions_are_bounded),
         TEST(test_cursors),
+        TEST(test_totals_come_with_their_place),
+        TEST(test_many_totals_come_in_pages_the_place_with_the_last),
+        TEST(test_who_was_away_gets_what_it_missed_or_everything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,12 @@ static void test_window_holds_its_limit_and_begins_again(void **state)
     assert_int_equal(w.left_s, MINUTE);
 }
 
+/* As by an entity, of no period. */
+static void tell(uint32_t slot, int64_t nusd)
+{
+    counter_told(&counters, slot, &(struct told){.spend_nusd = nusd}, NOW);
+}
+
 /* What cannot be summed is above every budget, and never below it. */
 static void test_spend_never_wraps(void **state)
 {
@@ -69,9 +75,9 @@ static void test_spend_never_wraps(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         counters_clear(&counters, 9);
-        counter_know(&counters, 9, rows[i].told[0]);
-        counter_know(&counters, 9, rows[i].told[1]);
-        counter_spent(n, rows[i].spent);
+        tell(9, rows[i].told[0]);
+        tell(9, rows[i].told[1]);
+        counter_spent(n, rows[i].spent, NOW);
         assert_true(counter_spend(n) == rows[i].sum);
     }
     counters_clear(&counters, 9);
@@ -169,11 +175,122 @@ static void test_spend_told_late_is_not_counted_twice(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         counters_clear(&counters, 3);
-        counter_know(&counters, 3, rows[i].known);
-        counter_spent(counters_at(&counters, 3), rows[i].added);
-        counter_know(&counters, 3, rows[i].told);
+        tell(3, rows[i].known);
+        counter_spent(counters_at(&counters, 3), rows[i].added, NOW);
+        tell(3, rows[i].told);
         assert_int_equal(counter_spend(counters_at(&counters, 3)), rows[i].spend);
     }
+}
+
+/* A sum with its place: what of this pod is in it is taken, the rest stays on top. */
+static void test_sums_and_what_is_on_its_way_count_once(void **state)
+{
+    struct counter *n = counters_at(&counters, 3);
+
+    (void)state;
+    counters_clear(&counters, 3);
+    counter_told(&counters, 3, &(struct told){.spend_nusd = 100, .is_exact = true}, NOW);
+    counter_spent(n, 7, NOW);
+    counter_spent(n, 5, NOW);
+    assert_int_equal(counter_spend(n), 112);
+    /* another pod's 50, and ours of before the place */
+    counter_told(&counters, 3, &(struct told){.spend_nusd = 157, .is_exact = true}, NOW);
+    counter_taken(&counters, 3, 7, NOW);
+    assert_int_equal(counter_spend(n), 162);
+    counter_told(&counters, 3, &(struct told){.spend_nusd = 162, .is_exact = true}, NOW);
+    counter_taken(&counters, 3, 5, NOW);
+    assert_int_equal(counter_spend(n), 162);
+    /* somebody set it back: what is on its way is still spent */
+    counter_spent(n, 4, NOW);
+    counter_told(&counters, 3, &(struct told){.is_exact = true}, NOW);
+    assert_int_equal(counter_spend(n), 4);
+    counter_taken(&counters, 3, 100, NOW); /* never below nothing */
+    assert_int_equal(counter_spend(n), 0);
+}
+
+enum { DAY = 86400, TODAY = NOW - NOW % DAY, MIDNIGHT = TODAY + DAY };
+
+static void told_of(uint32_t slot, int64_t nusd, uint32_t ends_s, uint32_t now_s)
+{
+    counter_told(&counters, slot,
+                 &(struct told){.spend_nusd = nusd, .ends_s = ends_s, .is_exact = true}, now_s);
+}
+
+static void test_a_period_ends_by_itself_and_once(void **state)
+{
+    struct counter *n = counters_at(&counters, 3);
+
+    (void)state;
+    counters_clear(&counters, 3);
+    told_of(3, 100, MIDNIGHT, NOW);
+    counter_spent(n, 7, MIDNIGHT - 1);
+    counter_begin(n, MIDNIGHT - 1, TODAY, MIDNIGHT); /* it still runs */
+    assert_int_equal(counter_spend(n), 107);
+    assert_false(counter_is_over(n, MIDNIGHT - 1));
+    assert_true(counter_is_over(n, MIDNIGHT));
+    counter_begin(n, MIDNIGHT, MIDNIGHT, MIDNIGHT + DAY);
+    assert_int_equal(counter_spend(n), 0);
+    counter_spent(n, 3, MIDNIGHT + 1);
+    counter_begin(n, MIDNIGHT + 1, MIDNIGHT, MIDNIGHT + DAY); /* two saw it end */
+    assert_int_equal(counter_spend(n), 3);
+    counter_spent(n, 50, MIDNIGHT - 1); /* ended before, noted late */
+    counter_taken(&counters, 3, 7, MIDNIGHT - 1);
+    assert_int_equal(counter_spend(n), 3);
+    told_of(3, 107, MIDNIGHT, MIDNIGHT + 2); /* the job has not run */
+    assert_int_equal(counter_spend(n), 3);
+    told_of(3, 20, MIDNIGHT + DAY, MIDNIGHT + 3); /* it has */
+    assert_int_equal(counter_spend(n), 23);
+    counter_taken(&counters, 3, 3, MIDNIGHT + 1);
+    assert_int_equal(counter_spend(n), 20);
+}
+
+/* Nobody asked since it ended: an exchange, or the control plane, is the first who sees it. */
+static void test_a_period_ends_for_whoever_comes_first(void **state)
+{
+    struct counter *n = counters_at(&counters, 3);
+
+    (void)state;
+    counters_clear(&counters, 3);
+    told_of(3, 100, MIDNIGHT, NOW);
+    counter_spent(n, 3, MIDNIGHT + 5);
+    assert_int_equal(counter_spend(n), 3);
+    assert_int_equal(n->ends_s, 0);
+    counter_begin(n, MIDNIGHT + 6, MIDNIGHT, MIDNIGHT + DAY);
+    assert_int_equal(counter_spend(n), 3);
+    assert_int_equal(n->ends_s, MIDNIGHT + DAY);
+
+    counters_clear(&counters, 3);
+    told_of(3, 100, MIDNIGHT, NOW);
+    counter_spent(n, 7, NOW);
+    told_of(3, 11, MIDNIGHT + DAY, MIDNIGHT + 1);
+    assert_int_equal(counter_spend(n), 11);
+    counter_taken(&counters, 3, 7, NOW); /* of the old one */
+    assert_int_equal(counter_spend(n), 11);
+}
+
+/* Another duration keeps what was spent; a clock that jumps ends nothing twice. */
+static void test_periods_that_move(void **state)
+{
+    struct counter *n = counters_at(&counters, 3);
+
+    (void)state;
+    counters_clear(&counters, 3);
+    told_of(3, 100, MIDNIGHT, NOW);
+    counter_spent(n, 7, NOW);
+    counter_told_period(&counters, 3, MIDNIGHT + 30 * DAY, NOW);
+    assert_int_equal(counter_spend(n), 107);
+    counter_told_period(&counters, 3, MIDNIGHT, NOW);
+    assert_int_equal(counter_spend(n), 107);
+
+    counter_begin(n, MIDNIGHT + DAY / 2, MIDNIGHT, MIDNIGHT + DAY); /* a day ahead ... */
+    assert_int_equal(counter_spend(n), 0);
+    told_of(3, 107, MIDNIGHT, NOW + 1); /* ... and back: the period that was told runs */
+    assert_int_equal(counter_spend(n), 107);
+    counter_spent(n, 2, NOW + 2);
+    assert_int_equal(counter_spend(n), 109);
+    assert_int_equal(n->ends_s, MIDNIGHT);
+    counter_begin(n, MIDNIGHT, MIDNIGHT, MIDNIGHT + DAY);
+    assert_int_equal(counter_spend(n), 0);
 }
 
 static void test_idle_entities_cost_no_memory(void **state)
@@ -183,7 +300,7 @@ static void test_idle_entities_cost_no_memory(void **state)
     (void)state;
     assert_int_equal(fstat(counters.fd, &st), 0);
     for (uint32_t slot = 0; slot < COUNTERS_SLOTS; slot += 64) {
-        counter_know(&counters, slot, 0);
+        tell(slot, 0);
         counters_clear(&counters, slot);
     }
     assert_int_equal(fstat(counters.fd, &after), 0);
@@ -288,7 +405,7 @@ static void test_invented_names_crowd_out_their_inventor_s_alone(void **state)
 static void test_forgetting_leaves_nothing(void **state)
 {
     (void)state;
-    counter_know(&counters, 3, 7);
+    tell(3, 7);
     struct pair_counter *p = counters_pair(&counters, 3, 0, STR("m"), NOW, MINUTE);
     window_add(&p->tokens, NOW, MINUTE, 9);
     counters_forget(&counters, 42);
@@ -317,7 +434,7 @@ static void *take_many(void *ctx)
             taken[2] += now > 2;
             parallel_give(n);
         }
-        counter_spent(n, 3);
+        counter_spent(n, 3, NOW);
     }
     counters_unmap(&mine);
     return ctx;
@@ -352,7 +469,7 @@ static void test_file_is_kept_and_another_layout_replaced(void **state)
     int fd;
 
     (void)state;
-    counter_know(&counters, 3, 7);
+    tell(3, 7);
     assert_int_equal(counters_make(path, &fd, &e), ERRC_OK);
     assert_int_equal(counters_map(&again, fd, &e), ERRC_OK);
     assert_int_equal(counter_spend(counters_at(&again, 3)), 7);
@@ -380,6 +497,10 @@ int main(void)
         EACH(test_count_stops_at_its_ceiling),
         EACH(test_parallel_is_bounded_and_never_negative),
         EACH(test_spend_told_late_is_not_counted_twice),
+        EACH(test_sums_and_what_is_on_its_way_count_once),
+        EACH(test_a_period_ends_by_itself_and_once),
+        EACH(test_a_period_ends_for_whoever_comes_first),
+        EACH(test_periods_that_move),
         EACH(test_idle_entities_cost_no_memory),
         EACH(test_pair_is_found_again_and_makes_way_when_it_is_over),
         EACH(test_table_takes_more_names_than_it_holds),

@@ -238,12 +238,12 @@ static void forget(void *ctx, uint64_t numbering)
     s->forgotten++;
 }
 
-static void know(void *ctx, uint32_t slot, int64_t nusd)
+static void know(void *ctx, uint32_t slot, const struct directory_spend *told)
 {
     struct spends *s = ctx;
 
     assert_true(slot < ARRAY_LEN(s->known));
-    s->known[slot] = nusd;
+    s->known[slot] = told->spend_nusd;
 }
 
 static int64_t known(void *ctx, uint32_t slot)

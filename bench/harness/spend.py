@@ -1,0 +1,87 @@
+"""Log pages and reports over ten million rows of spend."""
+
+import hashlib
+import statistics
+import subprocess
+import time
+from urllib.parse import urlencode
+
+from . import planes, spend_rows
+from .rows import ROWS
+
+ROUNDS = 20
+UNTIL = "2026-11-30 09:00:00"
+DAYS = {"start_date": "2026-10-31", "end_date": "2026-11-30"}
+TIMES = {"start_date": "2026-10-31 00:00:00", "end_date": "2026-11-30 23:59:59"}
+KEY = hashlib.sha256(b"bench-7").hexdigest()
+LAST = {"page": 1999}
+
+PAGES = [{}, {"api_key": KEY}, {"user_id": "user-7"}, {"team_id": "team-7"}, {"model": "model-3"}, {"model_group": "group-3"},
+         {"status_filter": "failure"}, {"status_filter": "success"}, {"error_code": "429"}, {"key_alias": "alias-77"},
+         {"end_user": "customer-7"}, {"min_spend": 0.00089}, {"error_message": "said no, 50"}, {"cache_hit_filter": "miss"},
+         {"api_key": KEY, "model": "model-3"}, {"request_id": "chatcmpl-" + hashlib.md5(b"77").hexdigest()}, {"search": KEY}]  # fmt: skip
+
+REPORTS = [("/spend/logs", DAYS), ("/spend/logs", {**DAYS, "api_key": KEY}), ("/spend/tags", DAYS), ("/global/spend", {}), ("/global/spend/logs", {}),
+           ("/global/spend/keys", {"limit": 10}), ("/global/spend/models", {}), ("/global/spend/teams", {}), ("/global/spend/provider", DAYS),
+           ("/global/spend/tags", DAYS), ("/global/spend/all_tag_names", {}), ("/global/all_end_users", {}), ("/global/activity", DAYS),
+           ("/global/activity/model", DAYS), ("/global/activity/cache_hits", DAYS), ("/global/spend/report", {**DAYS, "api_key": KEY}),
+           ("/global/spend/report", {**DAYS, "internal_user_id": "user-7"}),
+           ("/global/spend/report", {**DAYS, "team_id": "team-7", "customer_id": "customer-7"})]  # fmt: skip
+
+
+def runner(url):
+    """Statements that may take their time."""
+    def sql(text):
+        out = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-d", url], input=text,
+                             capture_output=True, text=True)  # fmt: skip
+        assert out.returncode == 0, out.stderr
+        return [tuple(line.split("\x1f")) for line in out.stdout.splitlines() if line]
+    return sql
+
+
+def timed(ctx, ask):
+    took = []
+    for _ in range(ctx.pick(5, ROUNDS)):
+        begun = time.perf_counter()
+        reply = ask()
+        took.append((time.perf_counter() - begun) * 1000)
+        assert reply.status == 200, reply.body[:300]
+    return statistics.quantiles(took, n=20, method="inclusive")[18]
+
+
+def reports(ctx):
+    """p95 of each log page and report over rows that were there before Weir came"""
+    ControlPlane, Postgres, _, _ = planes.support(ctx)
+    rows = ctx.pick(1_000_000, 10_000_000)
+    with Postgres() as pg:
+        url = pg.database()
+        ControlPlane(url, env={"WEIR_CORES": "1"}).stop()
+        sql = runner(url)
+        sql(f"SELECT weir.spend_partition('{UNTIL}'::date - i) FROM generate_series(0, 31) AS i")
+        spend_rows.fill(sql, rows, until=UNTIL)
+        sql("UPDATE weir.log_state SET covered_from = 'infinity'")
+        with ControlPlane(url) as cp:
+            begun = time.monotonic()
+            cp.wait(lambda: sql("SELECT covered_from = '-infinity' AND NOT EXISTS (SELECT FROM weir.log_delta)"
+                                " FROM weir.log_state") == [("t",)], timeout=3600, what="index and sums")  # fmt: skip
+            ctx.say(f"  reports: {rows} rows taken in {time.monotonic() - begun:.0f} s")
+            sql("VACUUM ANALYZE")
+            found = {"page": [], "report": []}
+            for query in PAGES:
+                for page in ({}, LAST):
+                    path = "/spend/logs/v2?" + urlencode({**TIMES, **query, **page})
+                    found["page"].append((timed(ctx, lambda p=path: cp.get(p)), path))
+            for route, query in REPORTS:
+                path = route + "?" + urlencode(query)
+                found["report"].append((timed(ctx, lambda p=path: cp.get(p)), path))
+            path = "/global/spend/end_users"
+            found["report"].append((timed(ctx, lambda: cp.post(path)), path))
+    for kind, took in found.items():
+        for ms, path in took:
+            ctx.say(f"  reports: {ms:7.1f} ms p95 {path[:120]}")
+        worst = max(took)
+        ctx.figures[f"spend_{kind}_p95_ms"] = worst[0]
+        ctx.note(f"reports: the slowest {kind} of {rows} rows is {worst[1][:100]}")
+
+
+ROWS["reports"] = reports

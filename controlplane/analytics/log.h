@@ -1,0 +1,100 @@
+#pragma once
+
+/*
+ * Pages of LiteLLM_SpendLogs out of any number of rows (store/migrations/0008_logs.sql). What rows
+ * are filtered by most are their series; those of a query are few and found first. How many rows a
+ * day or hour has of them is known, so the page is looked for where it lies, in the narrow index.
+ * Rows that the index does not have yet, and filters that need the row itself, are read from
+ * LiteLLM's table: slower, never different.
+ */
+
+#include "store/filter.h"
+
+enum log_sort {
+    LOG_BY_START,
+    LOG_BY_SPEND,
+    LOG_BY_TOKENS,
+    LOG_BY_END,
+    LOG_BY_DURATION,
+    LOG_BY_MODEL,
+    LOG_BY_FIRST_TOKEN,
+    LOG_SORTS,
+};
+/* "startTime" of LOG_BY_START. */
+extern const char *const log_sort_names[LOG_SORTS];
+
+enum { LOG_COUNT_MAX = 10000 }; /* as LiteLLM counts, where counting is all there is */
+
+/* Series lie in three levels, each with sums of its own: which of them have a column. */
+enum {
+    LOG_OF_ROW = 0,   /* the finest alone: key_alias */
+    LOG_OF_MODEL = 1, /* status, model, deployment, error */
+    LOG_OF_KEY = 2,   /* api_key, user */
+    LOG_OF_BOTH = 3,  /* team_id, call_type */
+};
+
+struct log_query {
+    struct filter series, index,
+        rows;               /* on weir.log_series; on weir.log; both, and more, on rows */
+    unsigned levels;        /* that can answer `series` */
+    bool needs_rows;        /* `rows` says more than `series` and `index` */
+    struct str from, until; /* both included, "2026-01-31 00:00:00"; p NULL: open */
+    struct str exact;       /* a row of this request_id comes first; p NULL: none */
+    enum log_sort sort;
+    bool asc;
+    int64_t limit, offset;
+};
+
+struct log_query log_query_init(struct store *s);
+
+/* A condition on columns that series of these levels have, spelt `row` of a row; filter_add(). */
+void log_where(struct log_query *q, unsigned levels, const char *series, const char *row,
+               const struct db_arg *args, int n);
+#define LOG_WHERE(q, levels, series, row, ...)                                                     \
+    log_where((q), (levels), (series), (row), (const struct db_arg[]){__VA_ARGS__},                \
+              (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
+#define LOG_WHERE0(q, levels, series, row) log_where((q), (levels), (series), (row), NULL, 0)
+
+/* A condition on spend. */
+void log_where_spend(struct log_query *q, const char *condition, double spend);
+
+/* A condition on the row itself. */
+void log_where_row(struct log_query *q, const char *row, const struct db_arg *args, int n);
+#define LOG_WHERE_ROW(q, row, ...)                                                                 \
+    log_where_row((q), (row), (const struct db_arg[]){__VA_ARGS__},                                \
+                  (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
+
+/* Rows of that request_id, or of that call; those are told apart by q->exact. */
+void log_where_request(struct store *s, struct log_query *q, struct str id);
+/* Rows with that id in whichever column: of a request at any time, of others in the window. */
+void log_where_any(struct store *s, struct log_query *q, struct str id);
+/* Rows that failed with a message that holds this text. */
+void log_where_error(struct log_query *q, struct str text);
+
+struct log_page {
+    struct rows rows; /* a JSON object each: log_columns() */
+    int64_t total;
+    bool is_capped; /* there are more than total */
+};
+void log_page(struct store *s, const struct log_query *q, struct log_page *ret);
+
+/*
+ * The columns of "LiteLLM_SpendLogs" t that lists show, those that this database has; times end
+ * with `zone` ("Z", "+00:00"). Bodies are left out.
+ */
+struct str log_columns(struct store *s, const char *zone);
+
+/* Milliseconds of a row t. */
+const char *log_duration(const struct store *s);
+
+/* The conditions of a query on rows t, its window among them; "true" without any. */
+struct filter log_conditions(const struct log_query *q);
+/* "ORDER BY ..." of rows t; adds to the filter's values. */
+struct str log_order(struct store *s, const struct log_query *q, struct filter *f);
+
+/* The statement of all rows of a query in its order, for a cursor; f->args go with it. */
+struct str log_all(struct store *s, const struct log_query *q, struct filter *ret_f);
+
+/* Plans for the values at hand, and none that are compiled first: these statements see ranges from
+ * an hour to years. On the connection of this unit of work. */
+void log_begin(struct store *s);

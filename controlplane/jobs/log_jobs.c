@@ -1,0 +1,29 @@
+/* Index and sums of log rows kept whole: store/migrations/0008_logs.sql does it. */
+
+#include "jobs/jobs.h"
+
+enum {
+    MERGED = 200000, /* lines of a run */
+    TAKEN = 20000,   /* rows */
+    FORGOTTEN = 50000,
+};
+
+static void step(struct job *j, const char *sql, int64_t most)
+{
+    j->again = rows_bool(TX_QUERY(&j->store.tx, sql, DB_INT(most)), 0, 0);
+}
+
+void job_log_merge(struct job *j)
+{
+    step(j, "SELECT weir.log_merge($1)", MERGED);
+}
+
+void job_log_backfill(struct job *j)
+{
+    step(j, "SELECT weir.log_backfill($1)", TAKEN);
+}
+
+void job_log_forget(struct job *j)
+{
+    step(j, "SELECT weir.log_forget($1)", FORGOTTEN);
+}
