@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.controlplane import ControlPlane
+from support.controlplane import STORE, ControlPlane
 
 SAY = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 COST = 10 * 1e-6 + 20 * 2e-6  # of a canned reply: 10 and 20 tokens
@@ -21,9 +21,6 @@ COST = 10 * 1e-6 + 20 * 2e-6  # of a canned reply: 10 and 20 tokens
 def short():
     with tempfile.TemporaryDirectory(prefix="weir-us-") as path:
         yield Path(path)
-
-
-STORE = {"general_settings": {"store_model_in_db": True}}
 
 
 def prepare(cp):
