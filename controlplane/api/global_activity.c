@@ -52,7 +52,7 @@ void api_global_activity(struct call *c)
     if (csv)
         reply_rows(c, r);
     else
-        reply_text(c, STR("application/json"), rows_text(r, 0, 0));
+        reply_json(c, rows_text(r, 0, 0));
 }
 
 void api_global_activity_model(struct call *c)
@@ -165,5 +165,5 @@ void api_global_activity_cache_hits(struct call *c)
                  DB_TEXT(scope.user_id), DB_TEXTS(scope.teams, scope.n_teams),
                  DB_TEXTS(aliases, n_aliases), DB_TEXTS(models, n_models));
     if (r.n)
-        reply_text(c, STR("application/json"), rows_text(r, 0, 0));
+        reply_json(c, rows_text(r, 0, 0));
 }

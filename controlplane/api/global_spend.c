@@ -26,7 +26,7 @@ static struct str own_user(const struct call *c)
 static void reply_object(struct call *c, struct rows r)
 {
     if (r.n)
-        reply_text(c, STR("application/json"), rows_text(r, 0, 0));
+        reply_json(c, rows_text(r, 0, 0));
 }
 
 /* `limit`, or the number where there is none; false with a 422. */

@@ -32,6 +32,11 @@ void reply_text(struct call *c, struct str type, struct str body)
     c->type = type;
 }
 
+void reply_json(struct call *c, struct str json)
+{
+    answer(c, 200, arena_str(&c->arena, json));
+}
+
 struct str python_repr(struct arena *a, struct str s)
 {
     char quote = memchr(s.p, '\'', s.n) && !memchr(s.p, '"', s.n) ? '"' : '\'';

@@ -18,6 +18,8 @@ void reply(struct call *c, const yyjson_mut_val *value);
 void reply_status(struct call *c, unsigned status, const yyjson_mut_val *value);
 /* Anything but JSON; `body` is borrowed. */
 void reply_text(struct call *c, struct str type, struct str body);
+/* JSON that the database wrote; copied, for rows end before an answer is sent. */
+void reply_json(struct call *c, struct str json);
 
 void refuse(struct call *c, unsigned status, const char *fmt, ...) PRINTF(3, 4);
 void refuse_message(struct call *c, unsigned status, const char *fmt, ...) PRINTF(3, 4);

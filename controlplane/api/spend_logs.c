@@ -384,7 +384,7 @@ void api_spend_logs_bodies(struct call *c)
                      STR_ARG(f.sql), f.n);
     struct rows r = sql.n ? tx_query(&c->store.tx, sql.p, f.args, f.n) : (struct rows){0};
     if (r.n)
-        reply_text(c, STR("application/json"), rows_text(r, 0, 0));
+        reply_json(c, rows_text(r, 0, 0));
     else if (scope.all)
         reply_text(c, STR("application/json"), STR("null"));
     else
