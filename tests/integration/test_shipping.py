@@ -312,7 +312,7 @@ def test_damage_on_disk_costs_what_is_damaged(start, plane, at):
         weir.wait(lambda: len(later.ledger.records) == 19, 15, "all others")
         assert set(later.ledger.ids()) < set(ids)
         assert len(later.ledger.gaps) == 1
-        assert weir.metrics()["weir_spool_gaps_total"] == 1
+        weir.wait(lambda: weir.metrics()["weir_spool_gaps_total"] == 1, 10, "the gap is told")
         more = call(weir, 3)
         weir.wait(lambda: set(more) <= set(later.ledger.ids()), 10, "it goes on")
     finally:
@@ -365,7 +365,7 @@ def test_a_full_spool_refuses_budgets_and_sums_up_the_others(start, plane):
     n += len(call(weir, 3, poor))
     assert weir.metrics()["weir_spool_dropped_segments_total"] == 0
     away[0] = False
-    weir.wait(lambda: weir.metrics()["weir_spool_full"] == 0, 15, "it recovers by itself")
+    weir.wait(lambda: weir.metrics()["weir_spool_full"] == 0, 60, "it recovers by itself")
     assert len(call(weir, 1, rich)) == 1
     n += 1
 
