@@ -207,7 +207,8 @@ def pytest_suite(suite, part, builds):
             n, arguments = numbered
             return run_pytest(arguments, build, results / f"{n}.xml", env, f"{where}: {pathlib.Path(arguments[-1]).name}")
 
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        # one more than there are processors: most tests wait for somebody most of the time
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() + 1) as pool:
             ran = list(pool.map(one, enumerate(runs)))
         if part and build == "release" and all(status == NO_TESTS for status, _ in ran):
             continue  # a named part need not have tests for the release build
