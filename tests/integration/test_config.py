@@ -105,7 +105,6 @@ def test_errors_name_file_line_and_key(check, text, line, words):
 @pytest.mark.parametrize(
     "section,key,value",
     [
-        ("litellm_settings", "max_end_user_budget_id", "b"),
         ("litellm_settings", "blocked_user_list", '["eve"]'),
         ("general_settings", "custom_auth", "my.auth"),
         ("general_settings", "enable_jwt_auth", "true"),
@@ -141,7 +140,7 @@ def test_guardrails_are_refused(check):
         ("litellm_settings:\n  callbacks: [langfuse]\n", "callbacks"),
         ("router_settings:\n  routing_strategy: least-busy\n", "routing_strategy"),
         ("router_settings:\n  fallbacks: [{m: [m]}]\n", "fallbacks"),
-        ("general_settings:\n  alerting: [slack]\n", "alerting"),
+        ("general_settings:\n  alerting_threshold: 300\n", "alerting_threshold"),
     ],
 )
 def test_what_is_not_built_yet_is_one_warning(check, text, key):

@@ -186,7 +186,7 @@ def run_pytest(arguments, build, report, env, where):
 
 
 def pytest_suite(suite, part, builds):
-    """All files that hold tests; on the asan build each by itself and as many at once as there are processors."""
+    """All files that hold tests; on the asan build each by itself and a few at once."""
     path, _, node = part.partition("::")
     target = ROOT / "tests" / suite / path
     files = [target] if target.is_file() else sorted(target.glob("**/test_*.py"), key=lambda f: -f.stat().st_size)
