@@ -283,6 +283,31 @@ def test_gaps_are_recorded(postgres, database, door):
     assert logged(postgres, database) == (5, "2")
 
 
+def test_a_cursor_that_fell_back_is_no_gap(postgres, database, door):
+    """A database that lost what it had committed answers where it stands; only what its reader no longer has is a gap."""
+    spool = Spool()
+
+    def after(b, of):
+        return {**b, "after_segment": of["next_segment"], "after_offset": of["next_offset"]}
+
+    first = spool.batch(record(cost_nusd=1))
+    second = after(spool.batch(record(cost_nusd=2)), first)
+    third = after(spool.batch(record(cost_nusd=4)), second)
+    at = [1, first["next_offset"]]
+    door.take(first)
+    assert door.ask(third)["taken"] == [at]
+    assert door.ask({**third, "records": ""})["taken"] == [at]
+    assert door.ask(third, after(spool.batch(record(cost_nusd=8)), third))["taken"] == [at, at]
+    assert logged(postgres, database) == (1, "1") and one(postgres, database, "SELECT count(*) FROM weir.spool_gap") == ("0",)
+    assert door.take(second, third)["gaps"] == 0
+    assert logged(postgres, database) == (7, "3")
+    # nothing is left of what follows
+    spool.batch(record(cost_nusd=16))
+    later = after(spool.batch(record(cost_nusd=32)), third)
+    assert door.take(later)["gaps"] == 1
+    assert logged(postgres, database) == (39, "4")
+
+
 def test_a_question_moves_nothing(postgres, database, door):
     spool = Spool()
     empty = {**spool.place(b""), "segment": 0, "next_segment": 0}
@@ -300,6 +325,7 @@ def test_a_question_moves_nothing(postgres, database, door):
 
 @pytest.mark.parametrize("change", [
     {"spool": "00"}, {"segment": 2**63}, {"from": 2**63}, {"next_offset": 0}, {"next_segment": 0},
+    {"after_segment": 2}, {"after_segment": 1, "after_offset": 1},
 ])  # fmt: skip
 def test_what_is_no_batch(database, door, change):
     assert door.ask({**Spool().batch(record()), **change})["error"] == "invalid"
