@@ -119,7 +119,7 @@ def changes(now, entities=(), *, full=False, cursor=b"", totals=(), totals_to=0,
     return message({2: {1: revision(now), 2: full, 3: list(entities), 4: cursor, **told}})
 
 
-KINDS = ["", "key", "team", "user", "member", "organization", "project", "end_user", "tag"]
+KINDS = ["", "key", "team", "user", "member", "organization", "project", "end_user", "tag"] + [""] * 5 + ["group_budget"]
 
 
 def total(kind, ident, spend, *, reset=0, user=b""):

@@ -266,6 +266,17 @@ def test_spend_is_no_change(postgres, database, door):
     assert one(postgres, database, "SELECT count(*) FROM weir.change WHERE tbl = 'LiteLLM_EndUserTable'") == ("1",)
 
 
+def test_groups_of_models_with_a_budget(postgres, database, door):
+    table = '"LiteLLM_ModelAccessGroupBudgetTable"'
+    postgres.sql(database, f"INSERT INTO {table} (access_group_name) VALUES ('a'), ('b'), ('c')")
+    spool = Spool()
+    door.take(spool.batch(record(cost_nusd=1, budget_groups=["a", "b", "a"]), record(cost_nusd=2), record(cost_nusd=4, budget_groups=["b", "gone"])))
+    spent = dict(postgres.sql(database, f"SELECT access_group_name, round(spend::numeric * 1000000000)::bigint FROM {table}"))
+    assert spent == {"a": "1", "b": "5", "c": "0"}
+    assert dict(postgres.sql(database, "SELECT id, spend_nusd FROM weir.total WHERE kind = 'access_group'")) == {"a": "1", "b": "5", "gone": "4"}
+    assert postgres.sql(database, "SELECT DISTINCT tbl FROM weir.spent WHERE tbl LIKE '%AccessGroup%'") == [(table.strip('"'),)]
+
+
 # --- what lies in a spool
 
 
