@@ -13,6 +13,7 @@ enum { SEARCH_MAX = 4 * 1024 * 1024 };
 static enum errc check(struct batch *ret, const Weir__UsageBatch *b, struct err *e)
 {
     ret->b = b;
+    ret->after = (struct spool_place){b->after_segment, b->after_offset};
     ret->from = (struct spool_place){b->segment, b->from};
     ret->to = (struct spool_place){b->next_segment, b->next_offset};
     if (b->spool.len != INGEST_SPOOL_ID || b->records.len > INGEST_BATCH_MAX)
@@ -20,7 +21,7 @@ static enum errc check(struct batch *ret, const Weir__UsageBatch *b, struct err 
     /* bigint holds every place there is */
     if (b->segment > INT64_MAX || b->from > INT64_MAX - INGEST_BATCH_MAX ||
         b->next_segment > INT64_MAX || b->next_offset > INT64_MAX ||
-        spool_place_cmp(ret->to, ret->from) < 0 ||
+        spool_place_cmp(ret->from, ret->after) < 0 || spool_place_cmp(ret->to, ret->from) < 0 ||
         (ret->to.segment == ret->from.segment &&
          ret->to.offset < ret->from.offset + b->records.len))
         return err_set(e, ERRC_INVALID, 0, "usage batch: place");

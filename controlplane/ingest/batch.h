@@ -15,7 +15,7 @@ struct refusal { /* a whole record that cannot become a row */
 struct batch {
     const Weir__UsageBatch *b;
     char hex[BATCH_SPOOL_HEX];
-    struct spool_place from, to;
+    struct spool_place after, from, to; /* nothing is left between the first two */
     struct spent *spent;
     size_t n_spent;
     struct refusal *refused;

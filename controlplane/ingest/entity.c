@@ -4,6 +4,7 @@
 
 /* In the order of their names, which is the order in which they are added to. */
 enum kind {
+    KIND_ACCESS_GROUP,
     KIND_END_USER,
     KIND_KEY,
     KIND_MEMBER,
@@ -46,6 +47,10 @@ static const struct {
     const char *sql;
     const char *optional, *sql_with; /* a column of newer releases, and the statement then */
 } kinds[KINDS] = {
+    [KIND_ACCESS_GROUP] = {"access_group", TABLE_MODEL_ACCESS_GROUP_BUDGET, 1,
+                           UPDATE("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name",
+                                  SPEND),
+                           NULL, NULL},
     [KIND_END_USER] = {"end_user", TABLE_END_USER, 1,
                        "INSERT INTO \"LiteLLM_EndUserTable\" AS t (user_id, spend, blocked)"
                        " SELECT id, nusd / 1e9::float8, false"
@@ -143,6 +148,8 @@ static void tally_exchange(struct tally *t, const struct spent *s)
         tally_one(t, s, KIND_PROJECT, s->project, none);
     for (size_t i = 0; i < s->n_tags; i++)
         tally_one(t, s, KIND_TAG, s->tags[i], none);
+    for (size_t i = 0; i < s->n_budget_groups; i++)
+        tally_one(t, s, KIND_ACCESS_GROUP, s->budget_groups[i], none);
 }
 
 /* The rows of one kind lie together. */

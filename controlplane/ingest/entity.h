@@ -5,7 +5,7 @@
 #include "ingest/spent.h"
 #include "store/catalog.h"
 
-enum { ENTITY_KINDS = 9 };
+enum { ENTITY_KINDS = 10 };
 
 struct entity_tables { /* private: a statement each, NULL where there is no such table */
     const char *sql[ENTITY_KINDS];

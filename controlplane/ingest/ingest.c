@@ -42,7 +42,7 @@ struct ingest {
 /* Some records of a batch, in their order: what one transaction takes of it. */
 struct part {
     struct batch *b;
-    struct spool_place from, to;
+    struct spool_place after, from, to;
     struct spent *spent;
     size_t n;
     bool is_taken, is_behind_gap;
@@ -71,7 +71,8 @@ static void part_lock(struct tx *tx, struct part *p, const struct part *before, 
             p->at = before[i].to;
     int order = spool_place_cmp(p->from, p->at);
     bool is_empty = !p->b->b->records.len;
-    p->is_taken = order == 0 || (order > 0 && !is_empty);
+    bool is_next = spool_place_cmp(p->at, p->after) >= 0; /* else older ones may be left */
+    p->is_taken = order == 0 || (order > 0 && is_next && !is_empty);
     if (!p->is_taken)
         return;
     bool is_first = !p->at.segment && !p->at.offset && p->from.segment <= 1 && !p->from.offset;
@@ -235,7 +236,7 @@ static enum db_fault take_split(struct run *r, struct part *p, unsigned *budget,
     first.n = half;
     second.spent += half;
     second.n -= half;
-    first.to = second.from =
+    first.to = second.after = second.from =
         (struct spool_place){p->from.segment, batch_offset(p->b, second.spent[0].raw.p)};
     fault = take_split(r, &first, budget, e);
     if (!fault)
@@ -293,6 +294,7 @@ static enum errc read_all(struct run *r, struct batch *batches, struct part *par
         if (rc)
             return rc;
         parts[i] = (struct part){.b = &batches[i],
+                                 .after = batches[i].after,
                                  .from = batches[i].from,
                                  .to = batches[i].to,
                                  .spent = batches[i].spent,

@@ -52,7 +52,9 @@ struct ingest_totals ingest_totals(struct ingest *in);
 /*
  * Takes a batch; *ret is where its spool stands afterwards, committed. One that begins before the
  * cursor is not read, and one that is empty asks: the answer says where to go on. One that begins
- * behind it leaves a gap, which is recorded; so a reader goes on exactly where the answer said.
+ * behind it leaves a gap, which is recorded, if nothing is left there (after_segment,
+ * after_offset); else it is not taken: the cursor fell back with its database, and the reader does
+ * as well.
  *
  * ERRC_INVALID: not a batch. ERRC_CLOSED: the database is away, nothing is lost, nobody knows
  * whether it was taken: ask again. ERRC_NOMEM.

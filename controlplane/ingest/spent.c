@@ -53,13 +53,27 @@ static struct str clean(ProtobufCBinaryData b, struct arena *a)
     return (struct str){out, s.n};
 }
 
+static void add_once(struct str *to, size_t *n, size_t max, struct str one)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (str_eq(to[i], one))
+            return;
+    if (one.n && *n < max)
+        to[(*n)++] = one;
+}
+
 static void add_tag(struct spent *s, struct str tag)
 {
-    for (size_t i = 0; i < s->n_tags; i++)
-        if (str_eq(s->tags[i], tag))
-            return;
-    if (tag.n && s->n_tags < SPENT_TAGS)
-        s->tags[s->n_tags++] = tag;
+    add_once(s->tags, &s->n_tags, SPENT_TAGS, tag);
+}
+
+static void read_budget_groups(struct spent *s, struct arena *a)
+{
+    size_t n = MIN(s->m->n_budget_groups, (size_t)SPENT_BUDGET_GROUPS);
+
+    s->budget_groups = n ? arena_alloc(a, n * sizeof *s->budget_groups) : NULL;
+    for (size_t i = 0; s->budget_groups && i < n; i++)
+        add_once(s->budget_groups, &s->n_budget_groups, n, clean(s->m->budget_groups[i], a));
 }
 
 /* The request's, and "User-Agent: curl", "User-Agent: curl/8.1". */
@@ -201,6 +215,7 @@ enum spent_read spent_read(struct spent *ret, const struct spool_entry *en, bool
     read_texts(ret, a);
     read_times(ret, now_ms);
     read_tags(ret, agent_tags, a);
+    read_budget_groups(ret, a);
     return read_amounts(ret) ? SPENT_OK : SPENT_IMPLAUSIBLE;
 }
 

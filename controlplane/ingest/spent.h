@@ -12,6 +12,7 @@
 
 enum {
     SPENT_TAGS = 34, /* 32 of the request, two of the user agent */
+    SPENT_BUDGET_GROUPS = 8,
     SPENT_DATE = 10, /* 2026-01-02 */
 };
 
@@ -24,8 +25,8 @@ struct spent {
     struct str call_id, response_id, asked, group, deployment, model, provider, api_base;
     struct str key, key_alias, team, user, organization, project, end_user;
     struct str ip, trace, agent, error;
-    struct str *tags;
-    size_t n_tags;
+    struct str *tags, *budget_groups;
+    size_t n_tags, n_budget_groups;
     int64_t start_ms, first_ms, end_ms; /* wall clock */
     int32_t day;                        /* since 1970, UTC, of the start */
     char date[SPENT_DATE];

@@ -424,6 +424,8 @@ void admit_record(struct request *r, struct inflight *slot)
     record_set(rec, RS_END_USER, cut(c->end_user_id));
     if (c->n_tags)
         record_tags(rec, c);
+    if (r->charges)
+        record_set(rec, RS_BUDGET_GROUPS, c->budget_groups);
 }
 
 void admit_settle(struct request *r, const struct usage *usage)

@@ -165,6 +165,8 @@ static void fill(Weir__UsageBatch *m, const struct spool_batch *b, unsigned char
     m->records = (ProtobufCBinaryData){b->records.n, (uint8_t *)(uintptr_t)b->records.p};
     m->next_segment = b->next.segment;
     m->next_offset = b->next.offset;
+    m->after_segment = b->after.segment;
+    m->after_offset = b->after.offset;
 }
 
 /* The answer lies in s->arena. */
@@ -275,6 +277,10 @@ static bool is_foreign(struct ship *s, struct spool_place cursor)
 
 static void set_cursor(struct ship *s, struct spool_place cursor)
 {
+    if (spool_place_cmp(cursor, s->at) < 0)
+        log_warn("usage_fell_back",
+                 "segment=%llu offset=%llu consequence=\"what is kept is sent again from there\"",
+                 (unsigned long long)cursor.segment, (unsigned long long)cursor.offset);
     s->at = cursor;
     s->is_known = s->was_known = true;
     s->failures = 0;
@@ -321,7 +327,7 @@ static enum step ask_cursor(struct ship *s)
     }
     set_cursor(s, cursor);
     if (spool_place_cmp(cursor, s->floor) < 0) { /* nothing there is missing */
-        const struct spool_batch skip = {.from = cursor, .next = s->floor};
+        const struct spool_batch skip = {.after = cursor, .from = cursor, .next = s->floor};
         if (send(s, &skip, 1, &cursor, &step))
             set_cursor(s, cursor);
     }
@@ -392,7 +398,11 @@ static enum step ship_next(struct ship *s)
     s->not_before_ns = clock_mono_ns() + (bytes < FULL ? ms_ns(PACE_MS) : 0);
     if (!send(s, b, n, &cursor, &step))
         return step;
-    if (spool_place_cmp(cursor, at) <= 0 || spool_place_cmp(cursor, spool_synced(s->spool)) > 0) {
+    if (spool_place_cmp(cursor, at) < 0) { /* its database lost what it had taken: ask, go there */
+        back_off(s);
+        return STEP_ON;
+    }
+    if (spool_place_cmp(cursor, at) == 0 || spool_place_cmp(cursor, spool_synced(s->spool)) > 0) {
         (void)err_set(&e, ERRC_PROTO, 0, "it did not take a batch");
         return failed(s, &e);
     }

@@ -8,7 +8,7 @@
  *   cursor? ─▶ batch from there ─▶ taken: the cursor moves, whole segments before it may go ─┐
  *      ▲             ▲                                                                       │
  *      │             └───────── at once, or when the spool has more ◀────────────────────────┘
- *      └── back off ◀── no answer, no database, nonsense
+ *      └── back off ◀── no answer, no database, nonsense, a cursor that fell back with its database
  *
  * So a batch goes again after any death on either side, and counts once. Link only.
  */

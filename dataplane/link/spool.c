@@ -20,12 +20,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/num.h"
 #include "common/pages.h"
 
 enum {
     SYNC_MS = 10,
     SEGMENTS = 8, /* the cap holds as many at least */
+    KEEP_MS = 60 * 1000,
     SYNC_STACK = 64 * 1024,
     NAME_DIGITS = 10,
     WINDOW = 1 << 20, /* of a segment being read that stays mapped in */
@@ -38,12 +40,14 @@ struct spool {
     struct spool_options o; /* of it only what is called */
     char dir[SPOOL_PATH - 32];
     int dir_fd, lock_fd;
-    uint64_t segment_bytes, max_bytes;
+    uint64_t segment_bytes, max_bytes, keep_ns;
     uint64_t first, last;     /* segment numbers on disk; last is written */
     uint64_t end;             /* length of the last segment: whole records only */
     struct spool_place begun; /* end of what was there when it was opened */
     int fd;                   /* of the last segment; closed by the sync thread once it is full */
     size_t used;
+    struct spool_place passed, passing; /* was taken keep_ns before passing_ns, and then */
+    uint64_t passing_ns;
     struct spool_totals totals; /* without sync_failures */
 
     pthread_t thread;
@@ -335,6 +339,7 @@ enum errc spool_open(struct spool **ret_s, const struct spool_options *o, spool_
     s->o.synced_ctx = o->synced_ctx;
     s->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
     s->max_bytes = o->max_bytes ? o->max_bytes : MAX_BYTES;
+    s->keep_ns = (o->keep_ms ? o->keep_ms : KEEP_MS) * UINT64_C(1000000);
     if ((size_t)snprintf(s->dir, sizeof s->dir, "%s", o->dir) >= sizeof s->dir)
         return err_set(e, ERRC_LIMIT, 0, "path of the spool is too long");
     enum errc rc = lock_dir(s, e);
@@ -402,7 +407,14 @@ void spool_release(struct spool *s)
     (void)pthread_mutex_lock(&s->lock);
     struct spool_place taken = s->taken;
     (void)pthread_mutex_unlock(&s->lock);
-    while (s->first < s->last && s->first < taken.segment)
+    uint64_t now_ns = clock_mono_ns();
+    if (now_ns - s->passing_ns >= s->keep_ns) {
+        s->passed = s->passing;
+        s->passing = taken;
+        s->passing_ns = now_ns;
+    }
+    while (s->first < s->last && s->first < taken.segment &&
+           (s->first + 1 < s->passed.segment || s->totals.bytes > s->max_bytes / 2))
         (void)segment_delete(s);
 }
 

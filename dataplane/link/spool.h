@@ -25,6 +25,7 @@ struct spool_options {
     const char *dir;
     uint64_t segment_bytes;    /* 0: 64 MiB */
     uint64_t max_bytes;        /* of all segments; the oldest goes beyond it. 0: 4 GiB */
+    uint64_t keep_ms;          /* what is taken stays for at least so long. 0: 60 s */
     void (*synced)(void *ctx); /* from the spool's thread: spool_synced() has moved; NULL: none */
     void *synced_ctx;
 };
@@ -76,7 +77,11 @@ struct spool_totals spool_totals(const struct spool *s);
 void spool_limit(struct spool *s, uint64_t max_bytes, bool keeps);
 uint64_t spool_max(const struct spool *s);
 
-/* Deletes whole segments before what was taken. */
+/*
+ * Deletes whole segments before what was taken. For a database that loses what it had committed
+ * some stay: the last one, and those taken within keep_ms (up to twice that), while all are below
+ * half the cap.
+ */
 void spool_release(struct spool *s);
 
 /* Any thread. What lies before `synced` is on the disk; of what lies before `taken` a control plane

@@ -136,7 +136,7 @@ enum errc spool_reader_next(struct spool_reader *r, unsigned char *buffer, struc
     bool is_gap = false;
 
     *ret_any = false;
-    *ret = (struct spool_batch){.from = at, .next = at};
+    *ret = (struct spool_batch){.after = at, .from = at, .next = at};
     while (spool_place_cmp(at, end) < 0) {
         enum errc rc = at.segment ? open_segment(r, at.segment, e) : ERRC_OK;
         if (rc)
@@ -168,7 +168,7 @@ enum errc spool_reader_next(struct spool_reader *r, unsigned char *buffer, struc
         if (is_gap)
             continue;
         /* in order: told before what follows, so that it is no gap */
-        *ret = (struct spool_batch){.from = begin, .next = at};
+        *ret = (struct spool_batch){.after = begin, .from = begin, .next = at};
         *ret_any = true;
         return ERRC_OK;
     }

@@ -18,10 +18,11 @@ struct spool_reader {
 };
 
 struct spool_batch {
-    struct spool_place from; /* the place asked for; beyond it where something is lost */
-    struct str records;      /* in the buffer; empty: only the place moves */
-    unsigned n;              /* how many */
-    struct spool_place next; /* where what follows begins */
+    struct spool_place after; /* the place asked for */
+    struct spool_place from;  /* the same; beyond it where something is lost */
+    struct str records;       /* in the buffer; empty: only the place moves */
+    unsigned n;               /* how many */
+    struct spool_place next;  /* where what follows begins */
 };
 
 MUST_CHECK enum errc spool_reader_init(struct spool_reader *r, const char *dir, struct err *e);

@@ -16,8 +16,9 @@ enum { INDEX = 32768 };
 
 /* What two records must have in common. */
 static const enum record_string kinds[] = {
-    RS_KEY,   RS_TEAM,       RS_USER,  RS_ORGANIZATION, RS_PROJECT,        RS_END_USER, RS_TAGS,
-    RS_GROUP, RS_DEPLOYMENT, RS_MODEL, RS_PROVIDER,     RS_UPSTREAM_MODEL, RS_ERROR,
+    RS_KEY,      RS_TEAM,           RS_USER,  RS_ORGANIZATION,  RS_PROJECT,
+    RS_END_USER, RS_TAGS,           RS_GROUP, RS_DEPLOYMENT,    RS_MODEL,
+    RS_PROVIDER, RS_UPSTREAM_MODEL, RS_ERROR, RS_BUDGET_GROUPS,
 };
 
 /* What is kept of it besides. */

@@ -134,6 +134,8 @@ static void take_all(struct take *k, const Weir__UsageRecord *r)
     take_one(k, IDENTITY_ORGANIZATION, bytes_str(r->organization));
     for (size_t i = 0; i < r->n_tags; i++)
         take_one(k, IDENTITY_TAG, bytes_str(r->tags[i]));
+    for (size_t i = 0; i < r->n_budget_groups; i++)
+        take_one(k, IDENTITY_GROUP_BUDGET, bytes_str(r->budget_groups[i]));
 }
 
 static void *in_arena(void *arena, size_t n)

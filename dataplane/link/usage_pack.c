@@ -4,7 +4,7 @@
 
 #include "weir.pb-c.h"
 
-enum { TAGS_MAX = 32 };
+enum { TAGS_MAX = 32, GROUPS_MAX = 8 };
 
 static ProtobufCBinaryData text(const struct record *r, enum record_string which)
 {
@@ -13,10 +13,11 @@ static ProtobufCBinaryData text(const struct record *r, enum record_string which
     return (ProtobufCBinaryData){s.n, (uint8_t *)(uintptr_t)s.p};
 }
 
-/* The tags, lent; returns how many. */
-static size_t tags(ProtobufCBinaryData *out, size_t max, const struct record *r)
+/* Texts of one string, lent; returns how many. */
+static size_t texts(ProtobufCBinaryData *out, size_t max, const struct record *r,
+                    enum record_string which)
 {
-    struct str rest = record_get(r, RS_TAGS), one;
+    struct str rest = record_get(r, which), one;
     size_t n = 0;
 
     while (rest.n && n < max) {
@@ -30,7 +31,7 @@ size_t usage_pack(unsigned char *out, const struct record *r, uint64_t exchanges
 {
     Weir__Usage u;
     Weir__UsageRecord m;
-    ProtobufCBinaryData tag[TAGS_MAX];
+    ProtobufCBinaryData tag[TAGS_MAX], group[GROUPS_MAX];
 
     weir__usage__init(&u);
     u.input = r->usage.input;
@@ -69,7 +70,9 @@ size_t usage_pack(unsigned char *out, const struct record *r, uint64_t exchanges
     m.organization = text(r, RS_ORGANIZATION);
     m.project = text(r, RS_PROJECT);
     m.tags = tag;
-    m.n_tags = tags(tag, ARRAY_LEN(tag), r);
+    m.n_tags = texts(tag, ARRAY_LEN(tag), r, RS_TAGS);
+    m.budget_groups = group;
+    m.n_budget_groups = texts(group, ARRAY_LEN(group), r, RS_BUDGET_GROUPS);
     m.exchanges = exchanges;
     m.status = r->status;
     m.upstream_status = r->upstream_status;

@@ -15,6 +15,7 @@
 enum {
     FOREVER_S = INT32_MAX / 2,
     GROUPS_MAX = 8, /* of a model that are budgeted */
+    GROUPS_TEXT = 256,
 };
 
 /* ---- counters ---- */
@@ -424,12 +425,31 @@ static bool charge_windows(struct ask *k, struct charges *c, const struct identi
     return ok;
 }
 
+/* For the record: as many as find room there. */
+static struct str names_of(const struct identity_found *group, unsigned n, struct arena *a)
+{
+    char *text = n ? arena_alloc(a, GROUPS_TEXT) : NULL;
+    size_t at = 0;
+
+    for (unsigned i = 0; text && i < n; i++) {
+        struct str name = found_id(&group[i]);
+        if (at + name.n + 1 > GROUPS_TEXT)
+            continue;
+        if (at)
+            text[at++] = '\0';
+        memcpy(text + at, name.p, name.n);
+        at += name.n;
+    }
+    return (struct str){text, at};
+}
+
 bool budget_model_charge(struct ask *k, struct charges *c)
 {
     struct identity_found group[GROUPS_MAX];
     unsigned n = budgeted_groups(k, group);
     bool ok = charge_windows(k, c, &k->caller->key) && charge_windows(k, c, &k->caller->team);
 
+    k->caller->budget_groups = names_of(group, n, k->arena);
     for (unsigned i = 0; i < n; i++)
         ok &= charge_slot_add(c, group[i].identity->slot, CHARGE_SPEND);
     for (enum scope s = 0; s < SCOPES; s++) {

@@ -20,7 +20,8 @@ bool budget_key_windows(struct ask *k);
 bool budget_team_windows(struct ask *k);
 bool budget_model_groups(struct ask *k);
 
-/* What the request counts in of all of them. False: there is no room to remember it. */
+/* What the request counts in of all of them; the caller's budget_groups are named. False: there is
+ * no room to remember it. */
 MUST_CHECK bool budget_model_charge(struct ask *k, struct charges *c);
 
 /* The request counts in some of them. */

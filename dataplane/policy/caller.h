@@ -21,7 +21,8 @@ struct caller_tag {
 struct caller {
     struct identities *identities; /* NULL: nothing was published */
     struct identity_found key, team, user, member, organization, project, end_user;
-    struct str end_user_id; /* empty: the request names none */
+    struct str end_user_id;   /* empty: the request names none */
+    struct str budget_groups; /* of models, whose budget it counts in; a NUL between two */
     unsigned n_tags;
     bool is_admin;          /* a key of a proxy admin */
     struct caller_tag *tag; /* CALLER_TAGS, in the arena, once there is one */

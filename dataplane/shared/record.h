@@ -13,7 +13,7 @@
 #include "common/gateway/usage.h"
 #include "common/str.h"
 
-enum { RECORD_MAX = 1536, RECORD_VERSION = 2 };
+enum { RECORD_MAX = 1536, RECORD_VERSION = 3 };
 
 enum record_string {
     RS_REQUEST_ID,     /* ours, x-litellm-call-id */
@@ -35,7 +35,8 @@ enum record_string {
     RS_USER,
     RS_ORGANIZATION,
     RS_PROJECT,
-    RS_TAGS, /* a NUL between two */
+    RS_TAGS,          /* a NUL between two */
+    RS_BUDGET_GROUPS, /* of models, that have a budget; a NUL between two */
     RECORD_STRINGS,
 };
 

@@ -19,7 +19,7 @@
 
 #define SHARED_MAGIC UINT64_C(0x3144455241485357) /* "WSHARED1" */
 enum {
-    SHARED_VERSION = 2,
+    SHARED_VERSION = 3,
     SHARED_ORIGINS = 1024,     /* slots of upstream origins */
     SHARED_DEPLOYMENTS = 2048, /* slots of deployments; the last one collects what has none */
     REGION_INFLIGHT = 16384,   /* exchanges in flight per worker */

@@ -11,7 +11,7 @@ import pytest
 from support import played as p
 from support.mock_provider import json_reply
 from support.weir import Weir
-from test_policy import end_user, error, gateway, key, limits, member, organization, post, project, sha, tag, team, user  # fmt: skip
+from test_policy import end_user, error, gateway, group_budget, key, limits, member, organization, post, project, sha, tag, team, user  # fmt: skip
 
 DAY = 86400
 
@@ -124,6 +124,22 @@ def test_everybody_a_request_concerns(w, plane):
         assert post(w, "sk-all", body=body).status == 200, name
         publish(w, plane, **{name: where[name](limits(budget=100))})
     publish(w, plane, **dict.fromkeys("ktumopeg"))
+
+
+def test_a_group_of_models_with_a_budget(w, plane):
+    """What was spent in it is in the record, so that its sum is known, and taken back once it is told."""
+    publish(w, plane, a=key("sk-group", models=["beta"]), g=group_budget("beta", limits(budget=100)))
+    assert post(w, "sk-group").status == 200
+    place = spool_end(w, plane, "sk-group", 1)
+    (record,) = [r for r in plane.ledger.records if p.first(r, 9) == sha("sk-group").hex().encode()]
+    assert record[67] == [b"beta"]
+    tell(w, plane, p.total("group_budget", "beta", 5), place=place)
+    publish(w, plane, g=group_budget("beta", limits(budget=5)))
+    assert error(post(w, "sk-group"))[:2] == (422, "budget_exceeded")
+    publish(w, plane, g=group_budget("beta", limits(budget=5.001)))
+    assert post(w, "sk-group").status == 200
+    assert error(post(w, "sk-group"))[:2] == (422, "budget_exceeded")
+    publish(w, plane, a=None, g=None)
 
 
 def test_a_change_of_a_row_does_not_count_what_is_on_its_way_twice(w, plane):

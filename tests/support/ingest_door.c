@@ -4,7 +4,8 @@
  *
  *   ingest_door CONNINFO [no_agent_tags]
  *
- *   [{"spool": hex, "segment", "from", "records": hex, "next_segment", "next_offset"}, ...]
+ *   [{"spool": hex, "segment", "from", "records": hex, "next_segment", "next_offset",
+ *     "after_segment"?, "after_offset"?}, ...]
  *   {"taken": [[segment, offset], ...], "records", "refused", "damaged", "gaps"} or {"error",
  * "why"}
  */
@@ -71,6 +72,8 @@ static struct str answer(struct ingest *in, struct db *db, yyjson_val *root, str
         batches[i].records = unhex(a, yyjson_obj_get(v, "records"));
         batches[i].next_segment = number(v, "next_segment");
         batches[i].next_offset = number(v, "next_offset");
+        batches[i].after_segment = number(v, "after_segment");
+        batches[i].after_offset = number(v, "after_offset");
         refs[i] = &batches[i];
     }
     enum errc rc = ingest_batches(in, db, refs, max, taken, &e);

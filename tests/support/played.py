@@ -119,7 +119,7 @@ def changes(now, entities=(), *, full=False, cursor=b"", totals=(), totals_to=0,
     return message({2: {1: revision(now), 2: full, 3: list(entities), 4: cursor, **told}})
 
 
-KINDS = ["", "key", "team", "user", "member", "organization", "project", "end_user", "tag"]
+KINDS = ["", "key", "team", "user", "member", "organization", "project", "end_user", "tag"] + [""] * 5 + ["group_budget"]
 
 
 def total(kind, ident, spend, *, reset=0, user=b""):
@@ -155,7 +155,7 @@ def usage_records(data):
 def usage(data):
     u = parse(data)
     return {"spool": first(u, 1), "from": (first(u, 2, 0), first(u, 3, 0)), "records": first(u, 4),
-            "next": (first(u, 5, 0), first(u, 6, 0))}  # fmt: skip
+            "next": (first(u, 5, 0), first(u, 6, 0)), "after": (first(u, 7, 0), first(u, 8, 0))}  # fmt: skip
 
 
 class Ledger:
@@ -173,7 +173,7 @@ class Ledger:
     def _take(self, b):
         begin, end = b["from"], b["next"]
         cursor = self.cursors.get(b["spool"], (0, 0))
-        if begin < cursor or (begin, end) == ((0, 0), (0, 0)):
+        if begin < cursor or cursor < b["after"] or (begin, end) == ((0, 0), (0, 0)):
             return cursor
         if begin > cursor:
             self.gaps.append((cursor, begin))
@@ -181,6 +181,14 @@ class Ledger:
         self.records += usage_records(b["records"])
         self.cursors[b["spool"]] = end
         return end
+
+    def fall_back(self, batches):
+        """To what it was behind so many of them: the rest is lost."""
+        with self.lock:
+            (spool,) = self.cursors
+            self.batches = self.batches[:batches]
+            self.records = [r for b in self.batches for r in usage_records(b["records"])]
+            self.cursors[spool] = self.batches[-1]["next"] if batches else (0, 0)
 
     def ids(self):
         with self.lock:

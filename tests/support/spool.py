@@ -20,8 +20,9 @@ PROGRAM = BUILD.parent / "tests" / "ingest_door"
 TEXTS = {
     "request_id": 1, "response_id": 2, "model": 3, "group": 4, "deployment": 5, "upstream_model": 6, "provider": 7, "api_base": 8,
     "key": 9, "end_user": 10, "client_ip": 11, "trace_id": 12, "user_agent": 13, "error": 14, "team": 60, "user": 61,
-    "organization": 62, "project": 63, "tags": 64, "key_alias": 65,
+    "organization": 62, "project": 63, "key_alias": 65,
 }  # fmt: skip
+LISTS = {"tags": 64, "budget_groups": 67}
 NUMBERS = {
     "status": 20, "upstream_status": 21, "api": 22, "attempt": 23, "stream": 24, "unpriced": 25, "client_gone": 26,
     "died": 27, "reused": 28, "retried": 29, "start_us": 30, "first_us": 31, "end_us": 32, "total_ns": 33,
@@ -71,13 +72,13 @@ def _as_bytes(text):
 
 
 def message(fields):
-    """UsageRecord of a dict: texts and numbers by name, `usage` a dict, `tags` a list."""
+    """UsageRecord of a dict: texts and numbers by name, `usage` a dict, LISTS lists."""
     out = b""
     for name, value in fields.items():
         if name == "usage":
             out += _bytes(50, b"".join(_varint(USAGE[k] << 3) + _varint(int(v)) for k, v in value.items()))
-        elif name == "tags":
-            out += b"".join(_bytes(64, _as_bytes(t)) for t in value)
+        elif name in LISTS:
+            out += b"".join(_bytes(LISTS[name], _as_bytes(t)) for t in value)
         elif name in TEXTS:
             out += _bytes(TEXTS[name], _as_bytes(value))
         else:

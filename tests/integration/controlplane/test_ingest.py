@@ -266,6 +266,17 @@ def test_spend_is_no_change(postgres, database, door):
     assert one(postgres, database, "SELECT count(*) FROM weir.change WHERE tbl = 'LiteLLM_EndUserTable'") == ("1",)
 
 
+def test_groups_of_models_with_a_budget(postgres, database, door):
+    table = '"LiteLLM_ModelAccessGroupBudgetTable"'
+    postgres.sql(database, f"INSERT INTO {table} (access_group_name) VALUES ('a'), ('b'), ('c')")
+    spool = Spool()
+    door.take(spool.batch(record(cost_nusd=1, budget_groups=["a", "b", "a"]), record(cost_nusd=2), record(cost_nusd=4, budget_groups=["b", "gone"])))
+    spent = dict(postgres.sql(database, f"SELECT access_group_name, round(spend::numeric * 1000000000)::bigint FROM {table}"))
+    assert spent == {"a": "1", "b": "5", "c": "0"}
+    assert dict(postgres.sql(database, "SELECT id, spend_nusd FROM weir.total WHERE kind = 'access_group'")) == {"a": "1", "b": "5", "gone": "4"}
+    assert postgres.sql(database, "SELECT DISTINCT tbl FROM weir.spent WHERE tbl LIKE '%AccessGroup%'") == [(table.strip('"'),)]
+
+
 # --- what lies in a spool
 
 
@@ -281,6 +292,31 @@ def test_gaps_are_recorded(postgres, database, door):
     # too late: what was skipped does not come back
     assert door.ask(lost)["taken"] == [[1, spool.offset]]
     assert logged(postgres, database) == (5, "2")
+
+
+def test_a_cursor_that_fell_back_is_no_gap(postgres, database, door):
+    """A database that lost what it had committed answers where it stands; only what its reader no longer has is a gap."""
+    spool = Spool()
+
+    def after(b, of):
+        return {**b, "after_segment": of["next_segment"], "after_offset": of["next_offset"]}
+
+    first = spool.batch(record(cost_nusd=1))
+    second = after(spool.batch(record(cost_nusd=2)), first)
+    third = after(spool.batch(record(cost_nusd=4)), second)
+    at = [1, first["next_offset"]]
+    door.take(first)
+    assert door.ask(third)["taken"] == [at]
+    assert door.ask({**third, "records": ""})["taken"] == [at]
+    assert door.ask(third, after(spool.batch(record(cost_nusd=8)), third))["taken"] == [at, at]
+    assert logged(postgres, database) == (1, "1") and one(postgres, database, "SELECT count(*) FROM weir.spool_gap") == ("0",)
+    assert door.take(second, third)["gaps"] == 0
+    assert logged(postgres, database) == (7, "3")
+    # nothing is left of what follows
+    spool.batch(record(cost_nusd=16))
+    later = after(spool.batch(record(cost_nusd=32)), third)
+    assert door.take(later)["gaps"] == 1
+    assert logged(postgres, database) == (39, "4")
 
 
 def test_a_question_moves_nothing(postgres, database, door):
@@ -300,6 +336,7 @@ def test_a_question_moves_nothing(postgres, database, door):
 
 @pytest.mark.parametrize("change", [
     {"spool": "00"}, {"segment": 2**63}, {"from": 2**63}, {"next_offset": 0}, {"next_segment": 0},
+    {"after_segment": 2}, {"after_segment": 1, "after_offset": 1},
 ])  # fmt: skip
 def test_what_is_no_batch(database, door, change):
     assert door.ask({**Spool().batch(record()), **change})["error"] == "invalid"

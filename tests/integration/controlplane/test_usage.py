@@ -98,6 +98,84 @@ def test_a_request_is_seen_at_once(start, data, database, postgres):
     assert node["unshipped_seconds"] == 0 and node["spool_full"] is False
 
 
+REMEMBER = """CREATE SCHEMA was; CREATE TABLE was.spool AS TABLE weir.spool; CREATE TABLE was.total AS TABLE weir.total;
+    CREATE TABLE was.logs AS TABLE "LiteLLM_SpendLogs"; CREATE TABLE was.keys AS TABLE "LiteLLM_VerificationToken";
+    CREATE TABLE was.daily AS TABLE "LiteLLM_DailyUserSpend";"""
+FALL_BACK = """BEGIN; SELECT FROM weir.spool FOR UPDATE;
+    UPDATE weir.spool s SET segment = w.segment, "offset" = w."offset", records = w.records FROM was.spool w WHERE s.id = w.id;
+    UPDATE weir.total t SET spend_nusd = w.spend_nusd, requests = w.requests FROM was.total w WHERE (t.kind, t.id) = (w.kind, w.id);
+    DELETE FROM "LiteLLM_SpendLogs" WHERE request_id NOT IN (SELECT request_id FROM was.logs);
+    UPDATE "LiteLLM_VerificationToken" t SET spend = w.spend FROM was.keys w WHERE t.token = w.token;
+    UPDATE "LiteLLM_DailyUserSpend" t SET spend = w.spend, api_requests = w.api_requests FROM was.daily w WHERE t.id = w.id;
+    COMMIT;"""
+
+
+def say(weir, key, n):
+    for _ in range(n):
+        assert weir.post("/v1/chat/completions", SAY, key=key).status == 200
+
+
+def test_database_falls_back(start, data, database, postgres):
+    """What it had committed is gone, cursor and rows, while everybody goes on: what lies on the links' disks comes again."""
+    cp = start(database, STORE)
+    key = prepare(cp)
+    weir = data(cp.plane)
+    serves(weir, key["key"])
+    say(weir, key["key"], 9)
+    agrees(cp, postgres, database, 10)
+    postgres.sql(database, REMEMBER)
+    n = 10
+    for _ in range(2):
+        for _ in range(4):
+            say(weir, key["key"], 5)
+            time.sleep(0.1)
+        agrees(cp, postgres, database, n + 20)
+        postgres.sql(database, FALL_BACK)
+        assert ledger(postgres, database)[0] == 10
+        say(weir, key["key"], 1)  # lies beyond what is counted now
+        n += 21
+        agrees(cp, postgres, database, n)
+    assert postgres.sql(database, "SELECT count(*) FROM weir.spool_gap") == [("0",)]
+    assert "usage_fell_back" in weir.log()
+
+
+def test_an_older_backup_is_restored(data, database, postgres, short):
+    env = {"WEIR_RUN_DIR": str(short)}
+    cp = ControlPlane(database, STORE, env=env)
+    try:
+        key = prepare(cp)
+        weir = data(f"ipc://{short}/plane.sock")
+        serves(weir, key["key"])
+        say(weir, key["key"], 9)
+        agrees(cp, postgres, database, 10)
+        cp.stop()
+        backup = postgres.database(template=postgres.name(database))
+        cp = ControlPlane(database, STORE, env=env)
+        say(weir, key["key"], 20)
+        agrees(cp, postgres, database, 30)
+        cp.stop()
+        cp = ControlPlane(backup, STORE, env=env)
+        say(weir, key["key"], 1)
+        agrees(cp, postgres, backup, 31)
+        assert postgres.sql(backup, "SELECT count(*) FROM weir.spool_gap") == [("0",)]
+    finally:
+        cp.stop()
+
+
+def test_a_cursor_set_back_by_hand_counts_again(start, data, database, postgres):
+    """Its rows were not lost: each record stands twice, under another request_id; nothing is un-billed or refused."""
+    cp = start(database, STORE)
+    key = prepare(cp)
+    weir = data(cp.plane)
+    serves(weir, key["key"])
+    say(weir, key["key"], 9)
+    agrees(cp, postgres, database, 10)
+    postgres.sql(database, """UPDATE weir.spool SET segment = 0, "offset" = 0""")
+    say(weir, key["key"], 1)
+    agrees(cp, postgres, database, 21)
+    assert postgres.sql(database, "SELECT (SELECT count(*) FROM weir.spool_gap) + (SELECT count(*) FROM weir.spool_refused)") == [("0",)]
+
+
 @pytest.mark.slow
 def test_control_plane_killed_at_any_moment(data, database, postgres, short):
     rng = random.Random(11)

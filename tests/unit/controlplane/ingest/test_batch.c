@@ -89,6 +89,26 @@ static void test_every_prefix_of_a_batch(void **state)
     }
 }
 
+static void test_places_that_cannot_be(void **state)
+{
+    static const struct spool_place after[] = {{3, 1001}, {4, 0}, {UINT64_MAX, UINT64_MAX}};
+    unsigned char bytes[SPOOL_RECORD_MOST];
+    Weir__UsageRecord m = record();
+    struct batch ret;
+    struct err e;
+
+    (void)state;
+    Weir__UsageBatch b = batch_of(bytes, put(bytes, &m, 1));
+    b.after_segment = 3;
+    b.after_offset = 1000;
+    assert_int_equal(read_of(&b).after.offset, 1000);
+    for (size_t i = 0; i < ARRAY_LEN(after); i++) {
+        b.after_segment = after[i].segment;
+        b.after_offset = after[i].offset;
+        assert_int_equal(batch_read(&ret, &b, true, NOW_MS, &arena, &e), ERRC_INVALID);
+    }
+}
+
 static void test_every_damaged_byte(void **state)
 {
     unsigned char bytes[2048];
@@ -316,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_prefix_of_a_batch),
+        cmocka_unit_test(test_places_that_cannot_be),
         cmocka_unit_test(test_every_damaged_byte),
         cmocka_unit_test(test_what_a_record_says),
         cmocka_unit_test(test_dates),

@@ -389,6 +389,7 @@ static struct shipped ship(struct spool_place from, struct spool_place end)
         struct spool_entry en;
         size_t len = 0;
         unsigned n = 0;
+        assert_int_equal(spool_place_cmp(b.after, s.at), 0);
         assert_true(spool_place_cmp(b.from, s.at) >= 0);
         assert_true(spool_place_cmp(b.next, s.at) > 0);
         s.gaps += spool_place_cmp(b.from, s.at) > 0;
@@ -454,6 +455,31 @@ static void test_batches_hold_every_record_once_and_again(void **state)
     struct shipped rest = ship(half.at, end);
     assert_int_equal(half.gaps + rest.gaps, 0);
     assert_row(&rest.seen, half.seen.n, 400 - half.seen.n);
+}
+
+/* One reader, which goes back to each place it has come from. */
+static void test_a_reader_goes_back(void **state)
+{
+    struct spool_place places[64] = {0};
+    struct spool_batch b;
+    struct spool_reader r;
+    struct err e;
+    size_t n = 0;
+    bool any;
+
+    (void)state;
+    struct spool_place end = written(400);
+    assert_int_equal(spool_reader_init(&r, dir, &e), ERRC_OK);
+    for (read_batch(&r, nothing, end, &b, &any); any; read_batch(&r, b.next, end, &b, &any))
+        places[n++] = b.after;
+    assert_true(n > 6);
+    while (n-- > 0) {
+        read_batch(&r, end, end, &b, &any);
+        assert_false(any);
+        read_batch(&r, places[n], end, &b, &any);
+        assert_true(any && spool_place_cmp(b.from, places[n]) == 0);
+    }
+    spool_reader_deinit(&r);
 }
 
 /* What is written but not synced, and half a record, is not sent. */
@@ -567,8 +593,42 @@ static void test_cap_keeps_what_is_not_taken(void **state)
     assert_int_equal(rest.seen.seq[rest.seen.n - 1], i - 1);
     spool_taken(s, spool_synced(s));
     spool_release(s);
-    assert_true(spool_totals(s).bytes <= 8192); /* the last segment stays */
+    assert_true(spool_totals(s).bytes <= 32768 / 2);
     s = spool_free(s);
+}
+
+/* A database may lose what it had taken: for a while all of it stays, the last segment always. */
+static void test_what_is_taken_stays_for_a_while(void **state)
+{
+    const struct {
+        uint64_t keep_ms, first;
+    } rows[] = {{0, 1}, {1, 0}};
+    char path[96];
+
+    (void)state;
+    struct spool_place end = written(400);
+    assert_true(end.segment > 4);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct seen seen;
+        struct err e;
+        uint64_t first = 0, last;
+        uint64_t want = rows[i].first ? rows[i].first : end.segment - 1;
+        struct spool *s = open_with((struct spool_options){.keep_ms = rows[i].keep_ms}, &seen);
+        spool_taken(s, end);
+        for (unsigned k = 0; k < 5; k++) {
+            spool_release(s);
+            (void)usleep(5000);
+        }
+        assert_int_equal(spool_range(dir, &first, &last, &e), ERRC_OK);
+        assert_int_equal(first, want);
+        spool_taken(s, (struct spool_place){first, 0}); /* it fell back */
+        spool_release(s);
+        struct shipped back = ship((struct spool_place){first, 0}, end);
+        assert_true(back.gaps == 0 && back.seen.seq[back.seen.n - 1] == 399);
+        s = spool_free(s);
+    }
+    segment(path, (unsigned)end.segment - 2);
+    assert_int_not_equal(access(path, F_OK), 0);
 }
 
 static void test_name_is_kept(void **state)
@@ -607,11 +667,13 @@ int main(void)
         SPOOL_TEST(test_segments_follow_each_other_and_the_oldest_goes_at_the_cap),
         SPOOL_TEST(test_full_disk_keeps_the_buffer_and_recovers),
         SPOOL_TEST(test_batches_hold_every_record_once_and_again),
+        SPOOL_TEST(test_a_reader_goes_back),
         SPOOL_TEST(test_every_end_is_respected),
         SPOOL_TEST(test_damage_is_a_gap_and_costs_one_record),
         SPOOL_TEST(test_every_prefix_of_an_earlier_segment_is_passed),
         SPOOL_TEST(test_segments_that_are_gone_are_a_gap),
         SPOOL_TEST(test_cap_keeps_what_is_not_taken),
+        SPOOL_TEST(test_what_is_taken_stays_for_a_while),
         SPOOL_TEST(test_name_is_kept),
     };
 
