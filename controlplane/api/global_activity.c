@@ -13,7 +13,7 @@ static bool read_days(struct call *c, struct days *ret, struct str *ret_user)
     if (!in_days(c, ret))
         return false;
     *ret_user = own.all ? (struct str){0} : own.user_id.n ? own.user_id : STR("");
-    log_begin(&c->store);
+    spend_begin(c);
     return true;
 }
 
@@ -157,7 +157,7 @@ void api_global_activity_cache_hits(struct call *c)
     aliases = row_texts(c, in_val(c, "key_aliases"), &n_aliases);
     models = row_texts(c, in_val(c, "models"), &n_models);
     struct str sql = cache_sql(c, scope.all, n_aliases > 0);
-    log_begin(&c->store);
+    spend_begin(c);
     if (!sql.n)
         return;
     struct rows r =

@@ -45,7 +45,7 @@ void api_global_spend(struct call *c)
 {
     yyjson_mut_val *most = setting_get(c, SETTING_LITELLM_max_budget);
 
-    log_begin(&c->store);
+    spend_begin(c);
     reply_object(c, TX_QUERY(&c->store.tx,
                              "SELECT json_build_object('spend', (SELECT sum(spend) FROM " BY_MODEL
                              " WHERE" RECENT "), 'max_budget', $3::double precision)",
@@ -148,7 +148,7 @@ void api_global_spend_teams(struct call *c)
                     EVER);
         return;
     }
-    log_begin(&c->store);
+    spend_begin(c);
     reply_object(c, TX_QUERY(&c->store.tx, sql, EVER));
 }
 
@@ -234,7 +234,7 @@ void api_global_spend_tags(struct call *c)
                                   "SELECT json_build_object('spend_per_tag',"
                                   " (SELECT coalesce(json_agg(r), '[]') FROM (%s) r))",
                                   rows);
-    log_begin(&c->store);
+    spend_begin(c);
     if (sql.n)
         reply_object(c, TX_QUERY(&c->store.tx, sql.p, DB_TEXT(days.from), DB_TEXT(days.to),
                                  DB_TEXT_OR_NULL(list)));
@@ -242,7 +242,7 @@ void api_global_spend_tags(struct call *c)
 
 void api_global_spend_all_tag_names(struct call *c)
 {
-    log_begin(&c->store);
+    spend_begin(c);
     reply_object(c, TX_QUERY(&c->store.tx,
                              "SELECT json_build_object('tag_names',"
                              " (SELECT coalesce(json_agg(tag ORDER BY tag), '[]') FROM"
@@ -295,7 +295,7 @@ void api_global_spend_end_users(struct call *c)
     struct str key = in_text(c, "api_key");
     struct tx *tx = &c->store.tx;
 
-    log_begin(&c->store);
+    spend_begin(c);
     struct rows t = TX_QUERY(tx,
                              "SELECT coalesce($1::timestamptz, now() - interval '30 days')"
                              " AT TIME ZONE 'UTC', coalesce($2::timestamptz, now())"
@@ -310,7 +310,7 @@ void api_global_spend_end_users(struct call *c)
 
 void api_global_all_end_users(struct call *c)
 {
-    log_begin(&c->store);
+    spend_begin(c);
     reply_object(c, TX_QUERY(&c->store.tx,
                              END_USERS " SELECT json_build_object('end_users', (SELECT"
                                        " coalesce(json_agg(end_user ORDER BY end_user), '[]') FROM"

@@ -27,6 +27,11 @@ bool spend_reads_team(struct call *c, struct str team_id);
 void spend_filter(struct filter *f, const struct spend_scope *scope);
 void spend_where(struct log_query *q, const struct spend_scope *scope);
 
+/* ---- where it is read ---- */
+
+/* From here on the call reads log rows, where reports are read (api/report.h). */
+void spend_begin(struct call *c);
+
 /* ---- answers ---- */
 
 /* The caller asked for CSV. */

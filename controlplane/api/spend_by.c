@@ -1,6 +1,6 @@
 /* GET /weir/spend: what was spent, by day, key, team ..., of the daily tables. */
 
-#include "api/reply.h"
+#include "api/report.h"
 #include "api/span.h"
 
 /* Sums of nano-dollars, so that no order of adding changes the last digit. */
@@ -88,6 +88,7 @@ void api_spend_by(struct call *c)
     }
     if (!span_read(c, &span, 30))
         return;
+    report_begin(c);
     put_lines(s, list,
               TX_QUERY(&s->tx, tables[i].sql, DB_TEXT(span.from), DB_TEXT(span.to),
                        DB_TEXT_OR_NULL(whose), DB_INT(in_int(c, "limit"))));

@@ -70,7 +70,7 @@ static void reply_days(struct call *c, const struct days *days, struct str key, 
     const struct db_arg args[] = {DB_TEXT(days->from), DB_TEXT(days->to), DB_TEXT_OR_NULL(key),
                                   DB_TEXT_OR_NULL(user), DB_TEXT(request)};
 
-    log_begin(&c->store);
+    spend_begin(c);
     reply_rows(c, request.p ? tx_query(tx, one, args, 5)
                             : tx_query(tx, key.p || user.p ? some : all, args, 4));
 }
@@ -123,7 +123,7 @@ void api_spend_logs(struct call *c)
         reply_days(c, &days, key, user, request);
         return;
     }
-    log_begin(&c->store);
+    spend_begin(c);
     if (has_days) {
         q.from = arena_printf(&c->arena, STR_FMT " 00:00:00", STR_ARG(days.from));
         q.until = arena_printf(&c->arena, STR_FMT " 00:00:00", STR_ARG(days.to));

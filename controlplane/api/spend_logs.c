@@ -189,7 +189,6 @@ static bool read_query(struct call *c, struct log_query *q)
     bool any_time = request.p && !is_v2(c) && !in_text(c, "search").p;
     struct spend_scope scope;
 
-    log_begin(&c->store);
     *q = log_query_init(&c->store);
     q->limit = in_int(c, "page_size");
     q->offset = (MIN(in_int(c, "page"), PAGE_MAX) - 1) * q->limit;
@@ -202,6 +201,7 @@ static bool read_query(struct call *c, struct log_query *q)
         return false;
     }
     scope = spend_scope_of(c);
+    spend_begin(c);
     if (!team.p)
         spend_where(q, &scope);
     where_texts(c, q);
@@ -371,7 +371,7 @@ void api_spend_logs_bodies(struct call *c)
     struct log_query q = log_query_init(&c->store);
     struct filter f;
 
-    log_begin(&c->store);
+    spend_begin(c);
     spend_where(&q, &scope);
     log_where_request(&c->store, &q, id);
     f = q.rows;
@@ -397,6 +397,7 @@ void api_spend_logs_session(struct call *c)
     struct log_query q = log_query_init(&c->store);
     struct log_page p;
 
+    spend_begin(c);
     q.limit = in_int(c, "page_size");
     q.offset = (MIN(in_int(c, "page"), PAGE_MAX) - 1) * q.limit;
     spend_where(&q, &scope);

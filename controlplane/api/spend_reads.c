@@ -34,6 +34,7 @@ static void reply_by_spend(struct call *c, enum table t, const char *except, str
                                   " ORDER BY t.spend DESC, t.\"%s\") r",
                                   STR_ARG(columns_of(c, t, except)), ct->name, ct->key);
 
+    spend_begin(c);
     if (sql.n)
         reply_cursor(c, sql, &arg, 1);
 }

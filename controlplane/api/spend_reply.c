@@ -14,6 +14,12 @@ bool wants_csv(const struct call *c)
                     : str_find(in_header(c, STR("accept")), STR("text/csv")) != SIZE_MAX;
 }
 
+void spend_begin(struct call *c)
+{
+    report_begin(c);
+    log_begin(&c->store);
+}
+
 /* ---- rows one after the other ---- */
 
 struct list {
@@ -131,7 +137,7 @@ void reply_query(struct call *c, const char *sql, const struct db_arg *args, int
 {
     struct str whole = arena_printf(&c->arena, "SELECT row_to_json(r) FROM (%s) r", sql);
 
-    log_begin(&c->store);
+    spend_begin(c);
     if (whole.n)
         reply_rows(c, tx_query(&c->store.tx, whole.p, args, n_args));
 }

@@ -2,7 +2,7 @@
 
 #include "analytics/range.h"
 #include "api/parts.h"
-#include "api/reply.h"
+#include "api/report.h"
 #include "api/span.h"
 
 enum { IDS_MAX = 1000 };
@@ -59,6 +59,7 @@ void api_spend_rows(struct call *c)
 
     if (!span_read(c, &span, 30) || !read_after(c, &after_at, &after_id))
         return;
+    report_begin(c);
     struct rows r = TX_QUERY(
         &s->tx,
         COLUMNS "WHERE \"startTime\" >= greatest($1::timestamp, $4::timestamp)"
@@ -89,6 +90,7 @@ void api_spend_rows_by_id(struct call *c)
         refuse(c, 400, "ids: at most %d", IDS_MAX);
         return;
     }
+    report_begin(c);
     struct rows r = TX_QUERY(&s->tx,
                              COLUMNS "WHERE request_id = ANY ($1::text[])"
                                      " ORDER BY \"startTime\", request_id LIMIT 5000",

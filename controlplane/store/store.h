@@ -76,8 +76,9 @@ bool row_has(const yyjson_mut_val *row, const char *name, struct str s);
 /*
  * ---- making them ----
  *
- * Everything is copied in: a value can stand in one place only, and the list of a container runs
- * through its values. So build a list first, then put it.
+ * Values are copied in: one can stand in one place only, and the list of a container runs through
+ * its values. So build a list first, then put it. Texts are borrowed until the row is written: what
+ * rows_text() gave goes with tx_forget() and tx_end(), and is put as a copy (arena_str()) before.
  */
 yyjson_mut_val *row_new(struct store *s);
 yyjson_mut_val *row_list(struct store *s); /* an empty array */

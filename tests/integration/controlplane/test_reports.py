@@ -181,6 +181,37 @@ def test_reports_are_read_from_the_replica(start, database, postgres, replica):
         assert cp.get(path).status == 200
 
 
+LOG = {
+    "/spend/logs": b"late", "/spend/logs?start_date=2026-01-01&end_date=2026-01-03": b"late", "/spend/logs/ui/late": b"kept",
+    "/spend/logs/v2?start_date=2026-01-01&end_date=2026-01-03": b"late", "/spend/logs/session/ui?session_id=late": b"late",
+    "/spend/logs/ui?start_date=2026-01-01+00:00:00&end_date=2026-01-03+00:00:00": b"late", "/spend/tags": b"late", "/spend/users": b"late",
+    "/global/spend/all_tag_names": b"late", "/global/all_end_users": b"late", f"/global/activity/model?{DAYS}": b"late",
+    "/weir/spend/rows?from=2026-01-01&to=2026-01-03": b"late", "/weir/spend?by=model&from=2026-01-01&to=2026-01-03": b"late",
+}  # fmt: skip
+
+
+def test_log_rows_are_read_from_the_replica(start, database, postgres, replica):
+    cp = start(database, env=at_replica(postgres, replica, database))
+    ledger = Ledger(postgres, database)
+    ledger.add("user", "ann", "2026-01-01", "k", spend=1, model="early")
+    first = "SELECT count(*) FROM weir.checked_day"  # what is done at the start is done
+    wait(lambda: int(postgres.sql(database, first)[0][0]) >= 3, "the first reconciliation")
+    replica.catch_up()
+    replica.pause()
+    try:
+        postgres.sql(database, """INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, model, model_group, api_key, end_user, session_id, request_tags, "startTime",
+                                      "endTime", messages) VALUES ('late', 'x', 'late', 'late', 'late', 'late', 'late', '["late"]', '2026-01-02', '2026-01-02', '"kept"');
+                                  INSERT INTO "LiteLLM_UserTable" (user_id) VALUES ('late')""")  # fmt: skip
+        ledger.add("user", "ann", "2026-01-01", "k", spend=1, model="late")
+        for path, text in LOG.items():
+            reply = cp.get(path)
+            assert reply.status == 200 and text not in reply.body, path
+    finally:
+        replica.resume()
+    for path, text in LOG.items():
+        wait(lambda path=path, text=text: text in cp.get(path).body, path)
+
+
 def test_a_key_just_made_may_ask(start, database, postgres, replica):
     """Who may see what is read where it is written."""
     cp = start(database, env=at_replica(postgres, replica, database))
