@@ -20,6 +20,7 @@ def support(ctx):
     if SUPPORT not in sys.path:
         sys.path.insert(0, SUPPORT)
     from support import controlplane, http, postgres, weir
+    postgres.PLACE = None  # on a disk, as any that serves people
     return controlplane.ControlPlane, postgres.Postgres, weir.Weir, http
 
 
