@@ -65,13 +65,13 @@ static void put_flag(struct jw *w, const char *key, bool v)
 static void put_dollars(struct jw *w, const char *key, int64_t nusd)
 {
     jw_key(w, str_of(key));
-    jw_put_pico(w, nusd * 1000);
+    jw_put_pico(w, MIN(MAX(nusd, -INT64_MAX / 1000), INT64_MAX / 1000) * 1000);
 }
 
 static void put_ms(struct jw *w, const char *key, uint64_t ns)
 {
     jw_key(w, str_of(key));
-    jw_put_pico(w, (int64_t)(MIN(ns, UINT64_C(1000000000000000)) / 1000) * INT64_C(1000000000));
+    jw_put_pico(w, (int64_t)(MIN(ns, UINT64_C(9000000000000)) / 1000) * INT64_C(1000000000));
 }
 
 static void put_details(struct jw *w, const char *key, uint64_t cached, uint64_t written,
