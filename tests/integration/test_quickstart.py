@@ -383,7 +383,6 @@ def test_models_are_served_while_another_part_is_dead_and_a_start_brings_it_back
 
 def test_in_the_foreground_a_part_that_dies_is_told(quickstart):
     script = quickstart.foreground()
-    time.sleep(0.5)  # bash's wait -n misses who ended before it
     os.kill(quickstart.pid_of("controlplane"), signal.SIGKILL)
     assert any("beside Weir ended" in line for line in script.stdout)
     assert quickstart.chat().status == 200
