@@ -1,5 +1,6 @@
 #include "common/gateway/duration.h"
 
+#include "common/date.h"
 #include "common/num.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -15,37 +16,6 @@ static int64_t unit_seconds(char unit)
            : unit == 'h' ? 3600
            : unit == 'd' ? DAY_S
                          : 7 * DAY_S;
-}
-
-/* Days since 1970 of a date of the proleptic Gregorian calendar, and back (months from 0). */
-static int64_t days_of(int64_t year, unsigned month, unsigned day)
-{
-    int64_t y = month < 2 ? year - 1 : year;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    int64_t yoe = y - era * 400;
-    int64_t doy = (153 * ((month + 10) % 12) + 2) / 5 + day - 1;
-
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-static void date_of(int64_t days, int64_t *year, unsigned *month, unsigned *day)
-{
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t doe = days - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153;
-
-    *day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
-    *month = (unsigned)((mp + 2) % 12);
-    *year = yoe + era * 400 + (*month < 2);
-}
-
-static unsigned days_in(int64_t year, unsigned month)
-{
-    return (unsigned)(days_of(month == 11 ? year + 1 : year, (month + 1) % 12, 1) -
-                      days_of(year, month, 1));
 }
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -86,18 +56,16 @@ bool duration_parse(struct str s, struct duration *ret)
 
 int64_t duration_after(struct duration d, int64_t from_us)
 {
-    int64_t year;
-    unsigned month, day;
-
     if (d.unit != 'M')
         return from_us + (int64_t)d.n * unit_seconds(d.unit) * SECOND_US;
     int64_t days = floor_div(from_us, DAY_S * SECOND_US);
     int64_t time_us = from_us - days * DAY_S * SECOND_US;
-    date_of(days, &year, &month, &day);
-    int64_t months = year * 12 + month + d.n;
-    year = floor_div(months, 12);
-    month = (unsigned)(months - year * 12);
-    return days_of(year, month, MIN(day, days_in(year, month))) * DAY_S * SECOND_US + time_us;
+    struct date date = date_of_day(days);
+    int64_t months = date.year * 12 + date.month - 1 + d.n;
+    date.year = floor_div(months, 12);
+    date.month = (unsigned)(months - date.year * 12) + 1;
+    date.day = MIN(date.day, date_month_days(date.year, date.month));
+    return date_day(date) * DAY_S * SECOND_US + time_us;
 }
 
 int64_t duration_seconds(struct duration d, int64_t from_us)
@@ -113,14 +81,12 @@ static int64_t next_multiple(int64_t at, uint32_t n)
 
 int64_t duration_next_reset(struct duration d, int64_t now_us)
 {
-    int64_t now = floor_div(now_us, SECOND_US), days = floor_div(now, DAY_S), year;
+    int64_t now = floor_div(now_us, SECOND_US), days = floor_div(now, DAY_S);
     int64_t second = now - days * DAY_S, hour = second / 3600, minute = second / 60 % 60, next;
     uint32_t n = d.unit == 'w' ? d.n * 7 : d.n;
-    unsigned month, day;
 
     if (!n)
         return now_us;
-    date_of(days, &year, &month, &day);
     switch (d.unit) {
     case 'h':
         next = next_multiple(hour, n);
@@ -145,7 +111,8 @@ int64_t duration_next_reset(struct duration d, int64_t now_us)
         break;
     }
     /* months, and 30d: the first of the next one */
-    return days_of(month == 11 ? year + 1 : year, (month + 1) % 12, 1) * DAY_S * SECOND_US;
+    struct date date = date_of_day(days);
+    return (days + 1 + date_month_days(date.year, date.month) - date.day) * DAY_S * SECOND_US;
 }
 
 struct period duration_period(struct str duration, int64_t reset_us, int64_t now_us)

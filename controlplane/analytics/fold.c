@@ -440,7 +440,7 @@ static int by_date_desc(const void *a, const void *b)
 {
     const struct day *const *x = a, *const *y = b;
 
-    return memcmp((*y)->date.p, (*x)->date.p, DAY_TEXT);
+    return memcmp((*y)->date.p, (*x)->date.p, DATE_TEXT);
 }
 
 void fold_put_days(struct jw *w, const struct fold *f)

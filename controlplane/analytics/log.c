@@ -78,7 +78,7 @@ static bool is_covered(struct store *s, struct str from)
 void log_where_request(struct store *s, struct log_query *q, struct str id)
 {
     q->exact = id;
-    if (!catalog_column(s->catalog, TABLE_SPEND_LOG, STR("litellm_call_id")))
+    if (!catalog_column(s->catalog, TABLE_SPEND_LOGS, STR("litellm_call_id")))
         LOG_WHERE_ROW(q, "t.request_id = $?", DB_TEXT(id));
     else if (is_covered(s, (struct str){0}))
         LOG_WHERE_ROW(q,
@@ -108,7 +108,7 @@ void log_where_error(struct log_query *q, struct str text)
 
 void log_where_any(struct store *s, struct log_query *q, struct str id)
 {
-    bool has_call = catalog_column(s->catalog, TABLE_SPEND_LOG, STR("litellm_call_id"));
+    bool has_call = catalog_column(s->catalog, TABLE_SPEND_LOGS, STR("litellm_call_id"));
     struct db_arg arg = DB_TEXT(id), from = DB_TEXT(q->from), until = DB_TEXT(q->until);
     struct str has = arena_printf(s->arena, HAS_ID, has_call ? ", t.litellm_call_id" : "");
     const struct db_arg has_args[] = {arg, from, until, arg};
@@ -137,7 +137,7 @@ void log_where_any(struct store *s, struct log_query *q, struct str id)
 
 const char *log_duration(const struct store *s)
 {
-    return catalog_column(s->catalog, TABLE_SPEND_LOG, STR("request_duration_ms"))
+    return catalog_column(s->catalog, TABLE_SPEND_LOGS, STR("request_duration_ms"))
                ? "coalesce(t.request_duration_ms, " ELAPSED ")"
                : ELAPSED;
 }
@@ -178,7 +178,7 @@ struct str log_columns(struct store *s, const char *zone)
     struct str list = {0};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const struct column *c = catalog_column(s->catalog, TABLE_SPEND_LOG, str_of(names[i]));
+        const struct column *c = catalog_column(s->catalog, TABLE_SPEND_LOGS, str_of(names[i]));
         const char *comma = list.n ? ", " : "";
         if (c && c->kind == COLUMN_TIME)
             list =

@@ -1,27 +1,5 @@
 #include "analytics/range.h"
 
-static bool is_leap(int y)
-{
-    return y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
-}
-
-static int month_days(int y, int m)
-{
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-
-    return days[m - 1] + (m == 2 && is_leap(y));
-}
-
-/* The proleptic Gregorian calendar, years that begin in March. */
-static int32_t days_from_civil(int y, int m, int d)
-{
-    y -= m <= 2;
-    int era = y / 400, of_era = y % 400;
-    int of_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
 static bool digits(struct str s, size_t at, size_t n, int *ret)
 {
     *ret = 0;
@@ -37,34 +15,21 @@ bool day_read(struct str s, int32_t *ret_day)
 {
     int y, m, d;
 
-    if (s.n != DAY_TEXT || s.p[4] != '-' || s.p[7] != '-' || !digits(s, 0, 4, &y) ||
+    if (s.n != DATE_TEXT || s.p[4] != '-' || s.p[7] != '-' || !digits(s, 0, 4, &y) ||
         !digits(s, 5, 2, &m) || !digits(s, 8, 2, &d))
         return false;
-    if (y < 1 || m < 1 || m > 12 || d < 1 || d > month_days(y, m))
+    struct date date = {y, (unsigned)m, (unsigned)d};
+    if (y < 1 || m < 1 || m > 12 || d < 1 || date.day > date_month_days(y, date.month))
         return false;
-    *ret_day = days_from_civil(y, m, d);
+    *ret_day = (int32_t)date_day(date);
     return true;
-}
-
-void day_write(char out[DAY_TEXT], int32_t day)
-{
-    int z = day + 719468;
-    int era = z / 146097, of_era = z % 146097;
-    int y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int of_year = of_era - (365 * y + y / 4 - y / 100), march = (5 * of_year + 2) / 153;
-    int d = of_year - (153 * march + 2) / 5 + 1, m = march < 10 ? march + 3 : march - 9;
-    char text[32];
-
-    y += 400 * era + (m <= 2);
-    (void)snprintf(text, sizeof text, "%04d-%02d-%02d", y, m, d);
-    memcpy(out, text, DAY_TEXT);
 }
 
 struct str day_text(struct arena *a, int32_t day)
 {
-    char text[DAY_TEXT];
+    char text[DATE_TEXT];
 
-    day_write(text, day);
+    (void)date_put(text, day);
     return arena_str(a, (struct str){text, sizeof text});
 }
 

@@ -6,11 +6,9 @@
  */
 
 #include "common/arena.h"
+#include "common/date.h"
 
-enum {
-    DAY_TEXT = 10, /* "2026-01-31" */
-    RANGE_DAYS_MAX = 400,
-};
+enum { RANGE_DAYS_MAX = 400 };
 
 struct day_range {
     struct str from, to;      /* as they were sent */
@@ -19,8 +17,6 @@ struct day_range {
 
 /* False: not a day of the calendar, or another way to write it. */
 MUST_CHECK bool day_read(struct str s, int32_t *ret_day);
-/* Not terminated. */
-void day_write(char out[DAY_TEXT], int32_t day);
 struct str day_text(struct arena *a, int32_t day);
 /* Of microseconds since 1970 UTC. */
 int32_t day_of(int64_t wall_us);

@@ -20,8 +20,8 @@ static bool is_v2(const struct call *c)
 static struct str read_time(struct call *c, struct str s, bool day_may)
 {
     int32_t day;
-    struct str clock = str_from(s, DAY_TEXT);
-    bool is_day = s.n >= DAY_TEXT && day_read((struct str){s.p, DAY_TEXT}, &day);
+    struct str clock = str_from(s, DATE_TEXT);
+    bool is_day = s.n >= DATE_TEXT && day_read((struct str){s.p, DATE_TEXT}, &day);
 
     if (is_day && day_may && !clock.n)
         return arena_printf(&c->arena, STR_FMT " 00:00:00", STR_ARG(s));

@@ -43,7 +43,7 @@ static bool read_after(struct call *c, struct str *at, struct str *id)
     *at = *id = (struct str){0};
     if (!after.n)
         return true;
-    if (str_cut(after, ' ', at, id) && at->n == 23 && day_read((struct str){at->p, DAY_TEXT}, &day))
+    if (str_cut(after, ' ', at, id) && at->n == 23 && day_read((struct str){at->p, DATE_TEXT}, &day))
         return true;
     refuse(c, 400, "after: as `next` of the page before said");
     return false;

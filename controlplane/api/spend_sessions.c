@@ -27,14 +27,14 @@ static struct cursor read_cursor(struct call *c)
 {
     struct cursor at = {0};
     struct str text = in_text(c, "session_cursor"), rest;
-    char day[DAY_TEXT];
+    char day[DATE_TEXT];
     int32_t ignored;
 
     if (!str_cut(text, '|', &at.last, &rest) || !str_cut(rest, '|', &at.api_key, &at.key) ||
-        !at.key.n || at.last.n < DAY_TEXT)
+        !at.key.n || at.last.n < DATE_TEXT)
         return (struct cursor){0};
-    memcpy(day, at.last.p, DAY_TEXT);
-    return day_read((struct str){day, DAY_TEXT}, &ignored) ? at : (struct cursor){0};
+    memcpy(day, at.last.p, DATE_TEXT);
+    return day_read((struct str){day, DATE_TEXT}, &ignored) ? at : (struct cursor){0};
 }
 
 struct reading {

@@ -214,7 +214,7 @@ static struct str part_of(const struct spent *s, enum daily d, enum part p)
     case PART_END_USER:
         return s->end_user;
     case PART_DATE:
-        return (struct str){s->date, SPENT_DATE};
+        return (struct str){s->date, DATE_TEXT};
     case PART_API_KEY:
         return s->key;
     case PART_MODEL:

@@ -132,23 +132,6 @@ static void read_texts(struct spent *s, struct arena *a)
 
 /* ---- times ---- */
 
-/* The civil date of a day since 1970 (proleptic Gregorian). */
-static void put_date(char out[SPENT_DATE], int32_t day)
-{
-    int64_t z = (int64_t)day + 719468; /* since 0000-03-01 */
-    int64_t era = z / 146097, of_era = z - era * 146097;
-    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * of_year + 2) / 153;
-    unsigned d = (unsigned)(of_year - (153 * month + 2) / 5 + 1);
-    unsigned m = (unsigned)(month < 10 ? month + 3 : month - 9);
-    unsigned y = (unsigned)(year + era * 400 + (m <= 2));
-    char text[32];
-
-    (void)snprintf(text, sizeof text, "%04u-%02u-%02u", y, m, d);
-    memcpy(out, text, SPENT_DATE);
-}
-
 static bool is_time(int64_t ms)
 {
     return ms >= start_min_ms && ms < start_max_ms;
@@ -167,7 +150,7 @@ static void read_times(struct spent *s, int64_t now_ms)
     s->end_ms = end;
     s->first_ms = is_time(first) ? first : end; /* as LiteLLM does without a stream */
     s->day = (int32_t)(start / DAY_MS);
-    put_date(s->date, s->day);
+    (void)date_put(s->date, s->day);
 }
 
 /* ---- amounts ---- */

@@ -6,6 +6,7 @@
  */
 
 #include "common/arena.h"
+#include "common/date.h"
 #include "common/gateway/spool_record.h"
 
 #include "weir.pb-c.h"
@@ -13,7 +14,6 @@
 enum {
     SPENT_TAGS = 34, /* 32 of the request, two of the user agent */
     SPENT_BUDGET_GROUPS = 8,
-    SPENT_DATE = 10, /* 2026-01-02 */
 };
 
 struct spent {
@@ -29,7 +29,7 @@ struct spent {
     size_t n_tags, n_budget_groups;
     int64_t start_ms, first_ms, end_ms; /* wall clock */
     int32_t day;                        /* since 1970, UTC, of the start */
-    char date[SPENT_DATE];
+    char date[DATE_TEXT];
     int64_t prompt, completion, cache_read, cache_written, nusd;
     int64_t requests; /* of the caller: 0 for one that was tried again */
     bool is_failure;

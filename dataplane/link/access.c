@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/date.h"
 #include "common/num.h"
 #include "common/pages.h"
 
@@ -96,21 +97,12 @@ static char *put_json(char *p, struct str s)
     return p;
 }
 
-/* "2026-11-20T13:04:05.123456Z", with the civil date from the days since 1970 (Gregorian eras of
- * 146,097 days beginning in March). */
+/* "2026-11-20T13:04:05.123456Z" */
 static char *put_time(char *p, int64_t wall_us)
 {
     uint64_t us = (uint64_t)MAX(wall_us, 0), s = us / 1000000;
-    uint64_t z = s / 86400 + 719468, era = z / 146097, doe = z % 146097;
-    uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    uint64_t mp = (5 * doy + 2) / 153, month = mp < 10 ? mp + 3 : mp - 9;
 
-    p = put_padded(p, yoe + era * 400 + (month <= 2), 4);
-    *p++ = '-';
-    p = put_padded(p, month, 2);
-    *p++ = '-';
-    p = put_padded(p, doy - (153 * mp + 2) / 5 + 1, 2);
+    p = date_put(p, (int64_t)(s / 86400));
     *p++ = 'T';
     p = put_padded(p, s / 3600 % 24, 2);
     *p++ = ':';

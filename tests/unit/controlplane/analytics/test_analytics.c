@@ -35,19 +35,19 @@ static void test_days(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int32_t day = -1;
-        char back[DAY_TEXT];
+        char back[DATE_TEXT];
         assert_int_equal(day_read(str_of(rows[i].text), &day), rows[i].day >= 0);
         assert_int_equal(day, rows[i].day);
         if (day < 0)
             continue;
-        day_write(back, day);
-        assert_str(((struct str){back, DAY_TEXT}), rows[i].text);
+        (void)date_put(back, day);
+        assert_str(((struct str){back, DATE_TEXT}), rows[i].text);
     }
     for (int32_t day = -200000; day < 400000; day += 7) { /* there and back, leap years and all */
-        char text[DAY_TEXT];
+        char text[DATE_TEXT];
         int32_t back;
-        day_write(text, day);
-        assert_true(day_read((struct str){text, DAY_TEXT}, &back));
+        (void)date_put(text, day);
+        assert_true(day_read((struct str){text, DATE_TEXT}, &back));
         assert_int_equal(back, day);
     }
     assert_int_equal(day_of(-1), -1);

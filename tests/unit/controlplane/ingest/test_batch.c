@@ -159,7 +159,7 @@ static void test_what_a_record_says(void **state)
     assert_int_equal(s->start_ms, INT64_C(1767312000123));
     assert_int_equal(s->first_ms, s->end_ms);
     assert_int_equal(spent_duration_ms(s), 1000);
-    assert_str(((struct str){s->date, SPENT_DATE}), "2026-01-02");
+    assert_str(((struct str){s->date, DATE_TEXT}), "2026-01-02");
     assert_str(spent_call_type(s), "anthropic_messages");
     assert_str(s->spool, "ab000000000000000000000000000000");
     assert_false(s->is_failure);
@@ -189,7 +189,7 @@ static void test_dates(void **state)
         Weir__UsageRecord m = record();
         m.start_us = m.end_us = rows[i].ms * 1000;
         struct spent *s = read_one(&m).spent;
-        assert_str(((struct str){s->date, SPENT_DATE}), rows[i].date);
+        assert_str(((struct str){s->date, DATE_TEXT}), rows[i].date);
         assert_int_equal(s->day, rows[i].ms / 86400000);
     }
 }
