@@ -4,8 +4,6 @@
 #include "api/report.h"
 #include "api/spend.h"
 
-enum { PIECE = 500 /* rows of one fetch */ };
-
 bool wants_csv(const struct call *c)
 {
     struct str format = in_text(c, "format");
@@ -111,25 +109,19 @@ void reply_rows(struct call *c, struct rows r)
 void reply_cursor(struct call *c, struct str sql, const struct db_arg *args, int n_args)
 {
     struct tx *tx = &c->store.tx;
-    struct str declare =
-        arena_printf(&c->arena, "DECLARE rows NO SCROLL CURSOR FOR " STR_FMT, STR_ARG(sql));
-    struct rows r = {.n = PIECE};
+    struct rows r;
     struct list l;
 
-    if (!declare.n)
+    if (!sql.n)
         return;
     log_begin(&c->store);
-    tx_begin_read_only(tx);
-    (void)tx_query(tx, declare.p, args, n_args);
+    tx_open_cursor(tx, sql.p, args, n_args);
     if (!tx_ok(tx))
         return;
-    static_assert(PIECE == 500, "the statement below says so");
     list_begin(&l, c);
-    while (r.n == PIECE && out_wants(&l.out)) {
-        r = TX_QUERY0(tx, "FETCH 500 FROM rows");
+    while (out_wants(&l.out) && (r = tx_fetch(tx)).n)
         list_put(&l, r);
-        tx_forget(tx);
-    }
+    tx_end_read_only(tx);
     list_end(&l);
 }
 

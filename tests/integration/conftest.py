@@ -1,3 +1,4 @@
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 pytest.register_assert_rewrite("support")
 
-from support import pairs, plans, standard
+from support import pairs, plans, played, standard
 from support.certs import Certs
 from support.mock_provider import Mock
 from support.pairs import DIRECT
@@ -50,6 +51,30 @@ def weir(weir_server, mock):
     """The shared gateway with the standard configuration, in front of `mock`."""
     assert weir_server.process.poll() is None, weir_server.tail()
     return weir_server
+
+
+@pytest.fixture
+def at():
+    """Paths short enough for a socket."""
+    made = []
+
+    def at_(name):
+        path = f"/tmp/weir-at-{os.getpid()}-{len(made)}-{name}"
+        made.append(path)
+        return path
+
+    yield at_
+    for path in made:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+@pytest.fixture
+def plane(at):
+    """A control plane that is played."""
+    plane = played.Plane(at("a"))
+    yield plane
+    plane.close()
 
 
 @pytest.fixture

@@ -21,29 +21,6 @@ def says(text):
     return {"model": "openai/gpt-4o", "mock_response": text}
 
 
-@pytest.fixture
-def at(tmp_path):
-    """Paths short enough for a socket."""
-    made = []
-
-    def at_(name):
-        path = f"/tmp/weir-plane-{os.getpid()}-{len(made)}-{name}"
-        made.append(path)
-        return path
-
-    yield at_
-    for path in made:
-        if os.path.exists(path):
-            os.unlink(path)
-
-
-@pytest.fixture
-def plane(at):
-    plane = p.Plane(at("a"))
-    yield plane
-    plane.close()
-
-
 def config(*addresses, model_list=(), general=None, weir=None):
     return {"model_list": list(model_list), "general_settings": {"store_model_in_db": True, **(general or {})},
             "weir": {"control_plane": list(addresses), **(weir or {})}}  # fmt: skip

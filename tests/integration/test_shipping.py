@@ -22,28 +22,6 @@ ASK = json.dumps(SAY).encode()
 MOCKED = {"model": "openai/gpt-4o", "mock_response": "ok"}
 
 
-@pytest.fixture
-def at():
-    made = []
-
-    def at_(name):
-        path = f"/tmp/weir-ship-{os.getpid()}-{len(made)}-{name}"
-        made.append(path)
-        return path
-
-    yield at_
-    for path in made:
-        if os.path.exists(path):
-            os.unlink(path)
-
-
-@pytest.fixture
-def plane(at):
-    plane = p.Plane(at("a"))
-    yield plane
-    plane.close()
-
-
 def config(address, **weir):
     return {"model_list": [{"model_name": "m", "litellm_params": MOCKED}],
             "weir": {"control_plane": [address], **weir}}  # fmt: skip
