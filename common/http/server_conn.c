@@ -10,11 +10,10 @@
  *                                                            dropped for a while, then closed
  */
 
-#include "common/http/server_priv.h"
-
 #include <arpa/inet.h>
 
 #include "common/clock.h"
+#include "common/http/server_priv.h"
 
 enum { /* threats section 1 */
        EARLY_MAX = 64 * 1024,
