@@ -1,17 +1,11 @@
 #include "opener.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 
 #include "alert/alerts.h"
 #include "api/route.h"
+#include "background.h"
 #include "config.h"
 #include "daemon.h"
 #include "jobs/jobs.h"
@@ -28,17 +22,8 @@ enum {
 struct opener {
     struct daemon *d;
     struct opener_options o;
-    pthread_t thread;
-    int wake_fd;
-    atomic_bool ending;
+    struct background thread;
 };
-
-static struct db_wait wait_ms(const struct opener *o, uint64_t ms)
-{
-    return (struct db_wait){.deadline_ns = clock_mono_ns() + ms * UINT64_C(1000000),
-                            .cancelled = &o->ending,
-                            .wake_fd = o->wake_fd};
-}
 
 static enum errc do_migrate(struct daemon *d, enum migrate_mode mode, bool adopt,
                             const struct db_wait *w, struct err *e)
@@ -55,7 +40,7 @@ enum errc opener_migrate(struct daemon *d, bool adopt, struct err *e)
 
 static enum errc load_catalog(struct opener *o, struct err *e)
 {
-    struct db_wait w = wait_ms(o, CATALOG_MS);
+    struct db_wait w = background_wait(&o->thread, CATALOG_MS);
     struct daemon *d = o->d;
     struct db *db = d->db[LANE_CRUD];
     struct arena arena;
@@ -75,8 +60,7 @@ static enum errc open_once(struct opener *o, struct err *e)
 {
     struct daemon *d = o->d;
     bool verify = config_bool(&d->config->file, SETTING_ENV_DISABLE_SCHEMA_UPDATE);
-    struct db_wait forever = {
-        .deadline_ns = UINT64_MAX, .cancelled = &o->ending, .wake_fd = o->wake_fd};
+    struct db_wait forever = background_wait(&o->thread, UINT64_MAX);
     struct db_wait w;
 
     enum errc rc = do_migrate(d, verify ? MIGRATE_VERIFY : MIGRATE_RUN, o->o.adopt, &forever, e);
@@ -84,7 +68,7 @@ static enum errc open_once(struct opener *o, struct err *e)
         rc = load_catalog(o, e);
     if (rc)
         return rc;
-    w = wait_ms(o, CATALOG_MS);
+    w = background_wait(&o->thread, CATALOG_MS);
     rc = publish_open(d->publish, &w, e);
     if (!rc)
         rc = jobs_new(&d->jobs, d, e);
@@ -98,30 +82,27 @@ static bool may_work_again(enum errc rc)
     return rc == ERRC_CLOSED || rc == ERRC_TIMEOUT;
 }
 
-static void *thread_main(void *arg)
+static void open_until_done(void *ctx)
 {
-    struct opener *o = arg;
-    struct pollfd p = {.fd = o->wake_fd, .events = POLLIN};
+    struct opener *o = ctx;
     struct err e = {0}, said = {0};
     uint64_t begun_ns = clock_mono_ns();
     enum errc rc;
 
-    (void)prctl(PR_SET_NAME, "weir-open", 0, 0, 0);
-    while (may_work_again(rc = open_once(o, &e)) && !atomic_load(&o->ending)) {
+    while (may_work_again(rc = open_once(o, &e)) && background_goes_on(&o->thread)) {
         if (db_health_is_up(o->d->health) && strcmp(e.msg, said.msg) != 0)
             log_warn("open", "what=\"%s\" consequence=\"tried again\"", e.msg);
         said = e;
-        (void)poll(&p, 1, PAUSE_MS);
+        background_pause(&o->thread, PAUSE_MS);
     }
-    if (atomic_load(&o->ending))
-        return NULL;
+    if (!background_goes_on(&o->thread))
+        return;
     if (!rc) {
         daemon_set_open(o->d);
         log_info("ready", "after_ms=%llu",
                  (unsigned long long)((clock_mono_ns() - begun_ns) / 1000000));
     }
     o->o.done(o->o.ctx, rc ? &e : NULL);
-    return NULL;
 }
 
 enum errc opener_new(struct opener **ret_o, struct daemon *d, const struct opener_options *options,
@@ -133,13 +114,10 @@ enum errc opener_new(struct opener **ret_o, struct daemon *d, const struct opene
         return err_set(e, ERRC_NOMEM, 0, "start");
     o->d = d;
     o->o = *options;
-    o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int sys = o->wake_fd < 0 ? errno : pthread_create(&o->thread, NULL, thread_main, o);
-    if (sys) {
-        if (o->wake_fd >= 0)
-            (void)close(o->wake_fd);
+    enum errc rc = background_start(&o->thread, "weir-open", open_until_done, o, e);
+    if (rc) {
         free(o);
-        return err_set(e, ERRC_SYS, sys, "start: thread");
+        return rc;
     }
     *ret_o = o;
     return ERRC_OK;
@@ -147,14 +125,8 @@ enum errc opener_new(struct opener **ret_o, struct daemon *d, const struct opene
 
 struct opener *opener_free(struct opener *o)
 {
-    uint64_t one = 1;
-
-    if (!o)
-        return NULL;
-    atomic_store(&o->ending, true);
-    (void)!write(o->wake_fd, &one, sizeof one);
-    (void)pthread_join(o->thread, NULL);
-    (void)close(o->wake_fd);
+    if (o)
+        background_end(&o->thread);
     free(o);
     return NULL;
 }

@@ -1,12 +1,6 @@
 #include "alert/alerts.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/jw.h"
@@ -14,6 +8,7 @@
 
 #include "alert/send.h"
 #include "api/route.h"
+#include "background.h"
 #include "config.h"
 #include "daemon.h"
 #include "store/tx.h"
@@ -32,9 +27,7 @@ struct alerts {
     const struct daemon *d;
     struct db *db;
     struct sender *sender;
-    pthread_t thread;
-    int wake_fd;
-    atomic_bool ending;
+    struct background thread;
     struct arena arena;                      /* of the texts below */
     const char *webhook, *slack, *proxy_url; /* NULL: none */
     struct mail_server mail;
@@ -127,9 +120,7 @@ static enum errc send_one(struct alerts *al, struct str channel, struct str rece
 
 static void unit_begin(struct alerts *al, struct tx *tx, struct arena *a)
 {
-    struct db_wait w = {.deadline_ns = clock_mono_ns() + DEADLINE_MS * UINT64_C(1000000),
-                        .cancelled = &al->ending,
-                        .wake_fd = al->wake_fd};
+    struct db_wait w = background_wait(&al->thread, DEADLINE_MS);
 
     tx_init(tx, al->db, a, &w);
 }
@@ -204,11 +195,11 @@ static bool send_due(struct alerts *al, struct arena *a)
     note(al, &tx);
     int n = tx_ok(&tx) ? r.n : 0;
     arena_init(&texts, NULL, ARENA_MAX);
-    for (int i = 0; i < n && !atomic_load(&al->ending); i++) {
+    for (int i = 0; i < n && background_goes_on(&al->thread); i++) {
         struct str channel = rows_text(r, i, 1), kind = rows_text(r, i, 5);
         enum errc rc = send_one(al, channel, rows_text(r, i, 2), rows_text(r, i, 4), &texts, &e);
         arena_reset(&texts);
-        if (rc && !atomic_load(&al->ending))
+        if (rc && background_goes_on(&al->thread))
             log_warn("alert_not_sent",
                      "channel=" STR_FMT " kind=" STR_FMT " try=%lld error=\"%s\""
                      " consequence=\"%s\"",
@@ -227,24 +218,21 @@ static bool send_due(struct alerts *al, struct arena *a)
     return n == AT_ONCE;
 }
 
-static void *thread_main(void *arg)
+static void raise_and_send(void *ctx)
 {
-    struct alerts *al = arg;
+    struct alerts *al = ctx;
     bool more = false;
 
-    (void)prctl(PR_SET_NAME, "weir-alerts", 0, 0, 0);
-    while (!atomic_load(&al->ending)) {
-        struct pollfd p = {.fd = al->wake_fd, .events = POLLIN};
+    while (background_goes_on(&al->thread)) {
         struct arena a;
         arena_init(&a, NULL, ARENA_MAX);
         raise_alerts(al, &a);
         arena_reset(&a);
-        if (!atomic_load(&al->ending))
+        if (background_goes_on(&al->thread))
             more = send_due(al, &a);
         arena_reset(&a);
-        (void)poll(&p, 1, more ? 0 : LOOK_MS);
+        background_pause(&al->thread, more ? 0 : LOOK_MS);
     }
-    return NULL;
 }
 
 /* ---- configuration ---- */
@@ -333,23 +321,17 @@ static enum errc open_all(struct alerts *al, struct err *e)
     o.max_conns = 2; /* one lends the rows that are being sent */
     enum errc rc = curl_global_init(CURL_GLOBAL_DEFAULT)
                        ? err_set(e, ERRC_NOMEM, 0, "libcurl does not start")
-                       : sender_new(&al->sender, &al->ending, e);
+                       : sender_new(&al->sender, &al->thread.ending, e);
 
     if (!rc)
         rc = db_new(&al->db, &o, al->d->health, e);
-    if (rc)
-        return rc;
-    al->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int sys = al->wake_fd < 0 ? errno : pthread_create(&al->thread, NULL, thread_main, al);
-    return sys ? err_set(e, ERRC_SYS, sys, "alerts: thread") : ERRC_OK;
+    return rc ? rc : background_start(&al->thread, "weir-alerts", raise_and_send, al, e);
 }
 
 static void drop(struct alerts *al)
 {
     al->db = db_free(al->db);
     al->sender = sender_free(al->sender);
-    if (al->wake_fd >= 0)
-        (void)close(al->wake_fd);
     arena_reset(&al->arena);
     free(al);
 }
@@ -364,7 +346,6 @@ enum errc alerts_new(struct alerts **ret_a, const struct daemon *d, struct err *
     if (!al)
         return err_set(e, ERRC_NOMEM, 0, "alerts");
     al->d = d;
-    al->wake_fd = -1;
     arena_init(&al->arena, NULL, 256 * 1024);
     enum errc rc = ERRC_OK;
     bool any = read_config(al);
@@ -379,13 +360,9 @@ enum errc alerts_new(struct alerts **ret_a, const struct daemon *d, struct err *
 
 struct alerts *alerts_free(struct alerts *al)
 {
-    uint64_t one = 1;
-
     if (!al)
         return NULL;
-    atomic_store(&al->ending, true);
-    (void)!write(al->wake_fd, &one, sizeof one);
-    (void)pthread_join(al->thread, NULL);
+    background_end(&al->thread);
     drop(al);
     curl_global_cleanup();
     return NULL;

@@ -383,16 +383,23 @@ static void put_metrics(struct jw *w, const struct metrics *m)
     jw_end(w);
 }
 
+/* Its member, still open. */
+static void bucket_begin(struct jw *w, const struct fold *f, const struct bucket *b,
+                         enum fold_dim dim)
+{
+    jw_key(w, f->name[b->name].text);
+    jw_obj(w);
+    put_metrics(w, &b->m);
+    jw_key(w, STR("metadata"));
+    jw_put_raw(w, description(&f->name[b->name], dim));
+}
+
 static void put_keys(struct jw *w, const struct fold *f, uint32_t first)
 {
     jw_obj(w);
     for (uint32_t i = first; i != NONE; i = bucket_at(f, i)->next) {
         const struct bucket *b = bucket_at(f, i);
-        jw_key(w, f->name[b->name].text);
-        jw_obj(w);
-        put_metrics(w, &b->m);
-        jw_key(w, STR("metadata"));
-        jw_put_raw(w, description(&f->name[b->name], DIM_KEY));
+        bucket_begin(w, f, b, DIM_KEY);
         jw_end(w);
     }
     jw_end(w);
@@ -403,11 +410,7 @@ static void put_dim(struct jw *w, const struct fold *f, enum fold_dim dim, uint3
     jw_obj(w);
     for (uint32_t i = first; i != NONE; i = bucket_at(f, i)->next) {
         const struct bucket *b = bucket_at(f, i);
-        jw_key(w, f->name[b->name].text);
-        jw_obj(w);
-        put_metrics(w, &b->m);
-        jw_key(w, STR("metadata"));
-        jw_put_raw(w, description(&f->name[b->name], dim));
+        bucket_begin(w, f, b, dim);
         jw_key(w, STR("api_key_breakdown"));
         put_keys(w, f, b->first);
         jw_end(w);

@@ -1,15 +1,10 @@
 #include "jobs/jobs.h"
 
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 
 #include "api/route.h"
+#include "background.h"
 #include "config.h"
 #include "daemon.h"
 
@@ -42,9 +37,7 @@ static const struct {
 struct jobs {
     const struct daemon *d;
     struct db *db;
-    pthread_t thread;
-    int wake_fd;
-    atomic_bool ending;
+    struct background thread;
     uint64_t due_ns[JOBS];
     bool failed[JOBS]; /* the last run: it is said once */
 };
@@ -73,9 +66,7 @@ static void note(struct jobs *j, enum job_id id, const struct tx *tx)
 static bool run(struct jobs *j, enum job_id id)
 {
     struct job job = {.d = j->d};
-    struct db_wait w = {.deadline_ns = clock_mono_ns() + RUN_MS * UINT64_C(1000000),
-                        .cancelled = &j->ending,
-                        .wake_fd = j->wake_fd};
+    struct db_wait w = background_wait(&j->thread, RUN_MS);
     struct arena arena;
 
     arena_init(&arena, NULL, ARENA_MAX);
@@ -95,14 +86,13 @@ static bool run(struct jobs *j, enum job_id id)
     return job.again;
 }
 
-static void *thread_main(void *arg)
+static void run_due(void *ctx)
 {
-    struct jobs *j = arg;
+    struct jobs *j = ctx;
 
-    (void)prctl(PR_SET_NAME, "weir-jobs", 0, 0, 0);
-    while (!atomic_load(&j->ending)) {
+    while (background_goes_on(&j->thread)) {
         uint64_t next = UINT64_MAX;
-        for (unsigned id = 0; id < JOBS && !atomic_load(&j->ending); id++) {
+        for (unsigned id = 0; id < JOBS && background_goes_on(&j->thread); id++) {
             if (rows[id].whose == LITELLMS && !j->d->config->runs_jobs)
                 continue;
             if (clock_mono_ns() >= j->due_ns[id]) {
@@ -113,10 +103,8 @@ static void *thread_main(void *arg)
             next = MIN(next, j->due_ns[id]);
         }
         uint64_t now = clock_mono_ns(), ms = next > now ? (next - now) / 1000000 + 1 : 0;
-        struct pollfd p = {.fd = j->wake_fd, .events = POLLIN};
-        (void)poll(&p, 1, (int)MIN(ms, UINT64_C(60000)));
+        background_pause(&j->thread, MIN(ms, UINT64_C(60000)));
     }
-    return NULL;
 }
 
 enum errc jobs_new(struct jobs **ret_j, const struct daemon *d, struct err *e)
@@ -130,32 +118,19 @@ enum errc jobs_new(struct jobs **ret_j, const struct daemon *d, struct err *e)
     o.max_conns = 1;
     o.statement_timeout_ms = STATEMENT_MS;
     j->d = d;
-    j->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum errc rc = j->wake_fd >= 0 ? db_new(&j->db, &o, d->health, e)
-                                   : err_set(e, ERRC_SYS, 0, "jobs: eventfd");
-    int sys = rc ? 0 : pthread_create(&j->thread, NULL, thread_main, j);
-    if (!rc && !sys) {
-        *ret_j = j;
-        return ERRC_OK;
-    }
-    j->db = db_free(j->db);
-    if (j->wake_fd >= 0)
-        (void)close(j->wake_fd);
-    free(j);
-    return rc ? rc : err_set(e, ERRC_SYS, sys, "jobs: thread");
+    enum errc rc = db_new(&j->db, &o, d->health, e);
+    if (!rc)
+        rc = background_start(&j->thread, "weir-jobs", run_due, j, e);
+    *ret_j = rc ? jobs_free(j) : j;
+    return rc;
 }
 
 struct jobs *jobs_free(struct jobs *j)
 {
-    uint64_t one = 1;
-
     if (!j)
         return NULL;
-    atomic_store(&j->ending, true);
-    (void)!write(j->wake_fd, &one, sizeof one);
-    (void)pthread_join(j->thread, NULL);
+    background_end(&j->thread);
     j->db = db_free(j->db);
-    (void)close(j->wake_fd);
     free(j);
     return NULL;
 }

@@ -1,15 +1,9 @@
 #include "publish/totals.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 
+#include "background.h"
 #include "publish/changes.h"
 
 enum {
@@ -24,9 +18,7 @@ enum {
 
 struct totals {
     struct totals_options o;
-    pthread_t thread;
-    int wake_fd;
-    atomic_bool ending;
+    struct background thread;
 
     /* of the thread */
     char seen[SNAPSHOT_MAX]; /* what the last look saw; "": there was none */
@@ -158,9 +150,7 @@ static void note(struct totals *t, const struct tx *tx)
 
 static void look(struct totals *t)
 {
-    struct db_wait w = {.deadline_ns = clock_mono_ns() + DEADLINE_MS * UINT64_C(1000000),
-                        .cancelled = &t->ending,
-                        .wake_fd = t->wake_fd};
+    struct db_wait w = background_wait(&t->thread, DEADLINE_MS);
     struct arena arena;
     struct tx tx;
 
@@ -182,17 +172,12 @@ static void look(struct totals *t)
 
 /* ---- the thread ---- */
 
-static void *thread_main(void *arg)
+static void look_on(void *ctx)
 {
-    struct totals *t = arg;
+    struct totals *t = ctx;
 
-    (void)prctl(PR_SET_NAME, "weir-totals", 0, 0, 0);
-    while (!atomic_load(&t->ending)) {
-        struct pollfd p = {.fd = t->wake_fd, .events = POLLIN};
+    for (; background_goes_on(&t->thread); background_pause(&t->thread, LOOK_MS))
         look(t);
-        (void)poll(&p, 1, LOOK_MS);
-    }
-    return NULL;
 }
 
 enum errc totals_new(struct totals **ret_t, const struct totals_options *o, struct err *e)
@@ -203,28 +188,19 @@ enum errc totals_new(struct totals **ret_t, const struct totals_options *o, stru
         return err_set(e, ERRC_NOMEM, 0, "totals");
     t->o = *o;
     t->pruned_ns = clock_mono_ns();
-    t->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int sys = t->wake_fd < 0 ? errno : pthread_create(&t->thread, NULL, thread_main, t);
-    if (!sys) {
-        *ret_t = t;
-        return ERRC_OK;
+    enum errc rc = background_start(&t->thread, "weir-totals", look_on, t, e);
+    if (rc) {
+        free(t);
+        return rc;
     }
-    if (t->wake_fd >= 0)
-        (void)close(t->wake_fd);
-    free(t);
-    return err_set(e, ERRC_SYS, sys, "totals: thread");
+    *ret_t = t;
+    return ERRC_OK;
 }
 
 struct totals *totals_free(struct totals *t)
 {
-    uint64_t one = 1;
-
-    if (!t)
-        return NULL;
-    atomic_store(&t->ending, true);
-    (void)!write(t->wake_fd, &one, sizeof one);
-    (void)pthread_join(t->thread, NULL);
-    (void)close(t->wake_fd);
+    if (t)
+        background_end(&t->thread);
     free(t);
     return NULL;
 }

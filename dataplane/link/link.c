@@ -224,9 +224,10 @@ static bool take(struct link *l, unsigned region, const struct record *rec)
     return true;
 }
 
-/* Reads a ring to its end, or to where the spool has no room. Returns whether there was anything.
- */
-static bool drain_ring(struct link *l, unsigned i)
+typedef bool (*put_fn)(struct link *l, unsigned region, const struct record *rec);
+
+/* Reads a ring to its end, or to where put() has no room. Returns whether there was anything. */
+static bool read_ring(struct link *l, unsigned i, put_fn put)
 {
     struct region *r = shared_region(&l->shared, i);
     struct region_reader *rr = &l->readers[i];
@@ -250,7 +251,7 @@ static bool drain_ring(struct link *l, unsigned i)
             pod_metric_add(&l->shared, POD_RINGS_BROKEN, 1);
             break;
         case RING_RECORD:
-            if (!take(l, i, &u.record)) {
+            if (!put(l, i, &u.record)) {
                 l->stalled = true;
                 return any;
             }
@@ -263,7 +264,7 @@ static bool drain_ring(struct link *l, unsigned i)
 
 /* ---- without the spool ---- */
 
-static void sum(struct link *l, unsigned region, const struct record *rec)
+static bool sum(struct link *l, unsigned region, const struct record *rec)
 {
     if (rec->flags & RECORD_SPOOL && rec->seq >= l->readers[region].next_seq) {
         if (!l->sums)
@@ -275,6 +276,7 @@ static void sum(struct link *l, unsigned region, const struct record *rec)
     }
     if (rec->flags & RECORD_ACCESS)
         access_add(l->access, rec);
+    return true;
 }
 
 /* A ring that fills while the spool fails is added up in memory, so that who has no budget goes on.
@@ -282,23 +284,11 @@ static void sum(struct link *l, unsigned region, const struct record *rec)
 static void sum_ring(struct link *l, unsigned i)
 {
     struct region *r = shared_region(&l->shared, i);
-    struct region_reader *rr = &l->readers[i];
-    union {
-        struct record record;
-        char bytes[RECORD_MAX];
-    } u;
-    uint64_t next;
 
-    if (rr->at == UINT64_MAX)
-        rr->at = r->ring_tail;
     if (r->ring_head - r->ring_tail < REGION_RING / 2)
         return;
-    for (enum ring_got got = RING_RECORD; got != RING_EMPTY; rr->at = next) {
-        got = ring_peek(r, rr->at, &u.record, &next);
-        if (got == RING_RECORD)
-            sum(l, i, &u.record);
-    }
-    ring_release(r, rr->at);
+    (void)read_ring(l, i, sum);
+    ring_release(r, l->readers[i].at);
 }
 
 static void sum_rings(struct link *l)
@@ -395,7 +385,7 @@ static bool carry(struct link *l, uint64_t now_ns)
     limit_spool(l);
     for (unsigned i = 0; i < shared_regions(&l->shared) && !l->stalled; i++) {
         struct region *r = shared_region(&l->shared, i);
-        any |= drain_ring(l, i);
+        any |= read_ring(l, i, take);
         if (r->state == REGION_DEAD)
             bury(l, i);
     }
