@@ -16,6 +16,7 @@ LIMITS = {"max_budget": FAR, "rpm_limit": FAR, "tpm_limit": FAR}
 STATES = ("undisturbed", "saturated", "frozen", "killed")
 LOAD = dict(connections=32)
 OUTAGE_RATE = 5000
+POLICY_RATE = 20_000
 
 
 class Planes:
@@ -95,17 +96,23 @@ def policy(ctx):
     if "weir" not in ctx.gateways:
         return
     duration = ctx.pick(500, 2500)
+    loads = {"saturated": {}, "fixed": {"rate": POLICY_RATE}}
     with Planes(ctx) as p:
         keys = {"master": gateways.KEY, "virtual": p.key}
-        for r in range(ctx.pick(2, 8)):
-            for kind in list(keys)[::1 if r % 2 else -1]:
-                measure(ctx, "policy", kind, p.weir, p.weir.port, key=keys[kind], duration=duration, **LOAD)
-    master, virtual = (chosen(ctx, "policy", kind, "weir") for kind in keys)
-    added = [(v["cpu_us"] / m["cpu_us"] - 1) * 100 for m, v in zip(master, virtual)]
-    ctx.table["policy"] = {kind: {"cpu_us": median(r["cpu_us"] for r in rounds), "rps": median(r["rps"] for r in rounds)}
-                           for kind, rounds in (("master", master), ("virtual", virtual))}
-    ctx.figures["policy_added_percent"] = median(added)
-    ctx.ranges["policy_added_percent"] = min(added), max(added)
+        for load, options in loads.items():
+            for r in range(ctx.pick(2, 8)):
+                for kind in list(keys)[::1 if r % 2 else -1]:
+                    measure(ctx, "policy", f"{kind}, {load}", p.weir, p.weir.port, key=keys[kind], duration=duration,
+                            **LOAD, **options)
+    ctx.table["policy"] = {}
+    for load in loads:
+        master, virtual = (chosen(ctx, "policy", f"{kind}, {load}", "weir") for kind in keys)
+        added = [(v["cpu_us"] / m["cpu_us"] - 1) * 100 for m, v in zip(master, virtual)]
+        ctx.table["policy"] |= {f"{kind}, {load}": {"cpu_us": median(r["cpu_us"] for r in rounds),
+                                                    "rps": median(r["rps"] for r in rounds)}
+                                for kind, rounds in (("master", master), ("virtual", virtual))}
+        ctx.figures[f"policy_{load}_percent"] = median(added)
+        ctx.ranges[f"policy_{load}_percent"] = min(added), max(added)
 
 
 # ---- a control plane in trouble ----
