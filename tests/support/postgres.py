@@ -7,6 +7,7 @@
 PostgreSQL refuses to run as root; then it runs as the user postgres, whom Debian's package makes.
 """
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -89,12 +90,15 @@ class Postgres:
         return [postmaster, *map(int, children)]
 
     def freeze(self):
-        for pid in self.pids():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
         for pid in self.pids():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it ended since
+                os.kill(pid, number)
 
     # --- a replica
 

@@ -191,9 +191,9 @@ LOG = {
 
 
 def test_log_rows_are_read_from_the_replica(start, database, postgres, replica):
-    cp = start(database, env=at_replica(postgres, replica, database))
     ledger = Ledger(postgres, database)
     ledger.add("user", "ann", "2026-01-01", "k", spend=1, model="early")
+    cp = start(database, env=at_replica(postgres, replica, database))
     first = "SELECT count(*) FROM weir.checked_day"  # what is done at the start is done
     wait(lambda: int(postgres.sql(database, first)[0][0]) >= 3, "the first reconciliation")
     replica.catch_up()
