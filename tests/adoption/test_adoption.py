@@ -10,7 +10,7 @@ import pytest
 VIEWS = {"LiteLLM_VerificationTokenView", "MonthlyGlobalSpend", "MonthlyGlobalSpendPerKey", "MonthlyGlobalSpendPerUserPerKey",
          "Last30dKeysBySpend", "Last30dModelsBySpend", "Last30dTopEndUsersSpend", "DailyTagSpend"}  # fmt: skip
 SCHEMA = """
-    SELECT 'column', table_name, column_name, udt_name, is_nullable, replace(coalesce(column_default, ''), 'ARRAY[]::text[]', '''{}''::text[]')
+    SELECT 'column', table_name::text, column_name::text, udt_name::text, is_nullable, replace(coalesce(column_default, ''), 'ARRAY[]::text[]', '''{}''::text[]')
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT IN (SELECT viewname FROM pg_views)
     UNION ALL SELECT 'index', tablename, indexname, indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public'
     UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '' FROM pg_constraint
@@ -24,7 +24,7 @@ ON = {"general_settings": {"store_model_in_db": True}}
 def dump(url):
     """The schema `public` as pg_dump writes it, our triggers and the dump's own token aside."""
     text = subprocess.run(["pg_dump", "--schema-only", "--schema=public", "-d", url], capture_output=True, text=True, check=True, timeout=60).stdout
-    text = re.sub(r"(?ms)^--\n-- Name: \S+ weir_(changed|made_or_gone).*?(?=^--\n-- (Name|PostgreSQL))", "", text)
+    text = re.sub(r"(?ms)^--\n-- Name: \S+ weir_(changed|made_or_gone|spent|log_(added|gone|changed|emptied)).*?(?=^--\n-- (Name|PostgreSQL))", "", text)
     text = re.sub(r"(?ms)^--\n-- Name: TRIGGER weir_changed.*?(?=^--\n-- (Name|PostgreSQL))", "", text)
     return re.sub(r"(?m)^\\(un)?restrict \S+\n", "", text)
 
