@@ -196,7 +196,7 @@ PGconn *db_conn_pg(struct db_conn *c)
     return c->pg;
 }
 
-bool db_conn_knows(struct db_conn *c, uint64_t statement)
+bool db_conn_knows(const struct db_conn *c, uint64_t statement)
 {
     for (unsigned i = 0; i < KNOWN_SLOTS; i++) {
         uint64_t at = c->known[(statement + i) % KNOWN_SLOTS];
@@ -208,11 +208,15 @@ bool db_conn_knows(struct db_conn *c, uint64_t statement)
     return false;
 }
 
+bool db_conn_may_learn(const struct db_conn *c)
+{
+    return c->n_known < KNOWN_SLOTS / 2;
+}
+
 void db_conn_learn(struct db_conn *c, uint64_t statement)
 {
-    if (c->n_known >= KNOWN_SLOTS / 2)
-        return; /* the rest goes unprepared */
     unsigned i = 0;
+
     while (c->known[(statement + i) % KNOWN_SLOTS])
         i++;
     c->known[(statement + i) % KNOWN_SLOTS] = statement;

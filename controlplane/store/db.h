@@ -86,9 +86,10 @@ enum db_fault db_conn_poll(struct db_conn *c, short events, uint64_t deadline_ns
 
 struct pg_conn *db_conn_pg(struct db_conn *c);
 
-/* Remembers that a statement is prepared on this connection; true when it was already. A full
- * memory forgets all and *ret_full asks to close the statements. */
-bool db_conn_knows(struct db_conn *c, uint64_t statement);
+/* Statements prepared on this connection: as many as there is room for, the others go unprepared.
+ */
+bool db_conn_knows(const struct db_conn *c, uint64_t statement);
+bool db_conn_may_learn(const struct db_conn *c);
 void db_conn_learn(struct db_conn *c, uint64_t statement);
 
 /* What an SQLSTATE means here. */

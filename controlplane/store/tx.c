@@ -201,16 +201,17 @@ static PGresult *round_trip(struct tx *tx, const char *sql, const char *const *v
 {
     PGconn *pg = db_conn_pg(tx->conn);
     uint64_t id = fnv1a(sql);
+    bool is_known = db_conn_knows(tx->conn, id);
     char name[24];
     int sent;
 
     if (is_script) {
         sent = PQsendQuery(pg, sql);
-    } else if (db_options(tx->db)->no_prepare) {
+    } else if (db_options(tx->db)->no_prepare || (!is_known && !db_conn_may_learn(tx->conn))) {
         sent = PQsendQueryParams(pg, sql, n, NULL, values, NULL, NULL, 0);
     } else {
         (void)snprintf(name, sizeof name, "w%016llx", (unsigned long long)id);
-        if (!db_conn_knows(tx->conn, id)) {
+        if (!is_known) {
             PGresult *r = PQsendPrepare(pg, name, sql, n, NULL) ? collect(tx) : NULL;
             if (!r || PQresultStatus(r) != PGRES_COMMAND_OK)
                 return r;

@@ -343,3 +343,14 @@ def test_a_row_that_cannot_be_taken_never_fails_its_writer(world):
     agree(world)
     world.sql("""DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = 'odd'""")
     agree(world)
+
+
+def test_more_statements_than_a_connection_keeps_prepared(start, database):
+    """Each set of filters is a statement; a connection prepares some hundred of them."""
+    cp = start(database, {"weir": {"report_threads": 1}})
+    names = ["api_key", "user_id", "team_id", "model", "model_id", "model_group", "key_alias", "end_user", "session_id", "request_id"]
+    for again in range(2):
+        for n in range(600):
+            filters = "&".join(f"{name}=x" for i, name in enumerate(names) if n >> i & 1)
+            reply = cp.get(f"/spend/logs/v2?start_date=2026-01-01&end_date=2026-01-02&{filters}")
+            assert reply.status == 200, (again, n, reply.body)
