@@ -158,12 +158,9 @@ static void put_parameters(struct jw *w, const struct route_row *r)
     jw_end(w);
 }
 
-/* `type` NULL: JSON. */
-static void put_content(struct jw *w, enum field_list l, const char *type)
+static void put_media(struct jw *w, const char *type, enum field_list l)
 {
-    jw_key(w, STR("content"));
-    jw_obj(w);
-    jw_key(w, str_of(type ? type : "application/json"));
+    jw_key(w, str_of(type));
     jw_obj(w);
     jw_key(w, STR("schema"));
     jw_obj(w);
@@ -171,7 +168,25 @@ static void put_content(struct jw *w, enum field_list l, const char *type)
         put_ref(w, l);
     jw_end(w);
     jw_end(w);
+}
+
+/* `type` NULL: JSON. */
+static void put_content(struct jw *w, enum field_list l, const char *type, bool has_csv)
+{
+    jw_key(w, STR("content"));
+    jw_obj(w);
+    put_media(w, type ? type : "application/json", l);
+    if (has_csv)
+        put_media(w, "text/csv", FIELDS_ANYTHING);
     jw_end(w);
+}
+
+/* True of a route that answers with rows of CSV when it is asked to. */
+static bool speaks_csv(const struct route_row *r)
+{
+    const struct field *f = field_find((enum field_list)r->input, STR("format"));
+
+    return f && f->type == FIELD_CHOICE && str_find(str_of(f->values), STR("csv")) != SIZE_MAX;
 }
 
 /* Of a route that is done: its status and the type of its body, where they are not 200 and JSON. */
@@ -216,7 +231,7 @@ static void put_responses(struct jw *w, const struct route_row *r)
     put(w, "description", route_is_built(r) ? r->sentence : "Not built yet.");
     if (strcmp(done_status(r), "204") != 0)
         put_content(w, route_is_built(r) ? (enum field_list)r->output : FIELDS_ANYTHING,
-                    done_type(r));
+                    done_type(r), speaks_csv(r));
     jw_end(w);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if ((is_public && !rows[i].is_public) || (!route_is_built(r) && !rows[i].is_built))
@@ -269,7 +284,7 @@ static void put_operation(struct jw *w, const struct route_row *r, struct arena 
         jw_obj(w);
         jw_key(w, STR("required"));
         jw_put_bool(w, field_list_is_required(in));
-        put_content(w, in, NULL);
+        put_content(w, in, NULL, false);
         jw_end(w);
     }
     put_responses(w, r);

@@ -68,7 +68,7 @@ void api_provider_budgets(struct call *c)
     struct out o;
 
     if (!budgets || budgets->kind != CONF_MAP) {
-        refuse_text(c, 500,
+        refuse_text(c, 404,
                     "No provider budget config found. Please set a provider budget config in the "
                     "router settings. https://docs.litellm.ai/docs/proxy/provider_budget_routing");
         return;

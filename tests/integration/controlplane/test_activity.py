@@ -573,7 +573,7 @@ def test_what_users_did_under_a_tag(cp, ledger, keys):
 
 def test_budgets_of_providers(cp, tenants, start, database, postgres):
     reply = cp.get("/provider/budgets")
-    assert reply.status == 500 and reply.json["error"]["message"].startswith("No provider budget config found.")
+    assert reply.status == 404 and reply.json["error"]["message"].startswith("No provider budget config found.")
     assert cp.get("/provider/budgets", key=tenants.keys["ann"]).status == 401
     config = {
         "router_settings": {"provider_budget_config": {"openai": {"budget_limit": 10.5, "time_period": "7d"}, "azure": {"max_budget": 1}}},
