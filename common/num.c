@@ -102,6 +102,34 @@ bool num_scaled(struct str s, int scale, int64_t *ret)
     return true;
 }
 
+static unsigned digits(uint64_t v)
+{
+    static const uint64_t powers[20] = {0,
+                                        UINT64_C(10),
+                                        UINT64_C(100),
+                                        UINT64_C(1000),
+                                        UINT64_C(10000),
+                                        UINT64_C(100000),
+                                        UINT64_C(1000000),
+                                        UINT64_C(10000000),
+                                        UINT64_C(100000000),
+                                        UINT64_C(1000000000),
+                                        UINT64_C(10000000000),
+                                        UINT64_C(100000000000),
+                                        UINT64_C(1000000000000),
+                                        UINT64_C(10000000000000),
+                                        UINT64_C(100000000000000),
+                                        UINT64_C(1000000000000000),
+                                        UINT64_C(10000000000000000),
+                                        UINT64_C(100000000000000000),
+                                        UINT64_C(1000000000000000000),
+                                        UINT64_C(10000000000000000000)};
+    unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
+    unsigned n = bits * 1233 >> 12; /* log10(2), at most one below */
+
+    return n + (v >= powers[n]);
+}
+
 size_t num_put_u64(char *out, uint64_t v)
 {
     static const char pairs[] = "0001020304050607080910111213141516171819"
@@ -109,17 +137,15 @@ size_t num_put_u64(char *out, uint64_t v)
                                 "4041424344454647484950515253545556575859"
                                 "6061626364656667686970717273747576777879"
                                 "8081828384858687888990919293949596979899";
-    char tmp[20];
-    size_t at = sizeof tmp;
+    unsigned n = digits(v), at = n;
 
-    for (; v >= 10; v /= 100) {
+    for (; at >= 2; v /= 100) {
         at -= 2;
-        memcpy(tmp + at, pairs + 2 * (v % 100), 2);
+        memcpy(out + at, pairs + 2 * (v % 100), 2);
     }
-    if (v || at == sizeof tmp)
-        tmp[--at] = (char)('0' + v);
-    memcpy(out, tmp + at, sizeof tmp - at);
-    return sizeof tmp - at;
+    if (at)
+        out[0] = (char)('0' + v);
+    return n;
 }
 
 size_t num_put_hex(char *out, const void *bytes, size_t n)

@@ -287,12 +287,12 @@ bool admit_may_mock(const struct request *r)
 /* The names of the headers that say how a limit stands; up to fourteen of them go with each reply.
  */
 static const struct limit_headers {
-    struct str limit, remaining;
+    struct reply_name limit, remaining;
 } limit_header_names[LIMIT_DESCRIPTORS][LIMIT_TYPES] = {
 #define NAMES(name, type)                                                                          \
     {                                                                                              \
-        STR_INIT("x-ratelimit-" name "-limit-" type),                                              \
-            STR_INIT("x-ratelimit-" name "-remaining-" type)                                       \
+        REPLY_NAME("x-ratelimit-" name "-limit-" type),                                            \
+            REPLY_NAME("x-ratelimit-" name "-remaining-" type)                                     \
     }
 #define LIMIT(id, name)                                                                            \
     [LIMIT_##id] = {[LIMIT_REQUESTS] = NAMES(name, "requests"),                                    \
@@ -338,8 +338,8 @@ static void limit_headers(struct request *r)
         const struct limit_status *s = &r->limits->status[i];
         const struct limit_headers *names = &limit_header_names[s->descriptor][s->type];
 
-        reply_header_u64(r, names->limit, (uint64_t)s->limit);
-        reply_header_u64(r, names->remaining, (uint64_t)s->remaining);
+        reply_named_u64(r, &names->limit, (uint64_t)s->limit);
+        reply_named_u64(r, &names->remaining, (uint64_t)s->remaining);
         if (s->descriptor == LIMIT_KEY_MODEL)
             key_model_header(r, s);
     }
@@ -354,6 +354,8 @@ static void money_header(struct request *r, struct str name, int64_t nusd)
 
 void admit_headers(struct request *r, int64_t cost_nusd)
 {
+    static const struct reply_name tpm_limit = REPLY_NAME("x-litellm-key-tpm-limit"),
+                                   rpm_limit = REPLY_NAME("x-litellm-key-rpm-limit");
     const struct identity_found *key = &r->caller.key;
     int64_t spend;
 
@@ -366,9 +368,9 @@ void admit_headers(struct request *r, int64_t cost_nusd)
     if (key->rules) {
         int64_t max = budget_of(key->rules, now_us);
         if (key->rules->tpm != LIMIT_NONE)
-            reply_header_u64(r, STR("x-litellm-key-tpm-limit"), (uint64_t)key->rules->tpm);
+            reply_named_u64(r, &tpm_limit, (uint64_t)key->rules->tpm);
         if (key->rules->rpm != LIMIT_NONE)
-            reply_header_u64(r, STR("x-litellm-key-rpm-limit"), (uint64_t)key->rules->rpm);
+            reply_named_u64(r, &rpm_limit, (uint64_t)key->rules->rpm);
         if (max != LIMIT_NONE)
             money_header(r, STR("x-litellm-key-max-budget"), max);
     }

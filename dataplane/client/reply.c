@@ -126,6 +126,18 @@ void reply_header_u64(struct request *r, struct str name, uint64_t value)
     r->cx->out.n += n + 2;
 }
 
+void reply_named_u64(struct request *r, const struct reply_name *name, uint64_t value)
+{
+    char *p = out_room(r, sizeof name->text + NUM_U64_TEXT + 2);
+
+    if (!p)
+        return;
+    memcpy(p, name->text, sizeof name->text);
+    size_t n = name->n + num_put_u64(p + name->n, value);
+    memcpy(p + n, "\r\n", 2);
+    r->cx->out.n += n + 2;
+}
+
 void reply_header_ms(struct request *r, struct str name, uint64_t ns)
 {
     char text[24];

@@ -18,6 +18,18 @@ void reply_head(struct request *r, unsigned status, struct str content_type);
 void reply_header(struct request *r, struct str name, struct str value);
 void reply_header_u64(struct request *r, struct str name, uint64_t value);
 
+/* The same by a name known at compile time, REPLY_NAME("..."), which is copied without a look at
+ * its length. */
+struct reply_name {
+    char text[80]; /* ": " at the end of it */
+    uint8_t n;
+};
+#define REPLY_NAME(name)                                                                           \
+    {                                                                                              \
+        name ": ", sizeof(name ": ") - 1                                                           \
+    }
+void reply_named_u64(struct request *r, const struct reply_name *name, uint64_t value);
+
 /* Milliseconds with three decimals. */
 void reply_header_ms(struct request *r, struct str name, uint64_t ns);
 

@@ -128,16 +128,16 @@ static void on_metadata(void *ctx, const struct json_member *m)
 
 struct str metadata_member(const struct identity_found *f, struct str name)
 {
+    struct str text = f->rules ? snap_str(f->s, f->rules->metadata) : (struct str){0};
+
+    if (text.n < name.n || str_find(text, name) == SIZE_MAX) /* most have none */
+        return (struct str){0};
     struct json_watch member = {.key = name, .id = 1};
     struct json_watch root = {.children = &member, .n_children = 1};
-    struct member_finder finder = {.text = f->rules ? snap_str(f->s, f->rules->metadata)
-                                                    : (struct str){0}};
+    struct member_finder finder = {.text = text};
     struct json_scan scan;
-
-    if (finder.text.n < name.n || str_find(finder.text, name) == SIZE_MAX)
-        return (struct str){0};
     json_scan_init(&scan, &root, on_metadata, &finder);
-    if (json_scan_feed(&scan, finder.text.p, finder.text.n) != JSON_SCAN_DONE)
+    if (json_scan_feed(&scan, text.p, text.n) != JSON_SCAN_DONE)
         return (struct str){0};
     return finder.value;
 }
