@@ -9,7 +9,7 @@ import time
 from statistics import median
 
 from . import gateways, machine, planes
-from .rows import ROWS, chosen, measure, merged_quantile
+from .rows import ROWS, chosen, measure
 
 FAR = 10**9  # a limit that is checked and never reached
 LIMITS = {"max_budget": FAR, "rpm_limit": FAR, "tpm_limit": FAR}
@@ -128,7 +128,9 @@ def saturated(p):
         yield
     finally:
         clients.terminate()
-        p.ctx.say(f"  outage: the control plane made {gateways.load_result(clients)['rps']:.0f} keys/s")
+        got = gateways.load_result(clients, may_refuse=True)
+        p.ctx.say(f"  outage: the control plane made {got['ok'] / got['seconds']:.0f} keys/s, "
+                  f"refused {sum(got['errors'].values())}")
 
 
 @contextlib.contextmanager
@@ -146,6 +148,7 @@ def killed(p):
     with contextlib.redirect_stdout(None):  # its inquest
         p.cp.kill()
     shutil.rmtree(p.cp.dir)
+    time.sleep(1)
     yield
     p.start_control_plane()
     try:
@@ -191,26 +194,27 @@ def outage(ctx):
     # the other core's may not be: at bench/run's own priority they would starve PostgreSQL
     with Planes(ctx) as p, machine.Awake({ctx.cores.gateway}):
         measure(ctx, "outage", "warm-up", p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE, duration=500, **LOAD)
-        for r in range(ctx.pick(1, 3)):
+        for r in range(ctx.pick(1, 9)):
             for state in STATES if r % 2 == 0 else STATES[::-1]:
                 with (TROUBLE[state](*([] if state == "undisturbed" else [p])), Liveness(p.weir.port) as liveness,
                       machine.in_real_time([ctx.mock.child.pid])):
                     measure(ctx, "outage", state, p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE,
-                            duration=ctx.pick(1000, 3500), **LOAD)
+                            duration=1500, **LOAD)
                     direct = ctx.gateways["direct"]
-                    measure(ctx, "outage", state, direct, direct.port, rate=OUTAGE_RATE, duration=ctx.pick(300, 1000),
+                    measure(ctx, "outage", state, direct, direct.port, rate=OUTAGE_RATE, duration=500,
                             **LOAD)
                 worst[state] = max(worst.get(state, 0), liveness.worst_ms)
     row = ctx.table["outage"] = {}
     for state in STATES:
-        rounds = chosen(ctx, "outage", state, "weir")
-        row[state] = {"p50_us": merged_quantile(rounds, "latency_ns", 0.5),
-                      "p99_us": merged_quantile(rounds, "latency_ns", 0.99),
-                      "lateness_p99_us": merged_quantile(rounds, "lateness_ns", 0.99), "liveness_ms": worst[state],
-                      "direct_p50_us": merged_quantile(chosen(ctx, "outage", state, "direct"), "latency_ns", 0.5),
-                      "direct_p99_us": merged_quantile(chosen(ctx, "outage", state, "direct"), "latency_ns", 0.99)}
-    base = row["undisturbed"]["p99_us"]
-    for state in STATES[1:]:
+        seen = {f"{name}{q}_us": [r[measured][q] / 1000 for r in chosen(ctx, "outage", state, gateway)]
+                for gateway, name, measured, q in (
+                    ("weir", "", "latency_ns", "p50"), ("weir", "", "latency_ns", "p99"),
+                    ("weir", "lateness_", "lateness_ns", "p99"),
+                    ("direct", "direct_", "latency_ns", "p50"), ("direct", "direct_", "latency_ns", "p99"))}
+        row[state] = {k: median(v) for k, v in seen.items()} | {"liveness_ms": worst[state]}
+        if state == STATES[0]:
+            base = row[state]["p99_us"]
+            continue
         ctx.figures[f"outage_{state}_percent"] = (row[state]["p99_us"] / base - 1) * 100
     if len(ctx.cores.used) < 3:
         ctx.note("outage: control plane and PostgreSQL share a core with load and mock, which saturated cost something: "
