@@ -84,9 +84,9 @@ class Mock(Process):
         self.port, self.port_tls = int(ready.group(1)), int(ready.group(2))
 
 
-def request(port, path, body=None, timeout=5):
+def request(port, path, body=None, timeout=5, key=None):
     """One plain HTTP request on a connection of its own; returns (status, body)."""
-    head = (f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
+    head = (f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key or KEY}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body or '')}\r\nConnection: close\r\n\r\n")
     with socket.create_connection(("127.0.0.1", port), timeout) as s:
         s.sendall((head + (body or "")).encode())
@@ -211,8 +211,10 @@ class Weir(Gateway):
                 out.write(f"  control_plane: [{json.dumps(control_plane)}]\n")
         env = {"PATH": os.environ["PATH"], "NUM_WORKERS": "1", "WEIR_STATE_DIR": f"{dir}/state",
                "WEIR_RUN_DIR": f"{dir}/run", "LITELLM_MASTER_KEY": KEY}
-        self.process = Process([program or ctx.weir, "--config", f"{dir}/config.yaml", "--port", str(self.port)],
-                               ctx.cores.gateway, f"{dir}/log", env=env)
+        self.state = f"{dir}/state"
+        self.start = lambda: Process([program or ctx.weir, "--config", f"{dir}/config.yaml", "--port", str(self.port)],
+                                     ctx.cores.gateway, f"{dir}/log", env=env)
+        self.process = self.start()
         if wait:
             self.wait_ready(self.port)
 
