@@ -67,3 +67,27 @@ BEGIN
     WHERE t.budget_id = ANY (ids);
     RETURN cardinality(ids);
 END $$;
+
+-- What the rows of a day said when it was checked (weir.checked_day), of those who have no daily table: ids are those of
+-- weir.total. Dollars of members of teams and organizations, and of projects, are compared by it once the rows are gone.
+CREATE TABLE weir.checked_sum (
+    day text NOT NULL, -- 2026-01-31
+    kind text NOT NULL,
+    id text NOT NULL,
+    spend_nusd numeric NOT NULL,
+    PRIMARY KEY (day, kind, id)
+);
+
+-- The same of any day, now.
+CREATE FUNCTION weir.sums_of_day(of text) RETURNS TABLE (kind text, id text, spend_nusd numeric)
+LANGUAGE plpgsql STABLE AS $$ -- an older LiteLLM's rows lack columns: it is not asked there
+BEGIN
+    RETURN QUERY SELECT e.kind, e.id, sum((least(greatest(l.spend, -9e9), 9e9) * 1e9)::bigint) FROM "LiteLLM_SpendLogs" l
+    CROSS JOIN LATERAL (VALUES
+        ('member', CASE WHEN l.team_id <> '' AND l."user" <> ''
+                   THEN 'team_id::' || l.team_id || '::user_id::' || l."user" END),
+        ('organization_member', CASE WHEN l.organization_id <> '' AND l."user" <> ''
+                                THEN 'organization_id::' || l.organization_id || '::user_id::' || l."user" END),
+        ('project', nullif(l.metadata ->> 'user_api_key_project_id', ''))) AS e (kind, id)
+    WHERE l."startTime" >= of::date AND l."startTime" < of::date + 1 AND e.id IS NOT NULL GROUP BY 1, 2;
+END $$;
