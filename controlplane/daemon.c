@@ -24,6 +24,7 @@ enum {
     CRUD_STATEMENT_MS = 1500, /* below DB_WAIT_MS: a slow statement is not a frozen server */
     CRUD_DEADLINE_MS = 10 * 1000,
     REPORT_STATEMENT_MS = 30 * 1000,
+    REPLICA_STATEMENT_MS = 15 * 1000, /* then the writer is asked, in the same request */
     REPORT_DEADLINE_MS = 60 * 1000,
     CRUD_QUEUE = 512,
     REPORT_QUEUE = 128,
@@ -393,6 +394,7 @@ static enum errc open_replica(struct daemon *d, struct err *e)
     o.schema = d->config->replica.schema.p;
     o.no_prepare = d->config->replica.pgbouncer;
     o.name = "weir replica";
+    o.statement_timeout_ms = REPLICA_STATEMENT_MS;
     o.is_replica = true;
     enum errc rc = db_health_new(&d->replica_health, e);
     if (rc)

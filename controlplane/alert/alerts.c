@@ -321,7 +321,8 @@ static enum errc open_all(struct alerts *al, struct err *e)
     o.max_conns = 2; /* one lends the rows that are being sent */
     enum errc rc = curl_global_init(CURL_GLOBAL_DEFAULT)
                        ? err_set(e, ERRC_NOMEM, 0, "libcurl does not start")
-                       : sender_new(&al->sender, &al->thread.ending, e);
+                       : sender_new(&al->sender, &al->thread.ending,
+                                    text_of(al, SETTING_ENV_SSL_CERT_FILE), e);
 
     if (!rc)
         rc = db_new(&al->db, &o, al->d->health, e);

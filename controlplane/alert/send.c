@@ -7,6 +7,7 @@ enum { CONNECT_MS = 5000, WHOLE_MS = 10000, ANSWER_MAX = 64 * 1024, TEXT = 512 }
 struct sender {
     CURL *curl;
     const atomic_bool *ending;
+    const char *ca;
     size_t n; /* bytes of the answer */
 };
 
@@ -31,7 +32,8 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl
     return atomic_load(s->ending);
 }
 
-enum errc sender_new(struct sender **ret_s, const atomic_bool *ending, struct err *e)
+enum errc sender_new(struct sender **ret_s, const atomic_bool *ending, const char *ca,
+                     struct err *e)
 {
     struct sender *s = calloc(1, sizeof *s);
 
@@ -42,6 +44,7 @@ enum errc sender_new(struct sender **ret_s, const atomic_bool *ending, struct er
         return err_set(e, ERRC_NOMEM, 0, "alerts");
     }
     s->ending = ending;
+    s->ca = ca;
     *ret_s = s;
     return ERRC_OK;
 }
@@ -63,6 +66,7 @@ static bool begin(struct sender *s, const char *url, const char *protocols)
     s->n = 0;
     return !curl_easy_setopt(c, CURLOPT_URL, url) &&
            !curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, protocols) &&
+           (!s->ca[0] || !curl_easy_setopt(c, CURLOPT_CAINFO, s->ca)) &&
            !curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) &&
            !curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) &&
            !curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)WHOLE_MS) &&

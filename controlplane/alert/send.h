@@ -14,8 +14,10 @@ struct mail_server { /* texts end with NUL; empty: none */
 
 struct sender;
 
-/* Sending ends once `ending` is set. */
-MUST_CHECK enum errc sender_new(struct sender **ret_s, const atomic_bool *ending, struct err *e);
+/* Sending ends once `ending` is set. `ca`: a file of trusted authorities; empty: the system's. Both
+ * borrowed. */
+MUST_CHECK enum errc sender_new(struct sender **ret_s, const atomic_bool *ending, const char *ca,
+                                struct err *e);
 struct sender *sender_free(struct sender *s);
 
 /* JSON to `url`. ERRC_OK: it was taken (2xx); else why not, never with the URL. */

@@ -185,10 +185,13 @@ static void handle(struct call *c)
     (void)tx_commit(tx); /* the fault sticks */
 }
 
-/* A transaction that met others; a replica that went away, or took its rows back. */
+/* A transaction that met others; a replica that went away, took its rows back, or is slow. */
 static bool may_run_again(struct call *c, enum db_fault fault)
 {
-    if (c->on_replica && (fault == DB_AWAY || fault == DB_RETRY)) {
+    bool is_in_time = clock_mono_ns() < c->wait.deadline_ns;
+
+    if (c->on_replica && is_in_time &&
+        (fault == DB_AWAY || fault == DB_RETRY || fault == DB_SLOW)) {
         c->avoid_replica = true;
         return true;
     }

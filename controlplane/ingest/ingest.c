@@ -18,6 +18,7 @@
 #include "ingest/entity.h"
 #include "ingest/ids.h"
 #include "ingest/log_row.h"
+#include "ingest/periods.h"
 
 enum {
     WAIT_MS = 60 * 1000,
@@ -36,6 +37,7 @@ struct ingest {
     struct daily_tables daily;
     struct entity_tables entities;
     struct days days;
+    struct periods periods;
     atomic_uint_least64_t records, refused, damaged, gaps;
 };
 
@@ -137,6 +139,13 @@ static void write_rows(struct run *r, struct tx *tx, struct spent *const *s, siz
     daily_add(tx, &in->daily, s, n);
 }
 
+/* Later. */
+static void put_off(struct tx *tx, const char *why)
+{
+    tx->fault = DB_AWAY;
+    (void)err_set(&tx->err, ERRC_CLOSED, 0, "%s", why);
+}
+
 static enum db_fault attempt(struct run *r, struct part *parts, size_t n,
                              const struct ids_options *ids, struct err *e)
 {
@@ -146,6 +155,8 @@ static enum db_fault attempt(struct run *r, struct part *parts, size_t n,
 
     tx_init(&tx, r->db, &r->work, &w);
     tx_begin(&tx);
+    if (r->in->o.begins_periods && !periods_begun(&r->in->periods, &tx) && tx_ok(&tx))
+        put_off(&tx, "periods of budgets are about to begin");
     for (size_t i = 0; i < n && tx_ok(&tx); i++)
         part_lock(&tx, &parts[i], parts, i);
     size_t n_spent = 0;
@@ -361,7 +372,7 @@ enum errc ingest_new(struct ingest **ret_in, const struct ingest_options *o, str
     arena_init(&in->statements, NULL, ARENA_STATEMENTS);
     log_rows_init(&in->log_rows, o->catalog, &in->statements);
     daily_init(&in->daily, o->catalog, &in->statements);
-    entity_init(&in->entities, o->catalog);
+    entity_init(&in->entities, o->catalog, o->zone, o->standard_budget);
     if (!arena_ok(&in->statements))
         return err_set(e, ERRC_NOMEM, 0, "ingest");
     *ret_in = TAKE(in);

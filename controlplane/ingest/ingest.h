@@ -11,6 +11,7 @@
  *   cursor.c   where a spool stands, what it lost
  *   ids.c      request_id of each row
  *   days.c     partitions
+ *   periods.c  whether budgets' periods have begun
  *   log_row.c  rows, by copy.c
  *   daily.c, entity.c   what is added up, by tally.c
  *
@@ -18,6 +19,7 @@
  */
 
 #include "common/err.h"
+#include "common/str.h"
 
 #include "weir.pb-c.h"
 
@@ -35,6 +37,9 @@ struct ingest;
 struct ingest_options {
     const struct catalog *catalog; /* borrowed */
     bool no_agent_tags;            /* litellm_settings.disable_add_user_agent_to_request_tags */
+    struct str zone;               /* of budgets' calendar; as the next one borrowed */
+    struct str standard_budget;    /* of end users without one; may be empty */
+    bool begins_periods;           /* jobs of ours do: nothing is taken before they have */
 };
 
 struct ingest_totals { /* since it began */

@@ -145,6 +145,14 @@ static void put_error(struct jw *w, const struct spent *s)
     jw_end(w);
 }
 
+static void put_list(struct jw *w, const struct str *texts, size_t n)
+{
+    jw_arr(w);
+    for (size_t i = 0; i < n; i++)
+        jw_put_str(w, texts[i]);
+    jw_end(w);
+}
+
 /* What was decided for the exchange, and what it took. */
 static void put_ours(struct jw *w, const struct spent *s)
 {
@@ -169,6 +177,10 @@ static void put_ours(struct jw *w, const struct spent *s)
     put_some(w, "web_searches", s->u->web_searches);
     put_some(w, "tier", s->u->tier);
     put_some(w, "exchanges", m->exchanges);
+    if (s->n_budget_groups) {
+        jw_key(w, STR("budget_groups"));
+        put_list(w, s->budget_groups, s->n_budget_groups);
+    }
     put_flag(w, "stream", m->stream);
     put_flag(w, "estimated", s->u->estimated);
     put_flag(w, "unpriced", m->unpriced);
@@ -212,10 +224,7 @@ static struct str tags_json(const struct spent *s, struct arena *a)
 
     if (!s->n_tags)
         return STR("[]");
-    jw_arr(&w);
-    for (size_t i = 0; i < s->n_tags; i++)
-        jw_put_str(&w, s->tags[i]);
-    jw_end(&w);
+    put_list(&w, s->tags, s->n_tags);
     return jw_finish(&w);
 }
 

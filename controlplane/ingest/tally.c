@@ -94,6 +94,7 @@ void tally_add(struct tally *t, const struct str *key, const struct spent *s)
         return;
     const int64_t add[SUMS] = {
         [SUM_NUSD] = s->nusd,
+        [SUM_PERIOD_NUSD] = s->nusd,
         [SUM_PROMPT] = s->prompt,
         [SUM_COMPLETION] = s->completion,
         [SUM_CACHE_READ] = s->cache_read,
@@ -105,17 +106,15 @@ void tally_add(struct tally *t, const struct str *key, const struct spent *s)
         [SUM_TIMED] = !s->is_failure,
     };
 
+    r->first_ms = r->last ? MIN(r->first_ms, s->end_ms) : s->end_ms;
     r->last = s;
     for (unsigned i = 0; i < SUMS; i++)
         r->sum[i] += add[i];
 }
 
-static int by_key(const void *a, const void *b, void *key_n)
+static int key_cmp(const struct str *x, const struct str *y, unsigned key_n)
 {
-    const struct str *x = ((const struct tally_row *)a)->key;
-    const struct str *y = ((const struct tally_row *)b)->key;
-
-    for (unsigned i = 0; i < *(const unsigned *)key_n; i++) {
+    for (unsigned i = 0; i < key_n; i++) {
         size_t n = MIN(x[i].n, y[i].n);
         int d = n ? memcmp(x[i].p, y[i].p, n) : 0;
         if (d)
@@ -126,10 +125,30 @@ static int by_key(const void *a, const void *b, void *key_n)
     return 0;
 }
 
+static int by_key(const void *a, const void *b, void *key_n)
+{
+    return key_cmp(((const struct tally_row *)a)->key, ((const struct tally_row *)b)->key,
+                   *(const unsigned *)key_n);
+}
+
 void tally_sort(struct tally *t)
 {
     if (t->n)
         qsort_r(t->rows, t->n, sizeof *t->rows, by_key, &t->key_n);
+}
+
+size_t tally_find(const struct tally_row *rows, size_t n, const struct str *key, unsigned key_n)
+{
+    size_t from = 0, to = n;
+
+    while (to - from > 1) {
+        size_t mid = from + (to - from) / 2;
+        if (key_cmp(rows[mid].key, key, key_n) <= 0)
+            from = mid;
+        else
+            to = mid;
+    }
+    return from;
 }
 
 struct db_arg tally_keys(struct arena *a, const struct tally_row *rows, size_t n, unsigned i)
@@ -141,7 +160,10 @@ struct db_arg tally_keys(struct arena *a, const struct tally_row *rows, size_t n
     return DB_TEXTS(texts, texts ? n : 0);
 }
 
-struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n, enum sum which)
+/* '{1,2}' of a number of each row, none of them negative. */
+static struct db_arg numbers(struct arena *a, const struct tally_row *rows, size_t n,
+                             int64_t (*of)(const struct tally_row *r, enum sum which),
+                             enum sum which)
 {
     enum { DIGITS = 20 };
     char *out = arena_alloc(a, n * (DIGITS + 1) + 2), *p = out;
@@ -152,8 +174,29 @@ struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n
     for (size_t r = 0; r < n; r++) {
         if (r)
             *p++ = ',';
-        p += num_put_u64(p, (uint64_t)rows[r].sum[which]); /* none is negative */
+        p += num_put_u64(p, (uint64_t)of(&rows[r], which));
     }
     *p++ = '}';
     return DB_TEXT(((struct str){out, (size_t)(p - out)}));
+}
+
+static int64_t sum_of(const struct tally_row *r, enum sum which)
+{
+    return r->sum[which];
+}
+
+static int64_t first_of(const struct tally_row *r, enum sum which)
+{
+    (void)which;
+    return r->first_ms;
+}
+
+struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n, enum sum which)
+{
+    return numbers(a, rows, n, sum_of, which);
+}
+
+struct db_arg tally_firsts(struct arena *a, const struct tally_row *rows, size_t n)
+{
+    return numbers(a, rows, n, first_of, SUMS);
 }

@@ -12,6 +12,7 @@ enum { TALLY_KEY_MAX = 7 };
 
 enum sum {
     SUM_NUSD,
+    SUM_PERIOD_NUSD, /* of the period that runs: entity.c takes off what is not */
     SUM_PROMPT,
     SUM_COMPLETION,
     SUM_CACHE_READ,
@@ -28,6 +29,7 @@ struct tally_row {
     const struct str *key; /* n texts */
     int64_t sum[SUMS];
     const struct spent *last; /* the newest that was added */
+    int64_t first_ms;         /* the earliest end of an exchange */
     uint64_t hash;            /* private */
 };
 
@@ -46,7 +48,11 @@ void tally_add(struct tally *t, const struct str *key, const struct spent *s);
 
 void tally_sort(struct tally *t);
 
+/* The one of these keys, which is among these rows; they are sorted. */
+size_t tally_find(const struct tally_row *rows, size_t n, const struct str *key, unsigned key_n);
+
 /* Columns of some rows, as values of a statement over unnest(): the i-th text of the keys (text[]),
- * a sum (bigint[] as text). In the arena. */
+ * a sum, the earliest end (bigint[] as text). In the arena. */
 struct db_arg tally_keys(struct arena *a, const struct tally_row *rows, size_t n, unsigned i);
 struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n, enum sum which);
+struct db_arg tally_firsts(struct arena *a, const struct tally_row *rows, size_t n);

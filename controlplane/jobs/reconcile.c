@@ -43,7 +43,7 @@ static void check_day(struct job *j, struct str day)
 
 static void check_rest(struct job *j)
 {
-    static const char *const checks[] = {"daily_totals", "rows_spools", "spools"};
+    static const char *const checks[] = {"daily_totals", "rows_totals", "rows_spools", "spools"};
     struct findings f;
 
     findings_init(&f, FINDINGS_MAX);

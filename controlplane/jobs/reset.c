@@ -21,27 +21,36 @@ static bool is_off(const struct job *j)
     return config_bool(&j->d->config->file, SETTING_GENERAL_disable_reset_budget);
 }
 
-static void again(struct job *j, struct rows r)
+/* All that were due: usage of theirs may be taken (ingest/periods.h). */
+static void done(struct job *j, const char *name, struct rows r)
 {
     j->again = rows_int(r, 0, 0) == MOST;
+    if (!j->again)
+        (void)TX_QUERY(&j->store.tx,
+                       "INSERT INTO weir.periods_begun AS p (job, at) VALUES ($1, now())"
+                       " ON CONFLICT (job) DO UPDATE SET at = excluded.at"
+                       " WHERE p.at < now() - interval '1 minute'",
+                       DB_TEXT(str_of(name)));
 }
 
 #define RESET_ROWS(tbl, key, log, due)                                                             \
     "SELECT weir.reset_rows('" tbl "', '" key "', '" log "', '" due "', " NOW ", " RULES ", $4)"
 
-static void reset_rows(struct job *j, const char *sql)
+static void reset_rows(struct job *j, const char *name, const char *sql)
 {
     const struct config *c = j->d->config;
 
     if (!is_off(j))
-        again(j, TX_QUERY(&j->store.tx, sql, DB_INT(clock_wall_us()), DB_TEXT(c->zone),
-                          DB_TEXT(c->reset_time), DB_INT(MOST)));
+        done(j, name,
+             TX_QUERY(&j->store.tx, sql, DB_INT(clock_wall_us()), DB_TEXT(c->zone),
+                      DB_TEXT(c->reset_time), DB_INT(MOST)));
 }
 
 void job_reset_keys(struct job *j)
 {
-    reset_rows(j, RESET_ROWS("LiteLLM_VerificationToken", "token", "api_key",
-                             "t.budget_reset_at <= $1 AND (t.expires IS NULL OR t.expires > $1)"));
+    reset_rows(j, "keys",
+               RESET_ROWS("LiteLLM_VerificationToken", "token", "api_key",
+                          "t.budget_reset_at <= $1 AND (t.expires IS NULL OR t.expires > $1)"));
 }
 
 #define DUE                                                                                        \
@@ -49,12 +58,12 @@ void job_reset_keys(struct job *j)
 
 void job_reset_users(struct job *j)
 {
-    reset_rows(j, RESET_ROWS("LiteLLM_UserTable", "user_id", "user", "(" DUE ")"));
+    reset_rows(j, "users", RESET_ROWS("LiteLLM_UserTable", "user_id", "user", "(" DUE ")"));
 }
 
 void job_reset_teams(struct job *j)
 {
-    reset_rows(j, RESET_ROWS("LiteLLM_TeamTable", "team_id", "team_id", "(" DUE ")"));
+    reset_rows(j, "teams", RESET_ROWS("LiteLLM_TeamTable", "team_id", "team_id", "(" DUE ")"));
 }
 
 void job_reset_budgets(struct job *j)
@@ -65,7 +74,8 @@ void job_reset_budgets(struct job *j)
     if (is_off(j))
         return;
     (void)TX_QUERY0(&j->store.tx, "SET LOCAL statement_timeout = '55s'"); /* many end users */
-    again(j, TX_QUERY(&j->store.tx, "SELECT weir.reset_budgets(" NOW ", " RULES ", $4, $5)",
-                      DB_INT(clock_wall_us()), DB_TEXT(c->zone), DB_TEXT(c->reset_time),
-                      DB_INT(MOST), standard.n ? DB_TEXT(standard) : DB_NULL));
+    done(j, "budgets",
+         TX_QUERY(&j->store.tx, "SELECT weir.reset_budgets(" NOW ", " RULES ", $4, $5)",
+                  DB_INT(clock_wall_us()), DB_TEXT(c->zone), DB_TEXT(c->reset_time), DB_INT(MOST),
+                  standard.n ? DB_TEXT(standard) : DB_NULL));
 }

@@ -276,10 +276,15 @@ static enum errc listen_here(struct publish *p, struct err *e)
 
 static enum errc start_intake(struct publish *p, struct err *e)
 {
+    const struct config *c = p->d->config;
     const struct ingest_options io = {
         .catalog = p->d->catalog,
-        .no_agent_tags = config_bool(&p->d->config->file,
-                                     SETTING_LITELLM_disable_add_user_agent_to_request_tags)};
+        .no_agent_tags =
+            config_bool(&c->file, SETTING_LITELLM_disable_add_user_agent_to_request_tags),
+        .zone = c->zone,
+        .standard_budget = config_text(&c->file, SETTING_LITELLM_max_end_user_budget_id),
+        .begins_periods =
+            c->runs_jobs && !config_bool(&c->file, SETTING_GENERAL_disable_reset_budget)};
     enum errc rc = ingest_new(&p->ingest, &io, e);
     struct intake *intake = NULL;
     const struct intake_options o = {.db = p->intake_db,

@@ -186,11 +186,13 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
  * A row that LiteLLM wrote is of no spool; one that came late, to a day of which none are kept, is
  * nowhere to be counted.
  */
-#define ROWS_AND_SPOOLS                                                                            \
-    "WITH touched AS (SELECT date AS day FROM \"LiteLLM_DailyUserSpend\" GROUP BY 1 HAVING"        \
+#define TOUCHED                                                                                    \
+    "touched AS (SELECT date AS day FROM \"LiteLLM_DailyUserSpend\" GROUP BY 1 HAVING"             \
     "  max(updated_at) AT TIME ZONE 'UTC' > coalesce((SELECT c.at FROM weir.checked_day c"         \
-    "  WHERE c.day = date), '-infinity') - interval '10 minutes'),"                                \
-    " now_there AS (SELECT coalesce(sum(n), 0) AS n FROM touched t CROSS JOIN LATERAL ("           \
+    "  WHERE c.day = date), '-infinity') - interval '10 minutes')"
+#define ROWS_AND_SPOOLS                                                                            \
+    "WITH " TOUCHED                                                                                \
+    ", now_there AS (SELECT coalesce(sum(n), 0) AS n FROM touched t CROSS JOIN LATERAL ("          \
     "  SELECT count(*) AS n FROM \"LiteLLM_SpendLogs\" WHERE \"startTime\" >= t.day::date"         \
     "  AND \"startTime\" < t.day::date + 1) AS l),"                                                \
     " counted AS (SELECT coalesce(sum(rows), 0) AS n FROM weir.checked_day"                        \
@@ -198,8 +200,22 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     " taken AS (SELECT coalesce(sum(records - refused), 0) AS n FROM weir.spool)"                  \
     " SELECT 'all', 'rows', taken.n, counted.n + now_there.n FROM taken, counted, now_there"       \
     " WHERE NOT " ADOPTED " AND taken.n <> counted.n + now_there.n"                                \
-    " AND NOT EXISTS (SELECT FROM touched WHERE day::date < (SELECT kept_from FROM"                \
-    "  weir.retention))"
+    " AND " ALL_KEPT
+#define ALL_KEPT                                                                                   \
+    "NOT EXISTS (SELECT FROM touched WHERE day::date < (SELECT kept_from FROM weir.retention))"
+
+/* The same of those who have no daily table: by what was kept of days that were checked. */
+#define ROWS_AND_TOTALS                                                                            \
+    "WITH " TOUCHED ", r AS (SELECT kind, id, sum(spend_nusd) AS nusd FROM ("                      \
+    "  SELECT kind, id, spend_nusd FROM weir.checked_sum WHERE day NOT IN (SELECT day FROM"        \
+    "   touched) UNION ALL SELECT l.* FROM touched t CROSS JOIN LATERAL weir.sums_of_day(t.day)"   \
+    "   AS l WHERE NOT " ADOPTED ") AS u GROUP BY 1, 2),"                                          \
+    " t AS (SELECT kind, id, spend_nusd AS nusd FROM weir.total WHERE kind IN ('member',"          \
+    "  'organization_member', 'project'))"                                                         \
+    " SELECT coalesce(r.kind || ' ' || r.id, t.kind || ' ' || t.id), 'spend_nusd',"                \
+    "  coalesce(r.nusd, 0), coalesce(t.nusd, 0) FROM r FULL JOIN t ON r.kind = t.kind"             \
+    "  AND r.id = t.id WHERE NOT " ADOPTED " AND coalesce(r.nusd, 0) <> coalesce(t.nusd, 0)"       \
+    " AND " ALL_KEPT
 
 void reconcile_totals(struct store *s, struct findings *f)
 {
@@ -207,6 +223,7 @@ void reconcile_totals(struct store *s, struct findings *f)
         if (has(s, totals[i].daily, "spend"))
             found_rows(s, f, "daily_totals", STR(""), totals[i].kind,
                        limited(s, totals[i].sql, NULL, 0));
+    found_rows(s, f, "rows_totals", STR(""), "other", limited(s, ROWS_AND_TOTALS, NULL, 0));
     found_rows(s, f, "rows_spools", STR(""), "spool", limited(s, ROWS_AND_SPOOLS, NULL, 0));
 }
 
@@ -258,6 +275,13 @@ void reconcile_day_done(struct store *s, struct str day, int64_t rows)
                    " greatest($2, 0)) ON CONFLICT (day) DO UPDATE SET at = excluded.at,"
                    " rows = CASE WHEN $2 < 0 THEN c.rows ELSE excluded.rows END",
                    DB_TEXT(day), DB_INT(rows));
+    if (rows < 0)
+        return;
+    (void)TX_QUERY(&s->tx, "DELETE FROM weir.checked_sum WHERE day = $1", DB_TEXT(day));
+    (void)TX_QUERY(&s->tx,
+                   "INSERT INTO weir.checked_sum SELECT $1, l.* FROM weir.sums_of_day($1) AS l"
+                   " WHERE NOT " ADOPTED,
+                   DB_TEXT(day));
 }
 
 /* ---- weir.difference ---- */

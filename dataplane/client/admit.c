@@ -13,6 +13,7 @@
 #include "policy/auth.h"
 #include "policy/budget.h"
 #include "policy/checks.h"
+#include "policy/guards.h"
 #include "policy/owner.h"
 
 enum { NAME_MAX_BYTES = 128 }; /* of a name others choose, in a record */
@@ -142,6 +143,16 @@ static struct str end_user(const struct request *r)
             return value;
     }
     return r->scanned ? str_trim(r->scan.user) : (struct str){0};
+}
+
+struct str admit_session(const struct request *r)
+{
+    for (size_t i = 0; i < TRACE_HEADERS; i++) {
+        struct str value = str_trim(conn_header(r->conn, trace_headers[i], NULL));
+        if (value.n)
+            return value;
+    }
+    return r->scanned ? str_trim(r->scan.session) : (struct str){0};
 }
 
 static void name_tags(struct request *r)

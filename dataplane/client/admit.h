@@ -41,6 +41,10 @@ bool admit_may_mock(const struct request *r);
  * request, 0 while it is not known. */
 void admit_headers(struct request *r, int64_t cost_nusd);
 
+/* What LiteLLM calls the session of its row: of the headers, else of the body; empty: none was
+ * named. */
+struct str admit_session(const struct request *r);
+
 /* Whose it is, into the record, and what the link charges if this worker dies. */
 void admit_record(struct request *r, struct inflight *slot);
 

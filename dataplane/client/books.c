@@ -11,12 +11,20 @@
 enum {
     BYTES_PER_TOKEN = 4, /* of an estimate */
     TEXT_MAX = 128,      /* of a name others choose */
+    ROOM_KEPT = 256,     /* of a record, for what is known later: the response's id, an error */
 };
 
 /* A record is small: no name in it may take the place of who pays. */
 static struct str cut_text(struct str s)
 {
     return (struct str){s.p, MIN(s.n, (size_t)TEXT_MAX)};
+}
+
+/* What nobody pays by, as long as there is room. */
+static void set_spare(struct record *rec, enum record_string which, struct str s)
+{
+    if (rec->size + cut_text(s).n + ROOM_KEPT <= RECORD_MAX)
+        record_set(rec, which, cut_text(s));
 }
 
 bool books_open(struct request *r)
@@ -43,6 +51,8 @@ bool books_open(struct request *r)
     }
     record_set(rec, RS_MODEL, cut_text(r->model));
     record_set(rec, RS_UPSTREAM_MODEL, cut_text(r->upstream_model));
+    set_spare(rec, RS_TRACE_ID, admit_session(r));
+    set_spare(rec, RS_USER_AGENT, str_trim(conn_header(r->conn, STR("user-agent"), NULL)));
     if (request_is_item(r))
         rec->flags &= (uint16_t)~RECORD_SPOOL; /* reads nothing and costs nothing */
     r->meter = slot;
@@ -55,8 +65,8 @@ static uint64_t text_tokens(const struct request *r)
     return (r->relay.scan.text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
 }
 
-/* A stream of messages tells its input as it begins, with an output of 1 or so, and the output as it
- * ends: of one that was cut in between that is no count. */
+/* A stream of messages tells its input as it begins, with an output of 1 or so, and the output as
+ * it ends: of one that was cut in between that is no count. */
 static void correct_cut(const struct request *r, struct usage *u)
 {
     if (!u->seen || !r->exchange.is_stream || request_dialect(r) != DIALECT_ANTHROPIC ||

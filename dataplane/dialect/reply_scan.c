@@ -64,6 +64,7 @@ static const struct json_watch usage[] = {
     {.key = STR_INIT("cache_creation"), JSON_WATCH_CHILDREN(cache_creation)},
     {.key = STR_INIT("server_tool_use"), JSON_WATCH_CHILDREN(server_tools)},
     N("prompt_cache_hit_tokens", UC_CACHED),
+    N("cached_tokens", UC_CACHED), /* Moonshot */
     {.key = STR_INIT("service_tier"), .id = RF_TIER},
 };
 #define USAGE                                                                                      \

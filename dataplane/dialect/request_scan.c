@@ -23,10 +23,14 @@ static const struct json_watch stream_options_watch[] = {
 static const struct json_watch metadata_watch[] = {
     {.key = STR_INIT("user_id"), .id = FIELD_METADATA_USER_ID},
     {.key = STR_INIT("tags"), .id = FIELD_METADATA_TAGS},
+    {.key = STR_INIT("session_id"), .id = FIELD_METADATA_SESSION_ID},
+    {.key = STR_INIT("trace_id"), .id = FIELD_METADATA_TRACE_ID},
 };
 static const struct json_watch litellm_metadata_watch[] = {
     {.key = STR_INIT("user"), .id = FIELD_LITELLM_METADATA_USER},
     {.key = STR_INIT("tags"), .id = FIELD_LITELLM_METADATA_TAGS},
+    {.key = STR_INIT("session_id"), .id = FIELD_METADATA_SESSION_ID},
+    {.key = STR_INIT("trace_id"), .id = FIELD_METADATA_TRACE_ID},
 };
 
 #define CHILDREN_STREAM_OPTIONS JSON_WATCH_CHILDREN(stream_options_watch)
@@ -98,6 +102,19 @@ static void scan_user(struct request_scan *s, const struct json_member *m, uint8
     }
 }
 
+enum { SESSION_NOWHERE, SESSION_METADATA_TRACE, SESSION_METADATA, SESSION_TRACE, SESSION_OWN };
+
+static void scan_session(struct request_scan *s, const struct json_member *m, uint8_t from)
+{
+    if (from <= s->session_from)
+        return;
+    struct str session = scan_text(s, m);
+    if (session.n) {
+        s->session = session;
+        s->session_from = from;
+    }
+}
+
 static void scan_tags(struct request_scan *s, const struct json_member *m)
 {
     bool ours = m->id == FIELD_LITELLM_METADATA_TAGS;
@@ -147,6 +164,18 @@ static void scan_on_member(void *ctx, const struct json_member *m)
     case FIELD_LITELLM_METADATA_TAGS:
         scan_tags(s, m);
         return;
+    case FIELD_METADATA_SESSION_ID:
+        scan_session(s, m, SESSION_METADATA);
+        return;
+    case FIELD_METADATA_TRACE_ID:
+        scan_session(s, m, SESSION_METADATA_TRACE);
+        return;
+    case FIELD_LITELLM_SESSION_ID:
+        scan_session(s, m, SESSION_OWN);
+        break;
+    case FIELD_LITELLM_TRACE_ID:
+        scan_session(s, m, SESSION_TRACE);
+        break;
     case FIELD_USER:
         scan_user(s, m, USER_USER);
         break;
@@ -196,8 +225,9 @@ void request_scan_init(struct request_scan *s, struct arena *a)
     memset(s->at, 0, sizeof s->at);
     s->stream = s->include_usage = s->has_include_usage = s->bad_value = false;
     s->repeated = s->too_many = s->has_metadata_user = false;
-    s->model = s->user = (struct str){0};
+    s->model = s->user = s->session = (struct str){0};
     s->user_from = USER_NOWHERE;
+    s->session_from = SESSION_NOWHERE;
     s->include_usage_at = s->include_usage_end = 0;
     s->tags_at = s->tags_end = 0;
     s->has_metadata_tags = s->tags_ours = false;

@@ -21,6 +21,8 @@ enum field {
     FIELD_METADATA_TAGS,
     FIELD_LITELLM_METADATA_USER,
     FIELD_LITELLM_METADATA_TAGS,
+    FIELD_METADATA_SESSION_ID, /* of both */
+    FIELD_METADATA_TRACE_ID,
     FIELDS,
 };
 
@@ -42,13 +44,16 @@ struct request_scan {
     uint32_t n_members, cap;
     uint16_t at[FIELDS]; /* 1 + index into member[], 0: not sent */
     bool stream, include_usage, has_include_usage;
-    bool bad_value;    /* stream or include_usage is no boolean; model holds a control character */
-    bool repeated;     /* a member of the table, or one that is read below it, came twice */
-    bool too_many;     /* more than MEMBERS_MAX, or no memory */
-    struct str model;  /* decoded; in the arena; empty: absent, or not a string */
-    struct str user;   /* end user: user, else litellm_metadata.user, metadata.user_id,
-                          safety_identifier */
-    uint8_t user_from; /* private */
+    bool bad_value;     /* stream or include_usage is no boolean; model holds a control character */
+    bool repeated;      /* a member of the table, or one that is read below it, came twice */
+    bool too_many;      /* more than MEMBERS_MAX, or no memory */
+    struct str model;   /* decoded; in the arena; empty: absent, or not a string */
+    struct str user;    /* end user: user, else litellm_metadata.user, metadata.user_id,
+                           safety_identifier */
+    uint8_t user_from;  /* private */
+    struct str session; /* litellm_session_id, else litellm_trace_id, else session_id or trace_id of
+                           metadata or litellm_metadata */
+    uint8_t session_from;   /* private */
     bool has_metadata_user; /* private */
     uint64_t include_usage_at, include_usage_end;
     uint64_t tags_at, tags_end; /* tags of litellm_metadata, else of metadata; equal: none */

@@ -235,11 +235,26 @@ static enum errc sync_start(struct spool *s, struct err *e)
 
 /* --- opening --------------------------------------------------------------------------------- */
 
+/* That there is such a directory outlives the machine as well, as far as can be. */
+static void sync_parent(const char *dir)
+{
+    char path[SPOOL_PATH];
+
+    (void)snprintf(path, sizeof path, "%s/..", dir);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)fsync(fd);
+    close(fd);
+}
+
 static enum errc lock_dir(struct spool *s, struct err *e)
 {
     char path[SPOOL_PATH];
 
-    if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
+    if (mkdir(s->dir, 0700) == 0)
+        sync_parent(s->dir);
+    else if (errno != EEXIST)
         return err_set(e, ERRC_SYS, errno, "make directory %s", s->dir);
     (void)snprintf(path, sizeof path, "%s/lock", s->dir);
     s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -71,16 +71,17 @@ static bool is_traceparent(struct str s)
     return any;
 }
 
+const struct str trace_headers[TRACE_HEADERS] = {
+    STR_INIT("x-litellm-trace-id"), STR_INIT("x-litellm-session-id"),
+    STR_INIT("x-claude-code-session-id"), STR_INIT("x-session-id")};
+
 static bool has_trace_id(const struct ask *k)
 {
-    static const struct str headers[] = {
-        STR_INIT("x-litellm-trace-id"), STR_INIT("x-litellm-session-id"),
-        STR_INIT("x-claude-code-session-id"), STR_INIT("x-session-id")};
     static const struct str name = STR_INIT("trace_id");
     const struct member *own = request_member(k->scan, FIELD_LITELLM_TRACE_ID);
 
-    for (size_t i = 0; i < ARRAY_LEN(headers); i++)
-        if (str_trim(k->header(k->header_ctx, headers[i], NULL)).n)
+    for (size_t i = 0; i < TRACE_HEADERS; i++)
+        if (str_trim(k->header(k->header_ctx, trace_headers[i], NULL)).n)
             return true;
     if (own ? own->type == JSON_STRING && own->end - own->at > 2
             : is_traceparent(str_trim(k->header(k->header_ctx, STR("traceparent"), NULL))))

@@ -7,6 +7,10 @@
 
 #include "policy/ask.h"
 
+/* Headers that name the session a request is of; the first one counts. */
+enum { TRACE_HEADERS = 4 };
+extern const struct str trace_headers[TRACE_HEADERS];
+
 /* Some of it may hold for the request. */
 bool guards_apply(const struct ask *k);
 

@@ -212,6 +212,23 @@ def test_failed_attempts_have_records_of_their_own(start):
     mock.stop()
 
 
+@pytest.mark.parametrize(("headers", "members", "session"), [
+    ((("x-litellm-session-id", "s-1"), ("user-agent", "curl/8.1")), {}, "s-1"),
+    ((("x-litellm-session-id", "s-1"), ("x-litellm-trace-id", " t-1 ")), {"litellm_session_id": "b"}, "t-1"),
+    ((), {"litellm_session_id": "b-1", "metadata": {"session_id": "m"}}, "b-1"),
+    ((), {"metadata": {"trace_id": "m-1"}}, "m-1"),
+    ((("user-agent", "x" * 500), ("x-session-id", "y" * 500)), {}, "y" * 128),
+    ((), {}, ""),
+])  # fmt: skip
+def test_session_and_client_are_recorded(pair, headers, members, session):
+    weir, _ = pair
+    reply = weir.post("/v1/chat/completions", {"model": "gpt-pub", "messages": SAY, **members}, headers=headers)
+    record = record_of(weir, reply)
+    assert record["trace_id"] == session
+    assert record["user_agent"] == dict(headers).get("user-agent", "")[:128]
+    assert record["response_id"] and record["key"] == "litellm_proxy_master_key"
+
+
 # --- headers -----------------------------------------------------------------------------------------------------
 
 

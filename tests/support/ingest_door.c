@@ -2,7 +2,7 @@
  * The ingest of the control plane without a control plane, for tests: each line of standard input
  * is batches for one transaction, each answer a line of JSON (tests/support/spool.py).
  *
- *   ingest_door CONNINFO [no_agent_tags]
+ *   ingest_door CONNINFO [no_agent_tags] [begins_periods]
  *
  *   [{"spool": hex, "segment", "from", "records": hex, "next_segment", "next_offset",
  *     "after_segment"?, "after_offset"?}, ...]
@@ -130,7 +130,13 @@ int main(int argc, char **argv)
     if (catalog_load(&catalog, &tx, o.schema, &e))
         fail("catalogue", &e);
     tx_end(&tx);
-    if (ingest_new(&in, &(struct ingest_options){catalog, argc > 2}, &e))
+    struct ingest_options io = {
+        .catalog = catalog, .zone = STR("Europe/Berlin"), .standard_budget = STR("standard")};
+    for (int i = 2; i < argc; i++) {
+        io.no_agent_tags |= !strcmp(argv[i], "no_agent_tags");
+        io.begins_periods |= !strcmp(argv[i], "begins_periods");
+    }
+    if (ingest_new(&in, &io, &e))
         fail("ingest", &e);
     while ((n = getline(&line, &cap, stdin)) > 0) {
         yyjson_doc *doc = yyjson_read(line, (size_t)n, 0);

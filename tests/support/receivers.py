@@ -6,6 +6,7 @@ import email
 import http.server
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -52,10 +53,17 @@ class Webhook:
 
 
 class Mailbox:
-    """An SMTP server without encryption. `seen`: (from, [to], message, login)."""
+    """An SMTP server, with `chain` (certificate, key) one that offers STARTTLS or, if `at_once`, begins with it.
 
-    def __init__(self):
-        self.seen = []
+    `seen`: (from, [to], message, login); `clear`: verbs that came unencrypted.
+    """
+
+    def __init__(self, chain=None, at_once=False):
+        self.seen, self.clear = [], []
+        self.at_once, self.tls = at_once, None
+        if chain:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*chain)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -77,6 +85,11 @@ class Mailbox:
             threading.Thread(target=self._serve, args=(c,), daemon=True).start()
 
     def _serve(self, c):
+        with contextlib.suppress(OSError):  # it leaves, or does not trust us
+            self._speak(self.tls.wrap_socket(c, server_side=True) if self.at_once else c)
+        c.close()
+
+    def _speak(self, c):
         login, sender, receivers = None, None, []
         f = c.makefile("rwb")
 
@@ -85,11 +98,18 @@ class Mailbox:
             f.flush()
 
         say("220 mock")
-        for line in f:
+        while line := f.readline():
             word = line.decode().strip()
             verb = word.split(" ")[0].upper()
+            is_clear = not isinstance(c, ssl.SSLSocket)
+            if is_clear:
+                self.clear.append(verb)
             if verb == "EHLO":
-                say("250-mock\r\n250 AUTH PLAIN")
+                say("250-mock\r\n" + "250-STARTTLS\r\n" * bool(is_clear and self.tls) + "250 AUTH PLAIN")
+            elif verb == "STARTTLS":
+                say("220 go on")
+                c = self.tls.wrap_socket(c, server_side=True)
+                f = c.makefile("rwb")
             elif verb == "AUTH":
                 given = word.split(" ")[2:]
                 if not given:
@@ -115,7 +135,6 @@ class Mailbox:
                 break
             else:
                 say("250 ok")
-        c.close()
 
 
 def within(true, seconds=10.0):

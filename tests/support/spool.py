@@ -130,8 +130,8 @@ class Spool:
 
 
 class Door:
-    def __init__(self, url, agent_tags=True):
-        argv = [str(PROGRAM), url] + ([] if agent_tags else ["no_agent_tags"])
+    def __init__(self, url, agent_tags=True, begins_periods=False):
+        argv = [str(PROGRAM), url] + ["no_agent_tags"] * (not agent_tags) + ["begins_periods"] * begins_periods
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def __enter__(self):

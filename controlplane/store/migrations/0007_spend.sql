@@ -182,41 +182,6 @@ BEGIN
     RETURN done;
 END $$;
 
--- Begins the next period of budget rows, and with them of everybody whose budget they are: how many rows. Of end users
--- without a budget `standard` is theirs.
-CREATE FUNCTION weir.reset_budgets(at timestamp, zone text, of_day time, most integer, standard text) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    ids text[];
-    was timestamp[];
-BEGIN
-    SELECT array_agg(b.budget_id), array_agg(coalesce(b.budget_reset_at, at)) INTO ids, was FROM (
-        SELECT t.budget_id, t.budget_reset_at FROM "LiteLLM_BudgetTable" t WHERE (t.budget_reset_at <= at
-        OR (t.budget_reset_at IS NULL AND t.budget_duration IS NOT NULL))
-        AND weir.next_reset(t.budget_duration, at, zone, of_day) > at ORDER BY t.budget_id LIMIT most FOR UPDATE) b;
-    IF ids IS NULL THEN
-        RETURN 0;
-    END IF;
-    PERFORM weir.reset_linked('LiteLLM_OrganizationTable', 't.organization_id', 't.budget_id = d.budget_id',
-                              'l.organization_id = t.organization_id', ids, was, at);
-    PERFORM weir.reset_linked('LiteLLM_TeamMembership', 't.user_id, t.team_id',
-        'd.budget_id = coalesce(t.budget_id, (SELECT g.metadata ->> ''team_member_budget_id'' FROM "LiteLLM_TeamTable" g'
-        ' WHERE g.team_id = t.team_id))', 'l.team_id = t.team_id AND l."user" = t.user_id', ids, was, at);
-    PERFORM weir.reset_linked('LiteLLM_VerificationToken', 't.token', -- with one of its own it is not the budget's
-        't.budget_id = d.budget_id AND t.budget_duration IS NULL', 'l.api_key = t.token', ids, was, at);
-    PERFORM weir.reset_linked('LiteLLM_ProjectTable', 't.project_id', 't.budget_id = d.budget_id', 'false', ids, was, at);
-    PERFORM weir.reset_linked('LiteLLM_TagTable', 't.tag_name', 't.budget_id = d.budget_id',
-                              'l.request_tags ? t.tag_name', ids, was, at);
-    PERFORM weir.reset_linked('LiteLLM_ModelAccessGroupBudgetTable', 't.access_group_name', 't.budget_id = d.budget_id',
-                              'false', ids, was, at);
-    PERFORM weir.reset_linked('LiteLLM_EndUserTable', 't.user_id',
-                              format('d.budget_id = coalesce(t.budget_id, %L)', standard), 'l.end_user = t.user_id',
-                              ids, was, at);
-    UPDATE "LiteLLM_BudgetTable" t SET budget_reset_at = weir.next_reset(t.budget_duration, at, zone, of_day)
-    WHERE t.budget_id = ANY (ids);
-    RETURN cardinality(ids);
-END $$;
-
 -- ---- alerts ----
 
 -- Raised once for each period of a budget; of one without a period, again once its spend was set back.

@@ -114,11 +114,12 @@ def some_usage(rng):
     return usage
 
 
+def price_text(price):
+    return ' '.join(f'{k}={int(v * 10**12)}e-12' for k, v in price.items())
+
+
 def line(price, usage):
-    def decimal(v):
-        pico = int(v * 10**12)
-        return f'{pico}e-12'
-    return ' | '.join((' '.join(f'{k}={decimal(v)}' for k, v in price.items()),
+    return ' | '.join((price_text(price),
                        ' '.join(f'{k}={v}' for k, v in usage.items() if v),
                        ' '.join(map(str, cost(price, usage)))))
 
@@ -130,4 +131,5 @@ def main():
         print(line(some_price(rng), some_usage(rng)))
 
 
-main()
+if __name__ == '__main__':
+    main()

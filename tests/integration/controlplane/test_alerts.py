@@ -1,6 +1,7 @@
 """A soft budget that a key or a team reached raises one alert for each period, to whom `alerting` names; a receiver that is
 slow, dead or rude harms nothing else."""
 
+import contextlib
 import time
 
 from support.receivers import Mailbox, Webhook, within
@@ -99,6 +100,32 @@ def test_teams_name_their_receivers(start, database, postgres):
         assert sorted(b["team_id"] for b in hook.bodies()) == ["many", "text"]
         assert next(b for b in hook.bodies() if b["team_id"] == "text")["alert_emails"] == ["c@example.com", "d@example.com"]
         assert "geheim" not in cp.log()
+
+
+def test_mail_goes_encrypted_or_not_at_all(start, certs, postgres, empty_schema):
+    """Login and text go to a server that the authorities we trust vouch for, behind STARTTLS or from the first byte."""
+    rows = {"offered": ("good", False), "at once": ("good", True), "of a stranger": ("stranger", False), "not offered": (None, False)}
+    boxes = {name: Mailbox(chain and certs.chain(chain), at_once) for name, (chain, at_once) in rows.items()}
+    with contextlib.ExitStack() as stack:
+        for name, box in boxes.items():
+            stack.enter_context(box)
+            url = postgres.database(template=empty_schema)
+            cp = start(url, {"general_settings": {"alerting": ["email"]}},
+                       env={"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(box.port), "SMTP_SENDER_EMAIL": "weir@example.com",
+                            "SMTP_USERNAME": "weir", "SMTP_PASSWORD": "geheim", "SSL_CERT_FILE": str(certs.ca),
+                            "SMTP_USE_SSL": str(box.at_once)})  # fmt: skip
+            reply = cp.post("/team/new", {"team_id": "t", "soft_budget": 2, "max_budget": 10,
+                                          "metadata": {"soft_budget_alerting_emails": ["a@example.com"]}})  # fmt: skip
+            assert reply.status == 200, reply.body
+            postgres.sql(url, """UPDATE "LiteLLM_TeamTable" SET spend = 2.5""")
+            box.url = url
+        failed = "SELECT count(*) FROM weir.alert_send WHERE tries > 0 AND done_at IS NULL AND error IS NOT NULL"
+        within(lambda: all(boxes[name].seen or postgres.sql(boxes[name].url, failed) == [("1",)] for name in boxes), 20)
+        assert {name: len(box.seen) for name, box in boxes.items()} == {"offered": 1, "at once": 1, "of a stranger": 0, "not offered": 0}
+        for box in (boxes["offered"], boxes["at once"]):
+            assert box.seen[0][3] == ["weir", "geheim"]
+        assert {verb for box in boxes.values() for verb in box.clear} <= {"EHLO", "STARTTLS", "QUIT", "HELO"}
+        assert boxes["at once"].clear == [] and "STARTTLS" in boxes["of a stranger"].clear
 
 
 def test_a_receiver_that_fails_is_tried_again_and_not_for_ever(start, database, postgres):

@@ -149,20 +149,28 @@ def test_what_was_recorded_is_what_is_spent(postgres, database, door):
     assert key[0] == key[1] and key[2] == "t"
 
 
-def test_a_batch_sent_again_counts_once(postgres, database, door):
+def test_all_segments_sent_again_count_once(postgres, database, door):
+    """M-02: in their order, each by itself, in one transaction, and by another control plane."""
     seed(postgres, database)
     spool, rng = Spool(), random.Random(6)
-    records = some_records(rng, 60)
-    batches = [spool.batch(*records[i : i + 20]) for i in range(0, 60, 20)]
+    records, batches = some_records(rng, 180), []
+    for i in range(0, 180, 20):
+        batches.append(spool.batch(*records[i : i + 20]))
+        if i % 60 == 40:  # the segment ends
+            batches.append({**spool.place(b""), "next_segment": spool.segment + 1, "next_offset": 0})
+            spool.next_segment()
     for b in batches:
         door.take(b)
     end = [batches[-1]["next_segment"], batches[-1]["next_offset"]]
+    assert end == [4, 0]
     for b in batches:  # each is answered with where the spool stands
         assert door.ask(b)["taken"] == [end]
-    assert door.ask(*batches)["taken"] == [end] * 3
+    assert door.ask(*batches)["taken"] == [end] * 12
     with Door(database) as other:
-        assert other.ask(batches[1])["taken"] == [end]
+        for b in rng.sample(batches, 12):
+            assert other.ask(b)["taken"] == [end]
     audit(postgres, database, records)
+    assert one(postgres, database, "SELECT records FROM weir.spool") == ("180",)
 
 
 def test_batches_of_several_spools_in_one_transaction(postgres, database, door):

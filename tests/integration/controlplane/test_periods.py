@@ -125,6 +125,7 @@ def fill(postgres, url, was):
             created_by, updated_by) VALUES (%s, %s, 8, %s, 'x', 'x')""", b, b, f"b-{b}")
         postgres.sql(url, """INSERT INTO "LiteLLM_ProjectTable" (project_id, spend, budget_id, created_by, updated_by)
             VALUES (%s, 9, %s, 'x', 'x')""", b, f"b-{b}")
+        postgres.sql(url, """INSERT INTO "LiteLLM_ModelAccessGroupBudgetTable" (access_group_name, spend, budget_id) VALUES (%s, 9, %s)""", b, f"b-{b}")
         postgres.sql(url, """INSERT INTO "LiteLLM_VerificationToken" (token, spend, budget_id) VALUES (%s, 10, %s)""", f"k-{b}", f"b-{b}")
     postgres.sql(url, """INSERT INTO "LiteLLM_TeamMembership" (user_id, team_id, spend, total_spend) VALUES ('m', 'own', 7, 70)""")
     postgres.sql(url, """INSERT INTO "LiteLLM_VerificationToken" (token, spend, budget_id, budget_duration, budget_reset_at)
@@ -137,7 +138,8 @@ SPENDS = """
     UNION ALL SELECT 'tag ' || tag_name, spend FROM "LiteLLM_TagTable"
     UNION ALL SELECT 'member ' || user_id || '/' || team_id, spend FROM "LiteLLM_TeamMembership"
     UNION ALL SELECT 'org ' || organization_id, spend FROM "LiteLLM_OrganizationTable"
-    UNION ALL SELECT 'project ' || project_id, spend FROM "LiteLLM_ProjectTable" """
+    UNION ALL SELECT 'project ' || project_id, spend FROM "LiteLLM_ProjectTable"
+    UNION ALL SELECT 'group ' || access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable" """
 
 
 def spends(postgres, url):
@@ -145,7 +147,7 @@ def spends(postgres, url):
 
 
 BACK = {"key due", "user due", "user unset", "team due", "end due", "tag due", "member due/not", "member m/own", "org due",
-        "project due", "key k-due"}  # fmt: skip
+        "project due", "group due", "key k-due"}  # fmt: skip
 
 
 def log(postgres, url, spend, end, **who):
@@ -161,7 +163,8 @@ def test_a_period_that_is_over_begins_anew_once(start, database, postgres):
     before = spends(postgres, database)
     # spent before and after the period ended: of the new one is what came after
     for who in ({"api_key": "due"}, {"team_id": "due"}, {'"user"': "due"}, {"end_user": "due"},
-                {"team_id": "not", '"user"': "due"}, {"organization_id": "due"}):  # fmt: skip
+                {"team_id": "not", '"user"': "due"}, {"organization_id": "due"},
+                {"metadata": '{"user_api_key_project_id": "due", "weir": {"budget_groups": ["due", "x"]}}'}):  # fmt: skip
         log(postgres, database, 0.25, was - datetime.timedelta(seconds=1), **who)
         log(postgres, database, 0.125, was + datetime.timedelta(seconds=1), **who)
         log(postgres, database, 0.0625, was, **who)
@@ -172,7 +175,7 @@ def test_a_period_that_is_over_begins_anew_once(start, database, postgres):
     kept = {k: v for k, v in after.items() if k in BACK and v}
     # the user's own and what it spent as a member
     assert kept == {"key due": 0.1875, "team due": 0.1875, "user due": 0.375, "end due": 0.1875, "member due/not": 0.1875,
-                    "org due": 0.1875}  # fmt: skip
+                    "org due": 0.1875, "project due": 0.1875, "group due": 0.1875}  # fmt: skip
     resets = """SELECT 'k', budget_reset_at FROM "LiteLLM_VerificationToken" WHERE token = 'due' UNION ALL
                 SELECT 'u', budget_reset_at FROM "LiteLLM_UserTable" WHERE user_id IN ('due', 'unset') UNION ALL
                 SELECT 't', budget_reset_at FROM "LiteLLM_TeamTable" WHERE team_id = 'due' UNION ALL

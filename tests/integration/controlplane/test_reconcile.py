@@ -53,20 +53,21 @@ def test_what_ingest_wrote_agrees(log, start):
 ONE = """(request_id, "startTime") = (SELECT request_id, "startTime" FROM "LiteLLM_SpendLogs" WHERE end_user <> '' AND spend > 0 ORDER BY 1 LIMIT 1)"""
 FIRST = "ctid = (SELECT min(ctid) FROM "
 EVERYBODY = {("rows_daily", k) for k in ("user", "team", "organization", "end_user", "tag")}
+OTHERS = {("rows_totals", "other")}  # members and projects
 
 
 @pytest.mark.parametrize(
     ("what", "statement", "found", "fields"),
     [
-        ("a row costs more", f'UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1e-9 WHERE {ONE}', EVERYBODY, {"spend_nusd"}),
+        ("a row costs more", f'UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1e-9 WHERE {ONE}', EVERYBODY | OTHERS, {"spend_nusd"}),
         ("a row has other tokens", f'UPDATE "LiteLLM_SpendLogs" SET prompt_tokens = prompt_tokens + 1 WHERE {ONE}', EVERYBODY, {"prompt_tokens"}),
         ("a row failed", f"""UPDATE "LiteLLM_SpendLogs" SET status = 'failure' WHERE {ONE}""", EVERYBODY, {"failed_requests"}),
-        ("a row is gone", f'DELETE FROM "LiteLLM_SpendLogs" WHERE {ONE}', EVERYBODY | {("rows_spools", "spool")},
+        ("a row is gone", f'DELETE FROM "LiteLLM_SpendLogs" WHERE {ONE}', EVERYBODY | OTHERS | {("rows_spools", "spool")},
          {"spend_nusd", "prompt_tokens", "completion_tokens", "api_requests", "rows"}),
-        ("a row is of another team", f"""UPDATE "LiteLLM_SpendLogs" SET team_id = 'other' WHERE {ONE}""", {("rows_daily", "team")},
+        ("a row is of another team", f"""UPDATE "LiteLLM_SpendLogs" SET team_id = 'other' WHERE {ONE}""", {("rows_daily", "team")} | OTHERS,
          {"spend_nusd", "prompt_tokens", "completion_tokens", "api_requests"}),
         ("a row was tried again", f"""UPDATE "LiteLLM_SpendLogs" SET metadata = jsonb_set(metadata, '{{weir,retried}}', 'true') WHERE {ONE}""", EVERYBODY, {"api_requests"}),
-        ("a row costs what nothing costs", f"""UPDATE "LiteLLM_SpendLogs" SET spend = 'NaN' WHERE {ONE}""", EVERYBODY, {"spend_nusd"}),
+        ("a row costs what nothing costs", f"""UPDATE "LiteLLM_SpendLogs" SET spend = 'NaN' WHERE {ONE}""", EVERYBODY | OTHERS, {"spend_nusd"}),
         ("a day's team costs less", f'UPDATE "LiteLLM_DailyTeamSpend" SET spend = spend - 1e-9 WHERE {FIRST} "LiteLLM_DailyTeamSpend")',
          {("rows_daily", "team"), ("daily_totals", "team")}, {"spend_nusd"}),
         ("a day's tag is gone", f'DELETE FROM "LiteLLM_DailyTagSpend" WHERE {FIRST} "LiteLLM_DailyTagSpend")',
@@ -75,6 +76,9 @@ EVERYBODY = {("rows_daily", k) for k in ("user", "team", "organization", "end_us
          {("rows_daily", "user"), ("daily_totals", "user"), ("daily_totals", "key")}, {"api_requests"}),
         ("a key's total is less", "UPDATE weir.total SET spend_nusd = spend_nusd - 1 WHERE kind = 'key' AND id = 'key-1'", {("daily_totals", "key")}, {"spend_nusd"}),
         ("a total of nobody", "INSERT INTO weir.total VALUES ('end_user', 'ghost', 5, 0)", {("daily_totals", "end_user")}, {"spend_nusd"}),
+        ("a member's total is more", "UPDATE weir.total SET spend_nusd = spend_nusd + 1 WHERE ctid = (SELECT min(ctid) FROM weir.total WHERE kind = 'member')", OTHERS, {"spend_nusd"}),
+        ("a total of no project", "INSERT INTO weir.total VALUES ('project', 'ghost', 5, 0)", OTHERS, {"spend_nusd"}),
+        ("a total of no member", "INSERT INTO weir.total VALUES ('organization_member', 'ghost', 5, 0)", OTHERS, {"spend_nusd"}),
         ("a spool gave more", "UPDATE weir.spool SET records = records + 1", {("rows_spools", "spool")}, {"rows"}),
         ("a spool has a gap", "INSERT INTO weir.spool_gap (spool, from_segment, from_offset, to_segment, to_offset) VALUES ('\\x00', 1, 2, 3, 4)",
          {("spools", "spool")}, {"gaps"}),
@@ -131,6 +135,18 @@ def test_the_job_raises_an_alarm(log, start):
     cp.wait(lambda: cp.get("/weir/spend/differences").json == {"differences": []}, what="it is gone")
     assert all(d["gone_at"] and d["first_at"] <= d["last_at"] for d in cp.get("/weir/spend/differences?gone=true").json["differences"])
     assert "spend_differs" not in cp.log()
+
+
+def test_members_are_compared_by_what_was_kept_of_days(log, start):
+    log.sql("DELETE FROM weir.checked_day")
+    cp = start(log.url)
+    looked(cp, log)
+    log.sql("""UPDATE "LiteLLM_DailyUserSpend" SET updated_at = updated_at - interval '1 day'""")
+    log.sql(f'UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1e-9 WHERE {ONE}')  # the day is not read again
+    assert not [d for d in verify(cp)["differences"] if d["check"] == "rows_totals"]
+    log.sql("UPDATE weir.checked_sum SET spend_nusd = spend_nusd + 1 WHERE ctid = (SELECT min(ctid) FROM weir.checked_sum)")
+    [found] = [d for d in verify(cp)["differences"] if d["check"] == "rows_totals"]
+    assert found["expected"] - found["found"] == 1
 
 
 def test_days_that_nobody_touched_are_left_alone(log, start):

@@ -251,6 +251,27 @@ def test_without_the_replica_the_writer_is_read(start, database, postgres):
         wait(lambda: cp.get(REPORT).status == 200 and reads(replica, postgres, database) == 1, "it is read again")
 
 
+def test_a_slow_replica_is_not_waited_for(start, database, postgres, replica):
+    """What runs into the timeout there is asked of the writer."""
+    cp = start(database, env=at_replica(postgres, replica, database))
+    Ledger(postgres, database).add("user", "ann", "2026-01-01", "k", spend=1)
+    wait(lambda: cp.get(REPORT).json["metadata"]["total_spend"] == 1, "replayed")
+    there = replica.url(postgres.name(database))
+    held = f"SELECT count(*) FROM pg_locks WHERE relation = '{TABLE}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+    with locked(postgres, database):
+        wait(lambda: replica.sql(there, held) == [("1",)], "the replica takes the lock as well")
+        replica.pause()  # and keeps it
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            asked = pool.submit(cp.get, REPORT)
+            waits = "application_name = 'weir replica' AND wait_event_type = 'Lock'"
+            wait(lambda: replica.sql(there, f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {waits}"), "the report there")
+            reply = asked.result(15)
+        assert (reply.status, reply.json["metadata"]["total_spend"]) == (200, 1)
+    finally:
+        replica.resume()
+
+
 def test_a_replica_that_was_never_there_costs_nothing(start, database, postgres):
     cp = start(database, env={"DATABASE_URL_READ_REPLICA": "postgresql://weir@127.0.0.1:9/none"})
     begun = time.monotonic()

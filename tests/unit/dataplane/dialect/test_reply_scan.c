@@ -72,6 +72,11 @@ static void test_usage_in_disjoint_buckets(void **state)
          "{\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":9,\"prompt_cache_hit_tokens\":20,"
          "\"prompt_tokens_details\":{\"cached_tokens\":20}}}",
          {.input = 10, .cache_read = 20, .output = 9, .seen = 1}},
+        {"Moonshot",
+         DIALECT_OPENAI,
+         "{\"usage\":{\"prompt_tokens\":19,\"completion_tokens\":21,\"total_tokens\":40,\"cached_"
+         "tokens\":10}}",
+         {.input = 9, .cache_read = 10, .output = 21, .seen = 1}},
         {"Responses",
          DIALECT_OPENAI,
          "{\"type\":\"response.created\",\"response\":{\"usage\":null}}\n"

@@ -78,6 +78,33 @@ static void test_reads_what_the_gateway_decides_by(void **state)
         }
 }
 
+static void test_the_session_is_named_in_several_places(void **state)
+{
+    static const struct {
+        const char *body, *session;
+    } rows[] = {
+        {"{\"litellm_session_id\":\"s\"}", "s"},
+        {"{\"litellm_trace_id\":\"t\"}", "t"},
+        {"{\"litellm_trace_id\":\"t\",\"litellm_session_id\":\"s\"}", "s"},
+        {"{\"litellm_session_id\":\"s\",\"litellm_trace_id\":\"t\"}", "s"},
+        {"{\"metadata\":{\"trace_id\":\"t\"}}", "t"},
+        {"{\"metadata\":{\"session_id\":\"s\",\"trace_id\":\"t\"}}", "s"},
+        {"{\"litellm_metadata\":{\"session_id\":\"a\\u0062\"},\"metadata\":{\"trace_id\":\"t\"}}",
+         "ab"},
+        {"{\"metadata\":{\"session_id\":\"m\"},\"litellm_trace_id\":\"t\"}", "t"},
+        {"{\"metadata\":{\"session_id\":7,\"x\":{\"session_id\":\"m\"}},\"session_id\":\"y\"}", ""},
+        {"{\"litellm_session_id\":\"\",\"metadata\":{\"session_id\":\"m\"}}", "m"},
+        {"{}", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t step = 1; step < 100; step += 98) {
+            assert_int_equal(scan_in_steps(str_of(rows[i].body), step), REQUEST_SCAN_DONE);
+            assert_str(scan.session, rows[i].session);
+        }
+}
+
 static void test_values_of_the_wrong_kind(void **state)
 {
     static const char *const bad[] = {
@@ -241,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_what_the_gateway_decides_by),
+        cmocka_unit_test(test_the_session_is_named_in_several_places),
         cmocka_unit_test(test_values_of_the_wrong_kind),
         cmocka_unit_test(test_only_an_object_is_a_request),
         cmocka_unit_test(test_members_are_found_by_field),

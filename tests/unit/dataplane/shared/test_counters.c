@@ -293,6 +293,106 @@ static void test_periods_that_move(void **state)
     assert_int_equal(counter_spend(n), 0);
 }
 
+/* ---- clocks that jump (threats G26) ---- */
+
+/* A pod whose clock jumps, and a control plane whose does not, over some days with a budget each.
+ */
+struct jumping {
+    uint32_t now_s; /* the right time */
+    int32_t ahead_s;
+    struct {
+        uint32_t end_s;
+        int64_t nusd;
+    } record[448]; /* the spool */
+    size_t n, counted, taken;
+    uint32_t period; /* the control plane's: the day's beginning */
+    int64_t spend;   /* its sum of that */
+    unsigned rng, resets;
+};
+
+static uint32_t below(struct jumping *j, uint32_t n)
+{
+    j->rng = j->rng * 1664525 + 1013904223;
+    return (j->rng >> 8) % n;
+}
+
+static uint32_t pod_s(const struct jumping *j)
+{
+    return (uint32_t)((int64_t)j->now_s + j->ahead_s);
+}
+
+static void jumping_spends(struct jumping *j, struct counter *n)
+{
+    uint32_t now_s = pod_s(j), today = now_s - now_s % DAY;
+
+    if (counter_is_over(n, now_s)) /* the check before it, policy/budget.c */
+        counter_begin(n, now_s, today, today + DAY);
+    j->record[j->n].end_s = now_s;
+    j->record[j->n].nusd = 1 + below(j, 100);
+    counter_spent(n, j->record[j->n].nusd, now_s);
+    j->n++;
+}
+
+/* As jobs/reset.c and ingest/entity.c. */
+static void jumping_counts(struct jumping *j)
+{
+    if (j->now_s >= j->period + DAY) {
+        j->period = j->now_s - j->now_s % DAY;
+        j->spend = 0;
+        for (size_t i = 0; i < j->counted; i++)
+            j->spend += j->record[i].end_s >= j->period ? j->record[i].nusd : 0;
+        j->resets++;
+    }
+    for (; j->counted < j->n; j->counted++)
+        j->spend += j->record[j->counted].end_s >= j->period ? j->record[j->counted].nusd : 0;
+}
+
+static void jumping_is_told(struct jumping *j)
+{
+    told_of(3, j->spend, j->period + DAY, pod_s(j));
+    for (; j->taken < j->counted; j->taken++)
+        counter_taken(&counters, 3, j->record[j->taken].nusd, j->record[j->taken].end_s);
+}
+
+static void test_clocks_that_jump_reset_nothing_twice(void **state)
+{
+    static const int32_t jumps[] = {0, 3600, -3600, DAY, -DAY, 90, -90};
+    struct counter *n = counters_at(&counters, 3);
+
+    (void)state;
+    for (unsigned seed = 1; seed <= 2000; seed++) {
+        struct jumping j = {.now_s = MIDNIGHT - 7200, .period = TODAY, .rng = seed};
+        counters_clear(&counters, 3);
+        jumping_is_told(&j);
+        for (unsigned step = 0; step < 400; step++) {
+            j.now_s += below(&j, 900);
+            if (below(&j, 20) == 0)
+                j.ahead_s = jumps[below(&j, ARRAY_LEN(jumps))];
+            if (below(&j, 2) && j.n + 8 < ARRAY_LEN(j.record))
+                jumping_spends(&j, n);
+            if (below(&j, 4) == 0)
+                jumping_counts(&j);
+            if (below(&j, 4) == 0)
+                jumping_is_told(&j);
+            assert_true(counter_spend(n) >= 0);
+        }
+        j.ahead_s = 0; /* it is right again: what is told holds, and what comes is added to it */
+        jumping_counts(&j);
+        jumping_is_told(&j);
+        jumping_is_told(&j);
+        assert_int_equal(counter_spend(n), j.spend);
+        assert_int_equal(n->ends_s, j.period + DAY);
+        assert_true(j.resets <= (j.now_s - TODAY) / DAY);
+        jumping_spends(&j, n);
+        assert_int_equal(counter_spend(n), j.spend + j.record[j.n - 1].nusd);
+        j.now_s = j.period + DAY; /* the period ends once */
+        jumping_spends(&j, n);
+        assert_int_equal(counter_spend(n), j.record[j.n - 1].nusd);
+        jumping_spends(&j, n);
+        assert_int_equal(counter_spend(n), j.record[j.n - 1].nusd + j.record[j.n - 2].nusd);
+    }
+}
+
 static void test_idle_entities_cost_no_memory(void **state)
 {
     struct stat st, after;
@@ -501,6 +601,7 @@ int main(void)
         EACH(test_a_period_ends_by_itself_and_once),
         EACH(test_a_period_ends_for_whoever_comes_first),
         EACH(test_periods_that_move),
+        EACH(test_clocks_that_jump_reset_nothing_twice),
         EACH(test_idle_entities_cost_no_memory),
         EACH(test_pair_is_found_again_and_makes_way_when_it_is_over),
         EACH(test_table_takes_more_names_than_it_holds),
