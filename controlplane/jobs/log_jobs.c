@@ -1,4 +1,4 @@
-/* Index and sums of log rows kept whole: store/migrations/0008_logs.sql does it. */
+/* Index and sums kept whole: store/migrations/0008_logs.sql and 0012_daily_sums.sql do it. */
 
 #include "jobs/jobs.h"
 
@@ -26,4 +26,9 @@ void job_log_backfill(struct job *j)
 void job_log_forget(struct job *j)
 {
     step(j, "SELECT weir.log_forget($1)", FORGOTTEN);
+}
+
+void job_daily_sum_up(struct job *j)
+{
+    j->again = rows_bool(TX_QUERY0(&j->store.tx, "SELECT weir.daily_sum_up()"), 0, 0);
 }
