@@ -16,6 +16,8 @@ static void step(struct job *j, const char *sql, int64_t most)
 void job_log_merge(struct job *j)
 {
     step(j, "SELECT weir.log_merge($1)", MERGED);
+    if (!j->again)
+        (void)TX_QUERY0(&j->store.tx, "SELECT weir.log_shrink()");
 }
 
 void job_log_backfill(struct job *j)
