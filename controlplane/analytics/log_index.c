@@ -53,9 +53,9 @@ static struct str buckets_sql(struct store *s, const struct log_series *of)
                    " SELECT hour, n FROM weir.log_delta");
     return arena_printf(s->arena,
                         "SELECT day::timestamp AS bucket, n FROM weir.%s"
-                        " WHERE series = ANY ($4::bigint[]) UNION ALL"
+                        " WHERE series IN (SELECT unnest($4::bigint[])) UNION ALL"
                         " SELECT day::timestamp, n FROM weir.log_delta"
-                        " WHERE series = ANY ($3::bigint[])",
+                        " WHERE series IN (SELECT unnest($3::bigint[]))",
                         of->sums);
 }
 
@@ -67,7 +67,7 @@ static struct rows count_buckets(struct store *s, const struct log_query *q,
                                  const struct log_series *of)
 {
     const char *unit = of->own.p ? "day" : "hour";
-    const char *among = of->own.p ? " AND series = ANY ($3::bigint[])" : "";
+    const char *among = of->own.p ? " AND series IN (SELECT unnest($3::bigint[]))" : "";
     struct str sql =
         arena_printf(s->arena,
                      "WITH a AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"
@@ -183,17 +183,24 @@ static void page_of_buckets(struct store *s, const struct log_query *q, const st
     ret->rows = log_read_entries(s, q, &f, &w);
 }
 
-/* What matches has an index of its own, or is not much. */
-static void page_of_entries(struct store *s, const struct log_query *q, const struct log_series *of,
-                            struct log_page *ret)
+static void count_entries(struct store *s, const struct log_query *q, const struct filter *f,
+                          struct log_page *ret)
+{
+    struct str sql = arena_printf(
+        s->arena, "SELECT count(*) FROM (SELECT FROM weir.%s WHERE " STR_FMT " LIMIT %d) x",
+        log_entries_table(q), STR_ARG(f->sql), LOG_COUNT_MAX + 1);
+
+    log_count_capped(ret, sql.n ? rows_int(tx_query(&s->tx, sql.p, f->args, f->n), 0, 0) : 0);
+}
+
+/* What matches has an index of its own. */
+static void page_of_found(struct store *s, const struct log_query *q, const struct log_series *of,
+                          struct log_page *ret)
 {
     struct filter f = log_entries_of(q, of);
     struct log_window w = {.limit = q->limit, .skip = q->offset};
-    struct str sql = arena_printf(
-        s->arena, "SELECT count(*) FROM (SELECT FROM weir.%s WHERE " STR_FMT " LIMIT %d) x",
-        log_entries_table(q), STR_ARG(f.sql), LOG_COUNT_MAX + 1);
 
-    log_count_capped(ret, sql.n ? rows_int(tx_query(&s->tx, sql.p, f.args, f.n), 0, 0) : 0);
+    count_entries(s, q, &f, ret);
     if (ret->is_capped || q->offset < ret->total)
         ret->rows = log_read_entries(s, q, &f, &w);
 }
@@ -219,12 +226,12 @@ static void page_of_values(struct store *s, const struct log_query *q, const str
     struct filter f = log_entries_of(q, of);
     int64_t n = of->own.p ? count_series(s, q, of) : INT64_MAX;
 
-    if (q->sort == LOG_BY_START && n <= SOME_ROWS) {
-        page_of_entries(s, q, of, ret);
-        return;
-    }
-    log_by_day(s, q, &f, ret);
-    if (q->sort != LOG_BY_START && (ret->is_capped || q->offset < ret->total))
+    if (n <= SOME_ROWS)
+        count_entries(s, q, &f, ret);
+    else
+        log_by_day(s, q, &f, ret);
+    bool is_there = ret->is_capped || q->offset < ret->total;
+    if (is_there && (n <= SOME_ROWS || q->sort != LOG_BY_START))
         ret->rows = log_by_value(s, q, &f, n, ret->is_capped ? INT64_MAX : ret->total);
 }
 
@@ -243,7 +250,7 @@ void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
     if (of.own.p && of.n == 0)
         return;
     if (q->is_found)
-        page_of_entries(s, q, &of, ret);
+        page_of_found(s, q, &of, ret);
     else if (q->index.n)
         page_of_values(s, q, &of, ret);
     else

@@ -7,11 +7,13 @@
 #include "analytics/log_priv.h"
 
 enum {
-    DAYS_AT_ONCE = 32,
+    DAYS_FIRST = 4, /* counted at once, then twice as many each time */
     DAYS_MAX = 4000,
-    SOME_ROWS = 300000,  /* sorted whole */
-    MORE_ROWS = 1500000, /* still sorted for a late page, for which days would be read far */
+    FEW_ROWS = 30000,    /* sorted with all they have */
+    SOME_ROWS = 300000,  /* their values are sorted */
+    MORE_ROWS = 1500000, /* the same, for a late page: days would be read far */
     LATE = 10000,
+    SPARE = 1000, /* days are not alike */
 };
 
 /* The days with entries that the query may mean, in its order: "{2026-01-31,2026-01-30}". */
@@ -33,7 +35,7 @@ static struct rows find_days(struct store *s, const struct log_query *q)
 
 /* Of some days how many entries match, each up to `most`. */
 static struct rows count_days(struct store *s, const struct log_query *q, const struct filter *f,
-                              struct str days, int64_t first, int64_t most)
+                              struct str days, int64_t first, int64_t n, int64_t most)
 {
     struct filter g = *f;
 
@@ -45,7 +47,7 @@ static struct rows count_days(struct store *s, const struct log_query *q, const 
         " AND " STR_FMT " LIMIT %lld) x) FROM unnest(($%d::date[])[%lld:%lld])"
         " WITH ORDINALITY AS g (day, o) ORDER BY g.o",
         log_entries_table(q), STR_ARG(f->sql), (long long)most, g.n, (long long)first + 1,
-        (long long)first + DAYS_AT_ONCE);
+        (long long)(first + n));
     return sql.n ? tx_query(&s->tx, sql.p, g.args, g.n) : (struct rows){0};
 }
 
@@ -54,17 +56,19 @@ void log_by_day(struct store *s, const struct log_query *q, const struct filter 
 {
     struct rows days = find_days(s, q);
     struct str list = rows_text(days, 0, 0), within = {0};
-    int64_t n_days = rows_int(days, 0, 1), seen = 0;
+    int64_t n_days = rows_int(days, 0, 1), seen = 0, n_within = 0;
     int64_t most = MAX(q->offset + q->limit, LOG_COUNT_MAX + INT64_C(1));
-    struct log_window w = {.limit = q->limit, .is_few = true};
+    struct log_window w = {.limit = q->limit};
 
-    for (int64_t first = 0; first < n_days && seen < most; first += DAYS_AT_ONCE) {
-        struct rows r = count_days(s, q, f, list, first, most);
+    for (int64_t first = 0, next; first < n_days && seen < most; first = next) {
+        next = 2 * first + DAYS_FIRST;
+        struct rows r = count_days(s, q, f, list, first, next - first, most - seen);
         for (int i = 0; i < r.n; i++) {
             int64_t n = rows_int(r, i, 1);
             if (seen + n > q->offset && seen < q->offset + q->limit) {
                 if (!within.n)
                     w.skip = q->offset - seen;
+                n_within += n;
                 within = arena_printf(s->arena, STR_FMT "%s" STR_FMT, STR_ARG(within),
                                       within.n ? "," : "", STR_ARG(rows_text(r, i, 0)));
             }
@@ -77,8 +81,15 @@ void log_by_day(struct store *s, const struct log_query *q, const struct filter 
     if (!within.n || q->sort != LOG_BY_START)
         return;
     struct filter g = *f;
-    FILTER_ADD(&g, "at::date = ANY ($?::date[])",
-               DB_TEXT(arena_printf(s->arena, "{" STR_FMT "}", STR_ARG(within))));
+    struct db_arg of = DB_TEXT(arena_printf(s->arena, "{" STR_FMT "}", STR_ARG(within)));
+    w.is_few = n_within <= FEW_ROWS;
+    if (w.is_few)
+        FILTER_ADD(&g, "at::date = ANY ($?::date[])", of);
+    else /* they are dense: the days are walked in the order of time */
+        FILTER_ADD(&g,
+                   "at >= (SELECT min(d) FROM unnest($?::date[]) d) AND"
+                   " at < (SELECT max(d) + 1 FROM unnest($?::date[]) d)",
+                   of, of);
     ret->rows = log_read_entries(s, q, &g, &w);
 }
 
@@ -93,16 +104,21 @@ struct reading {
     bool asc;
 };
 
-static const char *value(const struct log_query *q)
-{
-    return q->sort == LOG_BY_SPEND ? "spend" : "total_tokens";
-}
+static const struct {
+    const char *column, *type;
+} values[LOG_SORTS] = {
+    [LOG_BY_START] = {"at", "timestamp"},
+    [LOG_BY_SPEND] = {"spend", "float8"},
+    [LOG_BY_TOKENS] = {"total_tokens", "integer"},
+};
 
 /* Value and time of the page's first and last entry, how many come before the first, and whether a
  * day was not read far enough to know. */
 static struct rows find_ends(struct store *s, const struct reading *rd)
 {
-    const char *v = value(rd->q), *to = rd->asc ? "ASC" : "DESC", *back = rd->asc ? "DESC" : "ASC";
+    const char *v = values[rd->q->sort].column, *to = rd->asc ? "ASC" : "DESC",
+               *back = rd->asc ? "DESC" : "ASC";
+    const char *better = rd->asc ? "<" : ">", *last = rd->asc ? "max" : "min";
     struct filter f = *rd->f;
     struct str from;
 
@@ -128,11 +144,12 @@ static struct rows find_ends(struct store *s, const struct reading *rd)
         " z AS MATERIALIZED (SELECT v, at FROM t ORDER BY v %s, at %s LIMIT 1)"
         " SELECT a.v, a.at, z.v, z.at, (SELECT count(*) FROM t WHERE (t.v, t.at) %s (a.v, a.at)),"
         " EXISTS (SELECT FROM d GROUP BY day HAVING count(*) = %lld AND"
-        "  (n.n < %lld OR %s(v) %s z.v))"
+        "  (n.n < %lld OR %s(v) %s z.v OR"
+        "   (%s(v) = z.v AND %s(at) FILTER (WHERE v = z.v) %s z.at)))"
         " FROM (SELECT count(*) AS n FROM t) n LEFT JOIN a ON true LEFT JOIN z ON true",
         STR_ARG(from), to, to, (long long)(rd->offset + rd->limit), to, to, (long long)rd->offset,
-        back, back, rd->asc ? "<" : ">", (long long)(rd->days.p ? rd->of_a_day : -1),
-        (long long)(rd->offset + rd->limit), rd->asc ? "max" : "min", rd->asc ? "<=" : ">=");
+        back, back, better, (long long)(rd->days.p ? rd->of_a_day : -1),
+        (long long)(rd->offset + rd->limit), last, better, last, last, better);
     return sql.n ? tx_query(&s->tx, sql.p, f.args, f.n) : (struct rows){0};
 }
 
@@ -152,30 +169,30 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
     }
     if (rd.limit <= 0)
         return (struct rows){0};
-    if (n > SOME_ROWS && (n > MORE_ROWS || rd.offset < LATE))
+    if (q->sort != LOG_BY_START && n > SOME_ROWS && (n > MORE_ROWS || rd.offset < LATE))
         rd.days = rows_text(days, 0, 0);
-    rd.of_a_day = 2 * rd.offset / n_days + rd.limit;
+    rd.of_a_day = 2 * rd.offset / n_days + rd.limit + SPARE;
     for (;;) {
         rd.of_a_day = MIN(rd.of_a_day, rd.offset + rd.limit);
         r = find_ends(s, &rd);
         if (!tx_ok(&s->tx) || rd.of_a_day == rd.offset + rd.limit || !rows_bool(r, 0, 5))
             break;
-        rd.of_a_day *= 4;
+        rd.of_a_day *= 2;
     }
     if (rows_is_null(r, 0, 0))
         return (struct rows){0};
     int first = rd.asc ? 0 : 2; /* the lower end */
     struct filter g = *f;
-    const char *type = q->sort == LOG_BY_SPEND ? "float8" : "integer";
+    const char *column = values[q->sort].column, *type = values[q->sort].type;
     struct str between = arena_printf(
         s->arena, "(%s, at) >= ($?::%s, $?::timestamp) AND (%s, at) <= ($?::%s, $?::timestamp)",
-        value(q), type, value(q), type);
+        column, type, column, type);
     if (!between.n)
         return (struct rows){0};
     FILTER_ADD(&g, between.p, DB_TEXT(rows_text(r, 0, first)), DB_TEXT(rows_text(r, 0, first + 1)),
                DB_TEXT(rows_text(r, 0, 2 - first)), DB_TEXT(rows_text(r, 0, 3 - first)));
-    if (rd.days.p)
-        FILTER_ADD(&g, "at::date = ANY ($?::date[])", DB_TEXT(rd.days));
+    if (q->sort != LOG_BY_START)
+        FILTER_ADD(&g, "at::date = ANY ($?::date[])", DB_TEXT(rows_text(days, 0, 0)));
     w.limit = rd.limit;
     w.skip = rd.offset - rows_int(r, 0, 4);
     return log_read_entries(s, q, &g, &w);
