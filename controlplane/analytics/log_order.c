@@ -184,13 +184,19 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
     int first = rd.asc ? 0 : 2; /* the lower end */
     struct filter g = *f;
     const char *column = values[q->sort].column, *type = values[q->sort].type;
-    struct str between = arena_printf(
-        s->arena, "(%s, at) >= ($?::%s, $?::timestamp) AND (%s, at) <= ($?::%s, $?::timestamp)",
-        column, type, column, type);
+    struct str between =
+        arena_printf(/* the latter two for the planner */
+                     s->arena,
+                     "(%s, at) >= ($?::%s, $?::timestamp) AND (%s, at) <= ($?::%s, $?::timestamp)"
+                     " AND %s >= $?::%s AND %s <= $?::%s",
+                     column, type, column, type, column, type, column, type);
+    struct db_arg low = DB_TEXT(rows_text(r, 0, first)),
+                  low_at = DB_TEXT(rows_text(r, 0, first + 1));
+    struct db_arg high = DB_TEXT(rows_text(r, 0, 2 - first));
+    struct db_arg high_at = DB_TEXT(rows_text(r, 0, 3 - first));
     if (!between.n)
         return (struct rows){0};
-    FILTER_ADD(&g, between.p, DB_TEXT(rows_text(r, 0, first)), DB_TEXT(rows_text(r, 0, first + 1)),
-               DB_TEXT(rows_text(r, 0, 2 - first)), DB_TEXT(rows_text(r, 0, 3 - first)));
+    FILTER_ADD(&g, between.p, low, low_at, high, high_at, low, high);
     if (q->sort != LOG_BY_START)
         FILTER_ADD(&g, "at::date = ANY ($?::date[])", DB_TEXT(rows_text(days, 0, 0)));
     w.limit = rd.limit;
