@@ -80,7 +80,7 @@ def ingest(ctx):
             ctx.figures[figure] = rows[figure]["per_s"]
         agrees(pg, url, done)
     ctx.figures["ingest_rss_mb"] = max(r["peak_kib"] for r in rows.values()) / 1024
-    ctx.table["ingest"] = {"weir": rows}
+    ctx.table["ingest"] = {"weir": {f"{name}, {k}": v for name, row in rows.items() for k, v in row.items()}}
     ctx.say(f"  ingest {rows['ingest_per_s']['per_s']:.0f} records/s on two connections, {rows['ingest_one_per_s']['per_s']:.0f} "
             f"of one spool a batch at a time; peak {ctx.figures['ingest_rss_mb']:.0f} MB")
 

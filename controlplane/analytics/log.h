@@ -38,6 +38,8 @@ struct log_query {
         rows;               /* on weir.log_series; on weir.log; both, and more, on rows */
     unsigned levels;        /* that can answer `series` */
     bool needs_rows;        /* `rows` says more than `series` and `index` */
+    bool is_found;          /* what `index` says has an index of its own */
+    bool has_failed;        /* rows that failed alone */
     struct str from, until; /* both included, "2026-01-31 00:00:00"; p NULL: open */
     struct str exact;       /* a row of this request_id comes first; p NULL: none */
     enum log_sort sort;
@@ -66,8 +68,12 @@ void log_where_row(struct log_query *q, const char *row, const struct db_arg *ar
 
 /* Rows of that request_id, or of that call; those are told apart by q->exact. */
 void log_where_request(struct store *s, struct log_query *q, struct str id);
-/* Rows with that id in whichever column: of a request at any time, of others in the window. */
-void log_where_any(struct store *s, struct log_query *q, struct str id);
+/* Rows with that id in whichever column: of others than a request in the window, of that too unless
+ * `at_any_time`. */
+void log_where_any(struct store *s, struct log_query *q, struct str id, bool at_any_time);
+/* Rows of that session; where there is none, of sessions whose id holds the text. */
+void log_where_session(struct store *s, struct log_query *q, struct str text);
+void log_where_end_user(struct log_query *q, struct str id);
 /* Rows that failed with a message that holds this text. */
 void log_where_error(struct log_query *q, struct str text);
 

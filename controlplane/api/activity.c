@@ -15,15 +15,17 @@ enum {
 #define ROW_COLUMNS "d.date, " DIM_COLUMNS ", d.entity, d.api_key"
 
 /* Rows of fold_rows(). */
-static const struct daily_statement rows_of_page = {
-    ROW_COLUMNS, metrics_columns, "ORDER BY d.date DESC, d.id LIMIT $7 OFFSET $8", NULL};
+static const struct daily_statement rows_of_page = {ROW_COLUMNS, metrics_columns,
+                                                    "ORDER BY d.date DESC, d.id LIMIT $7 OFFSET $8",
+                                                    NULL, DAILY_ROWS};
 static const struct daily_statement rows_of_keys = {
-    ROW_COLUMNS, metrics_columns, "AND d.api_key = ANY ($7) ORDER BY d.date DESC LIMIT $8", NULL};
+    ROW_COLUMNS, metrics_columns, "AND d.api_key = ANY ($7) ORDER BY d.date DESC LIMIT $8", NULL,
+    DAILY_ROWS};
 static const struct daily_statement cells = {"d.date, " DIM_COLUMNS ", NULL, NULL", metrics_sums,
-                                             "GROUP BY d.date, " DIM_COLUMNS, NULL};
+                                             "GROUP BY d.date, " DIM_COLUMNS, NULL, DAILY_BY_CELL};
 static const struct daily_statement entities = {
     "d.date, NULL, NULL, NULL, NULL, NULL, d.entity, NULL", metrics_sums,
-    "GROUP BY d.date, d.entity LIMIT $7", NULL};
+    "GROUP BY d.date, d.entity LIMIT $7", NULL, DAILY_BY_ENTITY};
 
 /* ---- rows to sums ---- */
 
@@ -101,8 +103,9 @@ struct page {
  * an early one. */
 static void page_find(struct call *c, struct page *p, struct daily_scope *sc)
 {
-    static const struct daily_statement by_day = {"d.date, count(*)", NULL,
-                                                  "GROUP BY d.date ORDER BY d.date DESC", NULL};
+    static const struct daily_statement by_day = {"d.date, sum(d.n)::bigint", NULL,
+                                                  "GROUP BY d.date ORDER BY d.date DESC", NULL,
+                                                  DAILY_BY_CELL};
     struct rows r = DAILY_QUERY0(&c->store, sc, &by_day);
 
     p->is_empty = true;
@@ -183,7 +186,8 @@ static bool find_top(struct call *c, const struct daily_scope *sc, int64_t limit
         "(SELECT 0, api_key, NULL::bigint FROM k GROUP BY api_key"
         " ORDER BY sum(spend) DESC, api_key LIMIT $7)"
         " UNION ALL (SELECT 1, entity, count(*) FROM k GROUP BY entity LIMIT $8)"
-        " UNION ALL SELECT 2, NULL, count(DISTINCT api_key) FROM k"};
+        " UNION ALL SELECT 2, NULL, count(DISTINCT api_key) FROM k",
+        DAILY_BY_KEY};
     struct rows r =
         DAILY_QUERY(&c->store, sc, &st, DB_INT(limit), DB_INT(ENTITIES_MAX + INT64_C(1)));
     struct str *keys = arena_alloc(&c->arena, ((size_t)limit + 1) * sizeof *keys);

@@ -138,7 +138,7 @@ static struct daily_statement statement(struct call *c, const struct type *t, en
     struct str outer = arena_printf(a, "SELECT k.*, %s, %s FROM k%s ORDER BY k.entity, k.part",
                                     alias, t->columns, t->join);
 
-    return (struct daily_statement){columns.p, metrics_sums, "GROUP BY 1, 2", outer.p};
+    return (struct daily_statement){columns.p, metrics_sums, "GROUP BY 1, 2", outer.p, DAILY_ROWS};
 }
 
 static void put_day(struct call *c, struct out *o, struct csv *csv, const struct daily_scope *sc,
@@ -164,7 +164,8 @@ static void put_day(struct call *c, struct out *o, struct csv *csv, const struct
 /* Days with rows, in the arena. */
 static size_t days_of(struct call *c, const struct daily_scope *sc, struct str **ret)
 {
-    static const struct daily_statement st = {"DISTINCT d.date", NULL, "ORDER BY 1", NULL};
+    static const struct daily_statement st = {"DISTINCT d.date", NULL, "ORDER BY 1", NULL,
+                                              DAILY_BY_CELL};
     struct rows r = DAILY_QUERY0(&c->store, sc, &st);
     struct str *days = arena_alloc(&c->arena, ((size_t)r.n + 1) * sizeof *days);
 

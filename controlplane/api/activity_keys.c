@@ -105,8 +105,10 @@ static void put_window(struct call *c, struct jw *w, struct rows r, const char *
 
 void api_activity_keys(struct call *c)
 {
-    static const struct daily_statement st = {KEYS, metrics_sums, MOST " LIMIT $7 OFFSET $8", NULL};
-    static const struct daily_statement count = {"count(DISTINCT d.api_key)", NULL, "", NULL};
+    static const struct daily_statement st = {KEYS, metrics_sums, MOST " LIMIT $7 OFFSET $8", NULL,
+                                              DAILY_BY_KEY};
+    static const struct daily_statement count = {"count(DISTINCT d.api_key)", NULL, "", NULL,
+                                                 DAILY_BY_KEY};
     struct daily_scope sc;
     struct out o;
 
@@ -133,7 +135,7 @@ void api_activity_search(struct call *c)
         "  LEFT JOIN \"LiteLLM_UserTable\" u ON u.user_id = v.user_id"
         "  WHERE v.key_alias ILIKE $7 OR v.user_id ILIKE $7 OR u.user_email ILIKE $7)) " MOST
         " LIMIT $8",
-        NULL};
+        NULL, DAILY_BY_KEY};
     struct str search = in_text(c, "search");
     struct daily_scope sc;
     struct out o;
@@ -156,12 +158,13 @@ void api_activity_model_keys(struct call *c)
 {
     static const struct daily_statement by_model = {
         KEYS, metrics_sums,
-        "AND coalesce(nullif(d.model, ''), 'unknown-model') = $7 " MOST " LIMIT $8", NULL};
+        "AND coalesce(nullif(d.model, ''), 'unknown-model') = $7 " MOST " LIMIT $8", NULL,
+        DAILY_ROWS};
     static const struct daily_statement by_group = {
         KEYS, metrics_sums,
         "AND coalesce(nullif(d.model_group, ''), nullif(d.model, ''), 'unknown-model-group') = "
         "$7 " MOST " LIMIT $8",
-        NULL};
+        NULL, DAILY_ROWS};
     struct str model = in_text(c, "model_group");
     struct daily_scope sc;
     struct out o;
@@ -191,7 +194,7 @@ void api_activity_leakage(struct call *c)
         KEYS, metrics_sums,
         "GROUP BY d.api_key HAVING sum(d.prompt_tokens) - sum(d.cache_read_input_tokens) > 0"
         " ORDER BY sum(d.prompt_tokens) - sum(d.cache_read_input_tokens) DESC, d.api_key LIMIT $7",
-        NULL};
+        NULL, DAILY_BY_KEY};
     struct daily_scope sc;
     struct out o;
 
@@ -220,11 +223,12 @@ void api_activity_users(struct call *c)
 {
     static const struct daily_statement st = {
         "nullif(d.entity, ''), count(*) OVER ()", metrics_sums,
-        "GROUP BY 1 ORDER BY sum(d.spend) DESC, 1 NULLS LAST LIMIT $7 OFFSET $8", NULL};
+        "GROUP BY 1 ORDER BY sum(d.spend) DESC, 1 NULLS LAST LIMIT $7 OFFSET $8", NULL,
+        DAILY_BY_ENTITY};
     static const struct daily_statement count = {
         "count(DISTINCT nullif(d.entity, '')) + coalesce(max((coalesce(d.entity, '') = '')::int),"
         " 0)",
-        NULL, "", NULL};
+        NULL, "", NULL, DAILY_BY_ENTITY};
     struct store *s = &c->store;
     struct str users[KEYS_MAX] = {0};
     struct daily_scope sc;

@@ -139,7 +139,6 @@ static void where_texts(struct call *c, struct log_query *q)
         {"key_alias", "key_alias LIKE $?", "t.metadata ->> 'user_api_key_alias' LIKE $?",
          LOG_OF_ROW},
         {"error_code", "error_code = $?", ERROR_OF "'error_code' = $?", LOG_OF_MODEL},
-        {"end_user", NULL, "t.end_user = $?", LOG_OF_ROW},
     };
 #undef ERROR_OF
 
@@ -149,16 +148,13 @@ static void where_texts(struct call *c, struct log_query *q)
             continue;
         bool is_part = str_eq(str_of(rows[i].name), STR("key_alias"));
         struct db_arg arg = DB_TEXT(is_part ? filter_contains(&c->arena, v) : v);
-        if (rows[i].series)
-            log_where(q, rows[i].levels, rows[i].series, rows[i].row, &arg, 1);
-        else
-            log_where_row(q, rows[i].row, &arg, 1);
+        log_where(q, rows[i].levels, rows[i].series, rows[i].row, &arg, 1);
     }
 }
 
 static void where_rest(struct call *c, struct log_query *q)
 {
-    struct str status = in_text(c, "status_filter"), session = in_text(c, "session_id");
+    struct str status = in_text(c, "status_filter"), end_user = in_text(c, "end_user");
     static const struct str health = {"litellm-internal-health-check", 29};
 
     if (in_bool(c, "group_by_session") && !in_text(c, "search").p)
@@ -171,8 +167,12 @@ static void where_rest(struct call *c, struct log_query *q)
     if (in_bool(c, "exclude_internal_health_checks"))
         LOG_WHERE(q, LOG_OF_KEY, "api_key NOT IN ($?, $?)", "t.api_key NOT IN ($?, $?)",
                   DB_TEXT(health), DB_TEXT(sha256_hex(&c->arena, health)));
-    if (session.p)
-        LOG_WHERE_ROW(q, "t.session_id LIKE $?", DB_TEXT(filter_contains(&c->arena, session)));
+    if (end_user.n)
+        log_where_end_user(q, end_user);
+    else if (end_user.p)
+        LOG_WHERE_ROW(q, "t.end_user = $?", DB_TEXT(end_user));
+    if (in_text(c, "session_id").p)
+        log_where_session(&c->store, q, in_text(c, "session_id"));
     if (in_set(c, "min_spend"))
         log_where_spend(q, "spend >= $?", in_num(c, "min_spend"));
     if (in_set(c, "max_spend"))
@@ -210,11 +210,8 @@ static bool read_query(struct call *c, struct log_query *q)
         log_where_request(&c->store, q, request);
     if (in_text(c, "error_message").p)
         log_where_error(q, in_text(c, "error_message"));
-    if (in_text(c, "search").p) {
-        log_where_any(&c->store, q, in_text(c, "search"));
-        if (!is_v2(c)) /* a request of this id counts whenever it was */
-            q->from = q->until = (struct str){0};
-    }
+    if (in_text(c, "search").p) /* of a dashboard's, a request of this id counts whenever it was */
+        log_where_any(&c->store, q, in_text(c, "search"), !is_v2(c));
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* Index and sums of log rows kept whole: store/migrations/0008_logs.sql does it. */
+/* Index and sums kept whole: store/migrations/0008_logs.sql and 0012_daily_sums.sql do it. */
 
 #include "jobs/jobs.h"
 
@@ -16,6 +16,8 @@ static void step(struct job *j, const char *sql, int64_t most)
 void job_log_merge(struct job *j)
 {
     step(j, "SELECT weir.log_merge($1)", MERGED);
+    if (!j->again)
+        (void)TX_QUERY0(&j->store.tx, "SELECT weir.log_shrink()");
 }
 
 void job_log_backfill(struct job *j)
@@ -26,4 +28,9 @@ void job_log_backfill(struct job *j)
 void job_log_forget(struct job *j)
 {
     step(j, "SELECT weir.log_forget($1)", FORGOTTEN);
+}
+
+void job_daily_sum_up(struct job *j)
+{
+    j->again = rows_bool(TX_QUERY0(&j->store.tx, "SELECT weir.daily_sum_up()"), 0, 0);
 }

@@ -31,7 +31,7 @@ static void keep(struct job *j, const char *const *checks, size_t n, struct str 
 
 static void check_day(struct job *j, struct str day)
 {
-    static const char *const checks[] = {"rows_daily"};
+    static const char *const checks[] = {"rows_daily", "daily_sums"};
     struct findings f;
 
     findings_init(&f, FINDINGS_MAX);

@@ -1,9 +1,9 @@
 #include "store/daily.h"
 
 static const struct {
-    const char *table, *entity;
+    const char *kind, *table, *entity;
 } tables[DAILY_KINDS] = {
-#define X(id, table, entity) [DAILY_##id] = {table, entity},
+#define X(id, name, table, entity) [DAILY_##id] = {name, table, entity},
     DAILY_KINDS_OF(X)
 #undef X
 };
@@ -33,16 +33,58 @@ static void scope_args(const struct daily_scope *scope, struct db_arg *ret)
     ret[5] = list_arg(&scope->keys);
 }
 
+#define DIMS                                                                                       \
+    " api_key, model, model_group, custom_llm_provider, endpoint, mcp_namespaced_tool_name,"
+#define SUMS                                                                                       \
+    " spend, compression_savings_spend, prompt_caching_savings_spend,"                             \
+    " gateway_injected_caching_savings_spend, autorouter_savings_spend, prompt_tokens,"            \
+    " completion_tokens, cache_read_input_tokens, cache_creation_input_tokens,"                    \
+    " compression_saved_tokens, successful_requests, failed_requests, api_requests,"               \
+    " total_response_time_ms, timed_requests"
+
+/* The sums of a grain tell apart what the scope asks about. */
+static bool has_grain(const struct daily_scope *scope, enum daily_grain grain)
+{
+    bool of_entities = scope->entities.is_given || scope->excluded.n;
+
+    switch (grain) {
+    case DAILY_ROWS:
+        return false;
+    case DAILY_BY_CELL:
+        return !of_entities && !scope->keys.is_given;
+    case DAILY_BY_ENTITY:
+        return !scope->keys.is_given && !scope->model.n;
+    case DAILY_BY_KEY:
+        return !scope->model.n;
+    }
+    return false;
+}
+
+/* What d is: rows, or sums and the rows of days that have none. */
+static struct str relation(struct store *s, const struct daily_scope *scope, enum daily_grain grain)
+{
+    const char *kind = tables[scope->kind].kind, *table = tables[scope->kind].table;
+    const char *entity = tables[scope->kind].entity;
+
+    if (!has_grain(scope, grain))
+        return arena_printf(s->arena, "(SELECT t.%s AS entity, 1 AS n, t.* FROM \"%s\" t)", entity,
+                            table);
+    return arena_printf(s->arena,
+                        "(SELECT date, entity," DIMS " n," SUMS " FROM weir.daily_sum"
+                        " WHERE kind = '%s' AND grain = %d AND date IN (SELECT date"
+                        "  FROM weir.daily_day WHERE kind = '%s' AND is_summed)"
+                        " UNION ALL SELECT date, %s," DIMS " 1," SUMS " FROM \"%s\""
+                        " WHERE date = ANY (weir.daily_live('%s', $1, $2)))",
+                        kind, (int)grain, kind, entity, table, kind);
+}
+
 static struct str statement_text(struct store *s, const struct daily_scope *scope,
                                  const struct daily_statement *st)
 {
-    return arena_printf(s->arena,
-                        "%sSELECT %s%s FROM (SELECT t.%s AS entity, t.* FROM \"%s\" t) d"
-                        " WHERE %s %s%s%s",
+    return arena_printf(s->arena, "%sSELECT %s%s FROM " STR_FMT " d WHERE %s %s%s%s",
                         st->outer ? "WITH k AS MATERIALIZED (" : "", st->columns,
-                        st->metrics ? st->metrics : "", tables[scope->kind].entity,
-                        tables[scope->kind].table, where, st->tail, st->outer ? ") " : "",
-                        st->outer ? st->outer : "");
+                        st->metrics ? st->metrics : "", STR_ARG(relation(s, scope, st->grain)),
+                        where, st->tail, st->outer ? ") " : "", st->outer ? st->outer : "");
 }
 
 struct rows daily_query(struct store *s, const struct daily_scope *scope,

@@ -2,7 +2,8 @@
 
 /*
  * LiteLLM's daily tables: sums by day, key, model, provider, endpoint and MCP tool, one table for
- * each kind of object.
+ * each kind of object. Of days that are over there are sums of fewer lines beside them
+ * (store/migrations/0012_daily_sums.sql), read instead where they say as much.
  *
  * Rows of provisioned capacity (LiteLLM's key "__ptu_flat_cost__") are nobody's requests and left
  * out.
@@ -11,15 +12,15 @@
 #include "store/store.h"
 
 #define DAILY_KINDS_OF(X)                                                                          \
-    X(USER, "LiteLLM_DailyUserSpend", "user_id")                                                   \
-    X(TEAM, "LiteLLM_DailyTeamSpend", "team_id")                                                   \
-    X(ORGANIZATION, "LiteLLM_DailyOrganizationSpend", "organization_id")                           \
-    X(CUSTOMER, "LiteLLM_DailyEndUserSpend", "end_user_id")                                        \
-    X(TAG, "LiteLLM_DailyTagSpend", "tag")                                                         \
-    X(AGENT, "LiteLLM_DailyAgentSpend", "agent_id")
+    X(USER, "user", "LiteLLM_DailyUserSpend", "user_id")                                           \
+    X(TEAM, "team", "LiteLLM_DailyTeamSpend", "team_id")                                           \
+    X(ORGANIZATION, "organization", "LiteLLM_DailyOrganizationSpend", "organization_id")           \
+    X(CUSTOMER, "customer", "LiteLLM_DailyEndUserSpend", "end_user_id")                            \
+    X(TAG, "tag", "LiteLLM_DailyTagSpend", "tag")                                                  \
+    X(AGENT, "agent", "LiteLLM_DailyAgentSpend", "agent_id")
 
 enum daily_kind {
-#define X(id, table, entity) DAILY_##id,
+#define X(id, name, table, entity) DAILY_##id,
     DAILY_KINDS_OF(X)
 #undef X
         DAILY_KINDS,
@@ -38,16 +39,26 @@ struct daily_scope {
     struct daily_list entities, excluded, keys;
 };
 
+/* What a statement that adds up tells apart beside days; columns of other grains are at random. */
+enum daily_grain {
+    DAILY_ROWS,      /* all there is: it reads LiteLLM's rows */
+    DAILY_BY_CELL,   /* model, group, provider, endpoint, tool */
+    DAILY_BY_ENTITY, /* the object */
+    DAILY_BY_KEY,    /* object and key */
+};
+
 /*
  * A statement over the scope; its parts are constants:
  *
  *     WITH k AS (SELECT <columns> <metrics> FROM <table> d WHERE <scope> <tail>) <outer>
  *
  * `metrics` is one of metrics.h, or NULL; `outer` NULL: the rows of k themselves. The object is
- * d.entity; values beyond the scope's are $7 and so on.
+ * d.entity; values beyond the scope's are $7 and so on. Beyond DAILY_ROWS d.n is how many rows a
+ * line adds up.
  */
 struct daily_statement {
     const char *columns, *metrics, *tail, *outer;
+    enum daily_grain grain;
 };
 enum { DAILY_ARGS = 6, DAILY_EXTRA_MAX = 8 };
 struct rows daily_query(struct store *s, const struct daily_scope *scope,

@@ -144,21 +144,27 @@ static void watch(struct tx *tx, const char *schema, FILE *out)
     if (!tx_ok(tx))
         return;
     tx_begin(tx);
-    struct rows r = TX_QUERY(tx, "SELECT weir.log_watch($1)", DB_TEXT(str_of(schema)));
-    bool made = rows_bool(r, 0, 0);
-    if (tx_commit(tx) && made)
+    struct rows r =
+        TX_QUERY(tx, "SELECT weir.log_watch($1), weir.daily_watch($1)", DB_TEXT(str_of(schema)));
+    bool indexed = rows_bool(r, 0, 0), summed = rows_bool(r, 0, 1);
+    if (!tx_commit(tx))
+        return;
+    if (indexed)
         (void)fprintf(out, "  rows of LiteLLM_SpendLogs are indexed\n");
+    if (summed)
+        (void)fprintf(out, "  rows of LiteLLM_Daily... are summed up\n");
 }
 
 static void print_plan(const struct state *s, FILE *out)
 {
-    (void)fprintf(out,
-                  "database: made by LiteLLM, %lld tables\n"
-                  "  they stay as they are: no table, column or index of theirs changes\n"
-                  "  new: schema weir with tables of our own\n"
-                  "  new: triggers weir_log_... on LiteLLM_SpendLogs\n"
-                  "  new: triggers weir_changed, weir_made_or_gone, weir_spent on",
-                  (long long)s->tables);
+    (void)fprintf(
+        out,
+        "database: made by LiteLLM, %lld tables\n"
+        "  they stay as they are: no table, column or index of theirs changes\n"
+        "  new: schema weir with tables of our own\n"
+        "  new: triggers weir_log_... on LiteLLM_SpendLogs, weir_daily_... on LiteLLM_Daily...\n"
+        "  new: triggers weir_changed, weir_made_or_gone, weir_spent on",
+        (long long)s->tables);
     for (unsigned i = 0; i < TABLES; i++)
         if (tables[i].ignored)
             (void)fprintf(out, " %s", tables[i].name);

@@ -89,6 +89,39 @@ static const struct {
     {"tag", TABLE_DAILY_TAG, TOTALS("tag", "LiteLLM_DailyTagSpend", "tag", NAMED)},
 };
 
+/* Of a day ($1): a daily table and its sums, where those are in use (0012_daily_sums.sql). */
+#define SUMMED(kind, table, column)                                                                \
+    "WITH g (grain) AS (SELECT v FROM (VALUES (1), (2), (3)) AS v (v) WHERE EXISTS (SELECT FROM"   \
+    "  weir.daily_day WHERE kind = '" kind "' AND date = $1::text AND is_summed)),"                \
+    " d AS (SELECT grain, CASE grain WHEN 1 THEN coalesce(model, '') WHEN 2 THEN"                  \
+    "  coalesce(" column ", '') ELSE coalesce(" column ", '') || ' ' || api_key END AS id,"        \
+    "  " OF_DAILY " FROM \"" table "\", g WHERE date = $1::text"                                   \
+    "  AND api_key <> '__ptu_flat_cost__' GROUP BY 1, 2),"                                         \
+    " s AS (SELECT grain, CASE grain WHEN 1 THEN coalesce(model, '') WHEN 2 THEN"                  \
+    "  coalesce(entity, '') ELSE coalesce(entity, '') || ' ' || api_key END AS id,"                \
+    "  " OF_DAILY " FROM weir.daily_sum JOIN g USING (grain) WHERE kind = '" kind "'"              \
+    "  AND date = $1::text GROUP BY 1, 2)"                                                         \
+    " SELECT id, v.field, coalesce(v.expected, 0), coalesce(v.found, 0)"                           \
+    " FROM d FULL JOIN s USING (grain, id)"                                                        \
+    " CROSS JOIN LATERAL (VALUES ('spend_nusd', d.nusd, s.nusd),"                                  \
+    "  ('prompt_tokens', d.prompt, s.prompt), ('completion_tokens', d.completion, s.completion),"  \
+    "  ('api_requests', d.requests, s.requests), ('failed_requests', d.failed, s.failed))"         \
+    " AS v (field, expected, found) WHERE coalesce(v.expected, 0) <> coalesce(v.found, 0)"
+
+static const struct {
+    const char *kind;
+    enum table daily;
+    const char *sql;
+} sums[] = {
+    {"user", TABLE_DAILY_USER, SUMMED("user", "LiteLLM_DailyUserSpend", "user_id")},
+    {"team", TABLE_DAILY_TEAM, SUMMED("team", "LiteLLM_DailyTeamSpend", "team_id")},
+    {"organization", TABLE_DAILY_ORGANIZATION,
+     SUMMED("organization", "LiteLLM_DailyOrganizationSpend", "organization_id")},
+    {"end_user", TABLE_DAILY_END_USER,
+     SUMMED("customer", "LiteLLM_DailyEndUserSpend", "end_user_id")},
+    {"tag", TABLE_DAILY_TAG, SUMMED("tag", "LiteLLM_DailyTagSpend", "tag")},
+};
+
 /* ---- findings ---- */
 
 void findings_init(struct findings *f, size_t max)
@@ -170,6 +203,9 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     for (size_t i = 0; i < ARRAY_LEN(days) && tx_ok(&s->tx); i++)
         if (has(s, days[i].daily, "spend") && has(s, TABLE_SPEND_LOGS, days[i].column))
             found_rows(s, f, "rows_daily", day, days[i].kind, limited(s, days[i].sql, args, 1));
+    for (size_t i = 0; i < ARRAY_LEN(sums) && tx_ok(&s->tx); i++)
+        if (has(s, sums[i].daily, "spend"))
+            found_rows(s, f, "daily_sums", day, sums[i].kind, limited(s, sums[i].sql, args, 1));
     return rows_int(
         TX_QUERY(&s->tx,
                  "SELECT count(*) FROM \"LiteLLM_SpendLogs\" WHERE"

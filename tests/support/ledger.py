@@ -26,9 +26,18 @@ class Ledger:
             "custom_llm_provider": "openai", "mcp_namespaced_tool_name": "", "endpoint": "/chat/completions", "prompt_tokens": 10,
             "completion_tokens": 5, "spend": 0.25, "api_requests": 1, "successful_requests": 1, "failed_requests": 0, **columns,
         }  # fmt: skip
-        self.postgres.sql(self.database, f"""INSERT INTO "{table}" (updated_at, {", ".join(row)})
+        self.sql(f"""INSERT INTO "{table}" (updated_at, {", ".join(row)})
             VALUES (now(), {", ".join(["%s"] * len(row))})""", *row.values())  # fmt: skip
+
+    def sum_up(self):
+        """All days that are over, as the job does; those that have sums then."""
+        while self.sql("SELECT weir.daily_sum_up()") == [("t",)]:
+            pass
+        return set(self.sql("SELECT kind, date FROM weir.daily_day WHERE is_summed"))
+
+    def sql(self, text, *args):
+        return self.postgres.sql(self.database, text, *args)
 
     def clear(self):
         for table, _ in TABLES.values():
-            self.postgres.sql(self.database, f'TRUNCATE "{table}"')
+            self.sql(f'TRUNCATE "{table}"')

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import subprocess
 from decimal import Decimal
 from urllib.parse import urlencode
 
@@ -100,10 +101,13 @@ def check_numbers(body, keys, one, two):
     assert (total["total_compression_saved_tokens"], total["total_response_time_ms"], total["total_flat_cost"]) == (4, 9, 0.0)
 
 
+@pytest.mark.parametrize("summed", [False, True], ids=["live", "summed"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("below", ["", "/aggregated"])
-def test_numbers_are_those_of_the_rows(cp, ledger, keys, kind, below):
+def test_numbers_are_those_of_the_rows(cp, ledger, keys, kind, below, summed):
     one, two = fill(ledger, kind, keys)
+    if summed:
+        assert ledger.sum_up() >= {(kind, "2026-01-01"), (kind, "2026-01-03")}
     reply = get(cp, f"/{kind}/daily/activity{below}")
     assert reply.status == 200, reply.body
     check_numbers(reply.json, keys, one, two)
@@ -111,6 +115,75 @@ def test_numbers_are_those_of_the_rows(cp, ledger, keys, kind, below):
     assert (meta["page"], meta["total_pages"], meta["has_more"]) == (1, 1, False)
     if below:
         assert (meta["api_key_limit"], meta["total_api_keys"], meta["entity_total_api_keys"]) == (100, 3, {one: 1, two: 2})
+
+
+# --- sums of days that are over
+
+
+SUMMED = ["", "/aggregated", "/aggregated/keys", "/aggregated/users", "/aggregated/cache_leakage_keys", "/aggregated?api_key_limit=1",
+          "/aggregated?model=m-2", "/aggregated?user_id=ann", "/aggregated?api_key=unattributed", "/aggregated/search?search=of-",
+          "/aggregated/model_top_keys?model_group=m", "/export?export_type=daily&format=json", "?page_size=2&page=2",
+          "/aggregated/keys?limit=1&offset=7"]  # fmt: skip
+
+
+def reports(cp):
+    return [(r := cp.get(f"/user/daily/activity{below}{'&' if '?' in below else '?'}{urlencode(DAYS)}")).status == 200 and r.json for below in SUMMED]
+
+
+def without_sums(cp, ledger):
+    """What the reports say when they read rows alone."""
+    assert ledger.sql("BEGIN; CREATE TABLE weir.kept AS TABLE weir.daily_day; TRUNCATE weir.daily_day; COMMIT") == []
+    said = reports(cp)
+    ledger.sql("BEGIN; INSERT INTO weir.daily_day TABLE weir.kept; DROP TABLE weir.kept; COMMIT")
+    return said
+
+
+def test_who_changes_a_summed_day_is_seen_at_once_and_after(cp, ledger, keys):
+    fill(ledger, "user", keys)
+    ledger.sum_up()
+    for change in (
+        "UPDATE {} SET spend = spend * 2, prompt_tokens = 77 WHERE date = '2026-01-01'",
+        "UPDATE {} SET date = '2026-01-02' WHERE date = '2026-01-03'", "UPDATE {} SET date = '2026-01-03' WHERE date = '2026-01-01'",
+        "DELETE FROM {} WHERE date = '2026-01-03' AND model = 'm-2'", "DELETE FROM {} WHERE date = '2026-01-03'",
+        "INSERT INTO {} (id, user_id, date, api_key, model, spend, updated_at) VALUES ('late', 'ann', '2026-01-01', 'k', 'm-9', 4, now())",
+        """INSERT INTO {} (id, user_id, date, api_key, model, spend, updated_at) VALUES ('late', 'ann', '2026-01-01', 'k', 'm-9', 4, now())
+           ON CONFLICT (id) DO UPDATE SET spend = 5""",
+    ):  # fmt: skip
+        before = reports(cp)
+        ledger.sql(change.format('"LiteLLM_DailyUserSpend"'))
+        at_once = reports(cp)
+        assert at_once == without_sums(cp, ledger) != before
+        ledger.sum_up()
+        assert reports(cp) == at_once
+    ledger.clear()
+    assert reports(cp)[1]["results"] == []
+
+
+def test_a_day_is_summed_up_when_it_is_over(ledger, keys):
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    for date in (today, today - datetime.timedelta(days=2)):
+        ledger.add("user", "ann", date.isoformat(), keys["ann"])
+    over = (today - datetime.timedelta(days=2)).isoformat()
+    assert [d for d in ledger.sum_up() if d[1] >= over] == [("user", over)]
+    assert ledger.sql("SELECT count(*) FROM weir.daily_day WHERE date >= %s", today.isoformat()) == [("0",)]
+
+
+def test_a_day_somebody_writes_to_is_summed_up_behind_them(cp, ledger, keys):
+    ledger.add("user", "ann", "2026-01-01", keys["ann"], spend=1)
+    ledger.sum_up()
+    ledger.sql("UPDATE weir.daily_day SET is_summed = false WHERE kind = 'user' AND date = '2026-01-01'")
+    psql = ["psql", "-X", "-q", "-A", "-t", "-d", cp.database]
+    with subprocess.Popen(psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        writer.stdin.write("""BEGIN; UPDATE "LiteLLM_DailyUserSpend" SET spend = 2; SELECT 'written';\n""")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "written\n"
+        with subprocess.Popen([*psql, "-c", "SELECT weir.daily_sum_up()"], stdout=subprocess.PIPE) as job:
+            try:
+                cp.wait(lambda: ledger.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                                           " AND query LIKE 'SELECT weir.daily_sum_up%'") == [("1",)], what="the job waits")  # fmt: skip
+            finally:
+                writer.communicate("COMMIT;\n", timeout=20)
+    assert ledger.sql("SELECT spend FROM weir.daily_sum WHERE kind = 'user' AND date = '2026-01-01'") == [("2",)] * 3
 
 
 def test_the_alias_of_customers_has_the_same(cp, ledger, keys):

@@ -74,6 +74,10 @@ OTHERS = {("rows_totals", "other")}  # members and projects
          {("rows_daily", "tag"), ("daily_totals", "tag")}, {"spend_nusd", "prompt_tokens", "completion_tokens", "api_requests"}),
         ("a day's user has another request", f'UPDATE "LiteLLM_DailyUserSpend" SET api_requests = api_requests + 1 WHERE {FIRST} "LiteLLM_DailyUserSpend")',
          {("rows_daily", "user"), ("daily_totals", "user"), ("daily_totals", "key")}, {"api_requests"}),
+        ("a sum for reports is more", """INSERT INTO weir.daily_day SELECT 'team', min(date), true FROM "LiteLLM_DailyTeamSpend"
+            ON CONFLICT (kind, date) DO UPDATE SET is_summed = true; SELECT weir.daily_sum_of('team', min(date)) FROM "LiteLLM_DailyTeamSpend";
+            UPDATE weir.daily_sum SET spend = spend + 1e-9 WHERE ctid = (SELECT min(ctid) FROM weir.daily_sum WHERE grain = 2)""",
+         {("daily_sums", "team")}, {"spend_nusd"}),
         ("a key's total is less", "UPDATE weir.total SET spend_nusd = spend_nusd - 1 WHERE kind = 'key' AND id = 'key-1'", {("daily_totals", "key")}, {"spend_nusd"}),
         ("a total of nobody", "INSERT INTO weir.total VALUES ('end_user', 'ghost', 5, 0)", {("daily_totals", "end_user")}, {"spend_nusd"}),
         ("a member's total is more", "UPDATE weir.total SET spend_nusd = spend_nusd + 1 WHERE ctid = (SELECT min(ctid) FROM weir.total WHERE kind = 'member')", OTHERS, {"spend_nusd"}),

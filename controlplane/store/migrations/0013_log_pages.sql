@@ -1,0 +1,53 @@
+-- Pages of log rows whose filters or order are of the rows themselves: dollars, tokens, errors, end users.
+
+-- Rows that failed lie apart: a text is looked for in all their messages, and they are few.
+ALTER TABLE weir.log RENAME TO log_whole;
+DROP INDEX weir.log_at, weir.log_series_at, weir.log_call;
+CREATE TABLE weir.log (LIKE weir.log_whole INCLUDING DEFAULTS) PARTITION BY LIST ((error IS NULL));
+CREATE TABLE weir.log_fine PARTITION OF weir.log FOR VALUES IN (true);
+CREATE TABLE weir.log_failed PARTITION OF weir.log FOR VALUES IN (false);
+INSERT INTO weir.log SELECT * FROM weir.log_whole ORDER BY at;
+DROP TABLE weir.log_whole;
+
+CREATE INDEX log_at ON weir.log (at);
+CREATE INDEX log_series_at ON weir.log (series, at) INCLUDE (spend, total_tokens);
+CREATE INDEX log_call ON weir.log (call_id) WHERE call_id IS NOT NULL;
+CREATE INDEX log_end_user ON weir.log (end_user, at) WHERE end_user <> '';
+-- By day, so that new entries meet in few pages; what a page of other days needs is put together from its days.
+CREATE INDEX log_spend ON weir.log ((at::date), spend, at) INCLUDE (series);
+CREATE INDEX log_tokens ON weir.log ((at::date), total_tokens, at) INCLUDE (series);
+
+-- As before; the entries have no one table any more.
+CREATE OR REPLACE FUNCTION weir.log_forget(most integer) RETURNS boolean LANGUAGE plpgsql SET jit = off AS $$
+DECLARE
+    oldest timestamp := coalesce((SELECT min("startTime") FROM "LiteLLM_SpendLogs"), 'infinity');
+    until timestamp := (SELECT at FROM weir.log WHERE at < oldest ORDER BY at OFFSET most - 1 LIMIT 1);
+BEGIN
+    DELETE FROM weir.log WHERE at < oldest AND at <= coalesce(until, oldest);
+    DELETE FROM weir.log_hour WHERE hour < date_trunc('hour', oldest);
+    DELETE FROM weir.log_day WHERE day < oldest::date;
+    DELETE FROM weir.log_day_model WHERE day < oldest::date;
+    DELETE FROM weir.log_day_key WHERE day < oldest::date;
+    DELETE FROM weir.log_day_end_user WHERE day < oldest::date;
+    DELETE FROM weir.log_day_tag WHERE day < oldest::date;
+    RETURN until IS NOT NULL;
+END $$;
+
+-- What millions of rows left behind in a table that is read with each page goes when all of it is merged.
+CREATE FUNCTION weir.log_shrink() RETURNS void LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
+DECLARE
+    t text;
+    is_empty boolean;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['weir.log_delta', 'weir.log_delta_tag'] LOOP
+        IF pg_relation_size(t) > 32 << 20 THEN
+            EXECUTE 'LOCK TABLE ' || t || ' IN ACCESS EXCLUSIVE MODE';
+            EXECUTE 'SELECT NOT EXISTS (SELECT FROM ' || t || ')' INTO is_empty;
+            IF is_empty THEN
+                EXECUTE 'TRUNCATE ' || t;
+            END IF;
+        END IF;
+    END LOOP;
+EXCEPTION WHEN lock_not_available THEN
+    NULL; -- the next time
+END $$;
