@@ -126,6 +126,7 @@ def test_nothing_is_taken_before_periods_have_begun(postgres, database):
     """Both planes come back behind the end of a period: first it begins anew, then comes what is of the new one."""
     spool = Spool()
     batch = spool.batch(record(cost_nusd=1))
+    postgres.sql(database, "DELETE FROM weir.periods_begun")  # of the start that made the schema
     with Door(database, begins_periods=True) as door:
         for at in (None, "31 minutes"):
             if at:
@@ -143,7 +144,7 @@ def test_nothing_is_taken_before_periods_have_begun(postgres, database):
 
 
 def test_the_jobs_say_that_periods_have_begun(start, database, postgres):
-    postgres.sql(database, "INSERT INTO weir.periods_begun VALUES ('keys', '2020-01-01')")
+    postgres.sql(database, "DELETE FROM weir.periods_begun; INSERT INTO weir.periods_begun VALUES ('keys', '2020-01-01')")
     cp = start(database)
     fresh = "SELECT string_agg(job, ' ' ORDER BY job) FROM weir.periods_begun WHERE at > now() - interval '1 minute'"
     cp.wait(lambda: postgres.sql(database, fresh) == [("budgets keys teams users",)], 20, "periods")

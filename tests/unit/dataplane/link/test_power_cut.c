@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -181,9 +182,16 @@ int nanosleep(const struct timespec *t, struct timespec *left)
     return 0;
 }
 
-static void on_synced(void *spool)
+/* The spool that lives; its thread begins before it is known here. */
+static struct spool *_Atomic current;
+
+static void on_synced(void *unused)
 {
-    note((struct event){.what = CLAIM, .claimed = spool_synced(*(struct spool **)spool)}, NULL);
+    struct spool *s = atomic_load(&current);
+
+    (void)unused;
+    if (s)
+        note((struct event){.what = CLAIM, .claimed = spool_synced(s)}, NULL);
 }
 
 /* ---- the disk ---- */
@@ -380,19 +388,24 @@ static size_t first_claim(struct spool_place p)
     return MIN(i + 1, history.n);
 }
 
-static struct spool *begin(struct spool **ctx)
+static struct spool *begin(void)
 {
-    const struct spool_options o = {.dir = dir,
-                                    .segment_bytes = 4096,
-                                    .keep_ms = 1,
-                                    .synced = on_synced,
-                                    .synced_ctx = (void *)ctx};
+    const struct spool_options o = {
+        .dir = dir, .segment_bytes = 4096, .keep_ms = 1, .synced = on_synced};
+    struct spool *s;
     struct err e;
 
     memset(seen, 0, sizeof seen);
-    if (spool_open(ctx, &o, see, NULL, &e))
+    if (spool_open(&s, &o, see, NULL, &e))
         fail_msg("%s", e.msg);
-    return *ctx;
+    atomic_store(&current, s);
+    return s;
+}
+
+static void finish(struct spool *s)
+{
+    s = spool_free(s);
+    atomic_store(&current, NULL);
 }
 
 /* ---- a run ---- */
@@ -422,10 +435,9 @@ static void promise(struct spool_place end)
 static void live(bool is_last)
 {
     struct spool_place was = cursor;
-    struct spool *s;
 
     history.is_on = true;
-    (void)begin(&s);
+    struct spool *s = begin();
     assert_true(spool_place_cmp(spool_begun(s), cursor) >= 0); /* nothing is hidden behind it */
     for (unsigned i = 0, steps = below(STEPS) + 1; i < steps; i++) {
         struct err e;
@@ -442,17 +454,17 @@ static void live(bool is_last)
     if (is_last) {
         await_synced(s);
         count(spool_synced(s));
-        s = spool_free(s);
+        finish(s);
         return;
     }
     (void)pthread_mutex_lock(&history.lock);
     history.is_on = false;
     (void)pthread_mutex_unlock(&history.lock);
     size_t least = spool_place_cmp(cursor, was) ? first_claim(cursor) : 0;
-    size_t end = least + below((unsigned)(history.n - least) + 1);
-    promise(claim_before(end));
-    s = spool_free(s); /* what it does from here on never was */
-    cut_power(end);
+    size_t cut = least + below((unsigned)(history.n - least) + 1);
+    promise(claim_before(cut));
+    finish(s); /* what it does from here on never was */
+    cut_power(cut);
     lay_out();
     forget();
 }
