@@ -19,7 +19,11 @@ LAST = {"page": 1999}
 PAGES = [{}, {"api_key": KEY}, {"user_id": "user-7"}, {"team_id": "team-7"}, {"model": "model-3"}, {"model_group": "group-3"},
          {"status_filter": "failure"}, {"status_filter": "success"}, {"error_code": "429"}, {"key_alias": "alias-77"},
          {"end_user": "customer-7"}, {"min_spend": 0.00089}, {"error_message": "said no, 50"}, {"cache_hit_filter": "miss"},
-         {"api_key": KEY, "model": "model-3"}, {"request_id": "chatcmpl-" + hashlib.md5(b"77").hexdigest()}, {"search": KEY}]  # fmt: skip
+         {"api_key": KEY, "model": "model-3"}, {"min_spend": 0.0005}, {"min_spend": 0.00089, "status_filter": "success"},
+         {"min_spend": 0.0008, "team_id": "team-7"}, {"error_message": "never said"}, {"session_id": hashlib.md5(b"session777").hexdigest()},
+         {"search": "user-7"}, {"search": hashlib.md5(b"session777").hexdigest()}, {"search": "nobody"}, {"sort_by": "spend"},
+         {"sort_by": "spend", "sort_order": "asc"}, {"sort_by": "total_tokens"}, {"sort_by": "spend", "team_id": "team-7"}, {"page": 150000},
+         {"request_id": "chatcmpl-" + hashlib.md5(b"77").hexdigest()}, {"search": KEY}]  # fmt: skip
 
 REPORTS = [("/spend/logs", DAYS), ("/spend/logs", {**DAYS, "api_key": KEY}), ("/spend/tags", DAYS), ("/global/spend", {}), ("/global/spend/logs", {}),
            ("/global/spend/keys", {"limit": 10}), ("/global/spend/models", {}), ("/global/spend/teams", {}), ("/global/spend/provider", DAYS),
@@ -68,7 +72,7 @@ def reports(ctx):
             sql("VACUUM ANALYZE")
             found = {"page": [], "report": []}
             for query in PAGES:
-                for page in ({}, LAST):
+                for page in [{}] if "page" in query else [{}, LAST]:
                     path = "/spend/logs/v2?" + urlencode({**TIMES, **query, **page})
                     found["page"].append((timed(ctx, lambda p=path: cp.get(p)), path))
             for route, query in REPORTS:

@@ -119,6 +119,79 @@ def test_every_order(world, by, order):
         assert values == sorted(values, reverse=order == "desc")
 
 
+ORDERED = [({}, "true"), ({"min_spend": 0.1}, "spend >= 0.1"), ({"api_key": "K1"}, "api_key = '{1}'"), ({"end_user": "customer-2"}, "end_user = 'customer-2'"),
+           ({"error_message": "too many"}, "status = 'failure'"), ({"team_id": "red", "max_spend": 0.4}, "team_id = 'red' AND spend <= 0.4"),
+           ({"status_filter": "success", "min_spend": 0.2}, "(status = 'success' OR status IS NULL) AND spend >= 0.2")]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("by", ["startTime", "spend", "total_tokens"])
+@pytest.mark.parametrize(("query", "where"), ORDERED, ids=[json.dumps(q) for q, _ in ORDERED])
+def test_pages_of_a_filter_in_every_order(world, query, where, by, order):
+    world.settled()
+    column = f'"{by}" {order}' + ("" if by == "startTime" else f', "startTime" {order}')
+    expected = [r for (r,) in world.sql(f"""SELECT request_id FROM "LiteLLM_SpendLogs" WHERE {where.format(*world.hashes)}
+                                            ORDER BY {column}, request_id {order}""")]  # fmt: skip
+    seen = []
+    for page in range(1, len(expected) // 25 + 2):
+        reply = world.get("/spend/logs/v2", **WINDOW, **named(world, query), sort_by=by, sort_order=order, page=page, page_size=25)
+        assert reply.status == 200 and reply.json["total"] == len(expected), reply.body
+        seen += [r["request_id"] for r in reply.json["data"]]
+    assert seen == expected
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("by", ["spend", "total_tokens"])
+def test_rows_of_one_value_are_each_on_one_page(world, by, order):
+    """Hundreds of one value, some at the same moment, on days that have none, few and most of them."""
+    world.sql("""INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, total_tokens, "startTime", "endTime")
+                 SELECT 'same-' || i, 'x', CASE WHEN i % 10 = 0 THEN 1 ELSE 0 END, i % 10 / 9,
+                        timestamp '2026-02-01' + CASE WHEN i < 700 THEN 1 ELSE 100 END * (i / 3) * interval '1 minute', now()
+                 FROM generate_series(1, 900) AS i""")
+    try:
+        world.settled()
+        window = {"start_date": "2026-02-01 00:00:00", "end_date": "2026-02-27 23:59:59"}
+        expected = [r for (r,) in world.sql(f"""SELECT request_id FROM "LiteLLM_SpendLogs" WHERE request_id LIKE 'same-%'
+                                                ORDER BY {by} {order}, "startTime" {order}, request_id {order}""")]  # fmt: skip
+        pages = [world.get("/spend/logs/v2", **window, sort_by=by, sort_order=order, page=page, page_size=40).json for page in range(1, 25)]
+        assert [r["request_id"] for p in pages for r in p["data"]] == expected
+        assert {p["total"] for p in pages} == {900}
+    finally:
+        world.sql("""DELETE FROM "LiteLLM_SpendLogs" WHERE request_id LIKE 'same-%'""")
+
+
+def test_a_session_that_there_is_means_itself(world):
+    def sessions(text):
+        return {r["session_id"] for r in world.get("/spend/logs/v2", **WINDOW, session_id=text, page_size=1000).json["data"]}
+
+    assert sessions("session-1") == {"session-1"} and sessions("session-") == {f"session-{i}" for i in range(61)}
+    assert sessions("ion-12") == {"session-12"} and sessions("session%") == set()
+
+
+def test_what_statements_left_is_given_back(world):
+    world.settled()
+    world.sql("""BEGIN; INSERT INTO weir.log_delta (hour, day, series, n, spend, prompt_tokens, completion_tokens, total_tokens)
+                 SELECT '2026-03-01', '2026-03-01', 1, 0, 0, 0, 0, 0 FROM generate_series(1, 600000);
+                 DELETE FROM weir.log_delta WHERE series = 1; COMMIT""")  # fmt: skip
+    size = "SELECT pg_relation_size('weir.log_delta')"
+    world.cp.wait(lambda: int(world.sql(size)[0][0]) < 1 << 20, timeout=60, what="it is small again")
+    agree(world)
+
+
+def test_entries_go_with_the_rows_of_a_dropped_day(world):
+    world.sql("""INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", metadata, request_tags)
+                 SELECT 'old-' || i, 'x', timestamp '2020-05-05' + i * interval '1 second', now(),
+                        CASE WHEN i % 2 = 0 THEN '{"error_information": {"error_message": "no"}}' ELSE '{}' END::jsonb, '["a", "b"]'
+                 FROM generate_series(1, 100) i""")  # fmt: skip
+    world.settled()
+    world.sql("SET session_replication_role = replica; DELETE FROM \"LiteLLM_SpendLogs\" WHERE request_id LIKE 'old-%'")
+    assert world.sql("SELECT count(*) FROM weir.log WHERE at < '2021-01-01'") == [("100",)]
+    while world.sql("SELECT weir.log_forget(30)") == [("t",)]:
+        pass
+    assert world.sql("SELECT count(*) FROM weir.log WHERE at < '2021-01-01'") == [("0",)]
+    agree(world)
+
+
 def test_a_row_says_all_but_its_bodies(world):
     row = world.get("/spend/logs/v2", **WINDOW, request_id="req-011").json["data"][0]
     assert {k: row[k] for k in ("request_id", "spend", "total_tokens", "model", "user", "status", "request_duration_ms")} == {
