@@ -24,6 +24,7 @@ struct builder {
     struct documents *documents; /* merged into the next generation; NULL: none */
     bool has_built;              /* this link made one */
     bool is_due;
+    bool is_behind;  /* something came that no generation was made of */
     bool is_known;   /* what the database holds */
     uint64_t due_ns; /* a generation is made then, where one is due */
     uint32_t notes;  /* what was told of the configuration */
@@ -127,7 +128,7 @@ static void make(struct builder *b, struct config *c, struct err *why)
     if (rc)
         tell_refused(n, why->msg);
     b->has_built = true;
-    b->is_due = false;
+    b->is_due = b->is_behind = false;
     b->due_ns = clock_mono_ns() + ms_ns(BUILD_MS);
     if (b->session && rc)
         session_built(b->session, version, 0, why->msg);
@@ -212,8 +213,9 @@ static void take_news(struct builder *b)
         b->documents = documents_free(b->documents);
         b->documents = news.documents;
     }
+    b->is_behind |= news.documents || !was_known;
     /* Nothing in force: whatever is there now is better. Else only what is known. */
-    if (news.is_known && (news.documents || !was_known) && news.is_settled)
+    if (news.is_known && b->is_behind && news.is_settled)
         b->is_due = true;
     else if (!b->in_force && (news.is_settled || news.is_known))
         b->is_due = true;
@@ -272,7 +274,7 @@ void builder_start(struct builder *b)
         log_error("session_not_started", "error=\"%s\" consequence=\"served without it\"", e.msg);
         make(b, c, &e);
     } else {
-        b->due_ns = clock_mono_ns() + ms_ns(FIRST_BUILD_MS);
+        b->due_ns = clock_mono_ns() + ms_ns(b->in_force ? BUILD_MS : FIRST_BUILD_MS);
         builder_tick(b, clock_mono_ns(), true); /* what was loaded is served at once */
     }
     (void)malloc_trim(0); /* reading a configuration takes megabytes, running takes none */
