@@ -116,6 +116,20 @@ static enum errc publish(struct builder *b, const struct config *c, uint64_t n, 
     return ERRC_OK;
 }
 
+static void tell_transcripts(struct builder *b, const struct config *c)
+{
+    const struct transcript_config tc = {
+        .secret = config_secret(c),
+        .string_max = config_u32(&c->file, SETTING_ENV_MAX_STRING_LENGTH_PROMPT_IN_DB),
+        .is_on = config_stores_prompts(c),
+    };
+    struct err e;
+
+    if (transcript_ship_configure(b->o.transcripts, &tc, &e))
+        log_error("transcripts_not_sent", "error=\"%s\" consequence=\"prompts are not stored\"",
+                  e.msg);
+}
+
 /* With a configuration that was read, or NULL: `why` it could not be. */
 static void make(struct builder *b, struct config *c, struct err *why)
 {
@@ -125,6 +139,8 @@ static void make(struct builder *b, struct config *c, struct err *why)
 
     if (!rc)
         rc = publish(b, c, n, why);
+    if (!rc)
+        tell_transcripts(b, c);
     if (rc)
         tell_refused(n, why->msg);
     b->has_built = true;
@@ -171,6 +187,7 @@ static enum errc open_session(struct builder *b, const struct config *c, struct 
         .state_dir = state_dir ? state_dir : ".",
         .shared = b->o.shared,
         .ship = b->o.ship,
+        .transcripts = b->o.transcripts,
         .counters = b->o.counters,
         .publish = tell,
     };
