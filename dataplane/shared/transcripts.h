@@ -27,6 +27,7 @@ enum {
     TRANSCRIPT_REWIND = 4 << 20,     /* leaves room for the largest entry */
     TRANSCRIPT_TEXT_MAX = 1 << 20,   /* of a body, and of a reply */
     TRANSCRIPT_CALL = 36,            /* x-litellm-call-id */
+    TRANSCRIPTS_HELD = 32 << 20,     /* bytes a worker holds of them while requests run */
     TRANSCRIPT_REGION_HEADER = 4096, /* bytes before the ring */
 };
 

@@ -29,8 +29,7 @@ enum {
     ACCEPT_PER_TURN = 64, /* threats section 1 */
     HEARTBEAT_MS = 100,
     TRIM_MS = 1000,
-    SPARE_BYTES = 1 << 20,       /* of a size class, kept for the next burst */
-    TRANSCRIPTS_HELD = 32 << 20, /* bytes, of prompts and replies to be stored while requests run */
+    SPARE_BYTES = 1 << 20, /* of a size class, kept for the next burst */
     QUIET_S = 10,
     QUIET_TRIMS = 6, /* one each QUIET_S: pools give back with a delay of their own */
     ACCEPT_PAUSE_MS = 100,

@@ -120,6 +120,27 @@ def test_off_by_default(world):
     assert metrics["weir_transcripts_total"] == metrics["weir_transcripts_dropped_total"] == metrics["weir_transcripts_sent_total"] == 0
 
 
+def test_switched_on_and_off_while_it_runs(world):
+    """As a dashboard does it."""
+    w = world(general=None)
+
+    def switch(on):
+        body = {"field_name": "store_prompts_in_spend_logs", "field_value": on, "config_type": "general_settings"}
+        assert w.cp.post("/config/field/update", body).status == 200
+
+    def is_kept():
+        before = w.weir.metrics()["weir_transcripts_total"]
+        w.say()
+        return w.weir.metrics()["weir_transcripts_total"] > before
+
+    assert not is_kept()
+    switch(True)
+    w.weir.wait(is_kept, 10, "on")
+    assert w.stored(w.say())[1]["choices"]
+    switch(False)
+    w.weir.wait(lambda: not is_kept(), 10, "off")
+
+
 def test_a_call_is_in_its_row(world):
     w = world()
     w.upstream.on("gpt-up", chat("the answer", '{"a":1}'))
