@@ -30,7 +30,8 @@ struct session {
     void *parked;    /* NULL: nothing waits */
     uint64_t parked_until_ns;
     unsigned n_jobs;
-    bool has_usage; /* a batch of it is worked on: one at a time */
+    bool has_usage;       /* a batch of it is worked on: one at a time */
+    bool has_transcripts; /* likewise */
     bool config_matches, is_draining, spool_is_full;
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
@@ -78,8 +79,8 @@ static void refuse(struct hub *h, void *to, Weir__Refusal__Why why, const char *
 
 static bool is_live(const struct session *s, uint64_t now_ns)
 {
-    return s->is_connected &&
-           (s->parked || s->n_jobs || s->has_usage || now_ns < s->seen_ns + ms(HUB_GONE_MS));
+    return s->is_connected && (s->parked || s->n_jobs || s->has_usage || s->has_transcripts ||
+                               now_ns < s->seen_ns + ms(HUB_GONE_MS));
 }
 
 static struct session *session_find(struct hub *h, const unsigned char *id)
@@ -418,24 +419,31 @@ static void on_status(struct hub *h, void *to, struct session *s, const Weir__St
     send_bytes(h, to, wire_reply(&h->wire, &r));
 }
 
-/* ---- UsageBatch ---- */
+/* ---- UsageBatch, Transcripts ---- */
 
 static bool is_usage(const Weir__Request *r)
 {
     return r->is_case == WEIR__REQUEST__IS_USAGE || r->is_case == WEIR__REQUEST__IS_USAGE_BATCHES;
 }
 
-/* True: the request is taken with it. */
-static bool on_usage(struct hub *h, void *to, struct session *s, Weir__Request *take_r)
+static bool is_transcripts(const Weir__Request *r)
+{
+    return r->is_case == WEIR__REQUEST__IS_TRANSCRIPTS;
+}
+
+/* To whom that is, where there is nothing of this session yet. True: the request is taken with it.
+ */
+static bool hand_on(struct hub *h, void *to, struct session *s, Weir__Request *take_r)
 {
     struct hub_usage u = {.to = to, .request = take_r};
+    bool *has = is_usage(take_r) ? &s->has_usage : &s->has_transcripts;
 
     memcpy(u.session, s->id, HUB_SESSION);
-    if (!s->has_usage && h->o.usage(h->o.ctx, &u)) {
-        s->has_usage = true;
+    if (!*has && (is_usage(take_r) ? h->o.usage : h->o.transcripts)(h->o.ctx, &u)) {
+        *has = true;
         return true;
     }
-    refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too much usage waits");
+    refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too much of it waits");
     return false;
 }
 
@@ -464,8 +472,8 @@ static bool dispatch(struct hub *h, void *to, struct hub_peer peer, Weir__Reques
     s->seen_ns = now_ns;
     s->pipe = peer.pipe;
     s->is_connected = true;
-    if (is_usage(r))
-        return on_usage(h, to, s, r);
+    if (is_usage(r) || is_transcripts(r))
+        return hand_on(h, to, s, r);
     if (r->is_case == WEIR__REQUEST__IS_CHANGES)
         on_changes(h, to, s, r->changes, now_ns);
     else if (r->is_case == WEIR__REQUEST__IS_STATUS)
@@ -475,14 +483,14 @@ static bool dispatch(struct hub *h, void *to, struct hub_peer peer, Weir__Reques
     return false;
 }
 
-/* Only usage may be large. */
+/* Only these may be large. */
 static Weir__Request *request_read(struct str bytes)
 {
     Weir__Request *r = bytes.n && bytes.n <= USAGE_REQUEST_MAX
                            ? weir__request__unpack(NULL, bytes.n, (const uint8_t *)bytes.p)
                            : NULL;
 
-    if (r && bytes.n > REQUEST_MAX && !is_usage(r)) {
+    if (r && bytes.n > REQUEST_MAX && !is_usage(r) && !is_transcripts(r)) {
         weir__request__free_unpacked(r, NULL);
         r = NULL;
     }
@@ -552,13 +560,17 @@ void hub_tick(struct hub *h, uint64_t now_ns)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+enum work { WORK_PAGE, WORK_USAGE, WORK_TRANSCRIPTS };
+
 static void work_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                      bool is_usage, struct str bytes)
+                      enum work work, struct str bytes)
 {
     (void)pthread_mutex_lock(&h->lock);
     struct session *s = session_find(h, session);
-    if (s && is_usage)
+    if (s && work == WORK_USAGE)
         s->has_usage = false;
+    else if (s && work == WORK_TRANSCRIPTS)
+        s->has_transcripts = false;
     else if (s)
         s->n_jobs -= s->n_jobs > 0;
     if (s)
@@ -570,13 +582,19 @@ static void work_done(struct hub *h, void *take_to, const unsigned char session[
 void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
                   struct str bytes)
 {
-    work_done(h, take_to, session, false, bytes);
+    work_done(h, take_to, session, WORK_PAGE, bytes);
 }
 
 void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
                     struct str bytes)
 {
-    work_done(h, take_to, session, true, bytes);
+    work_done(h, take_to, session, WORK_USAGE, bytes);
+}
+
+void hub_transcripts_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                          struct str bytes)
+{
+    work_done(h, take_to, session, WORK_TRANSCRIPTS, bytes);
 }
 
 bool hub_has_session(struct hub *h, uint32_t pipe)

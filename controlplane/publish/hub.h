@@ -8,6 +8,7 @@
  *   Hello ───────▶ session        ChangesSince ─▶ parked ─▶ page of the feed, or heartbeat
  *                                             └─▶ job: a page that only the database has
  *                               UsageBatch ───▶ usage: to spend, in the database
+ *                               Transcripts ──▶ transcripts: into the log
  */
 
 #include "publish/wire.h"
@@ -31,10 +32,10 @@ struct hub_job { /* a page for somebody */
     struct entities_place place; /* its keys borrow from the request */
 };
 
-struct hub_usage { /* batches of somebody's spool */
+struct hub_usage { /* batches of somebody's spool, or transcripts */
     void *to;
     unsigned char session[HUB_SESSION];
-    Weir__Request *request; /* UsageBatch or UsageBatches */
+    Weir__Request *request; /* UsageBatch or UsageBatches; Transcripts */
 };
 
 struct hub_options {
@@ -48,6 +49,7 @@ struct hub_options {
     bool (*job)(void *ctx, const struct hub_job *job);
     /* Takes to and request when it returns true. False: too many wait. */
     bool (*usage)(void *ctx, const struct hub_usage *u);
+    bool (*transcripts)(void *ctx, const struct hub_usage *u);
     /* Somebody has a revision that this control plane does not know. */
     void (*ahead)(void *ctx, struct revision r);
     /* Somebody acknowledged, while hub_await() is on. */
@@ -80,6 +82,8 @@ void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_
 /* The answer to a batch, likewise. */
 void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
                     struct str bytes);
+void hub_transcripts_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
+                          struct str bytes);
 
 /* ---- what the reader found ---- */
 

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "ingest/ingest.h"
+#include "ingest/transcripts.h"
 #include "publish/authority.h"
 #include "publish/intake.h"
 #include "publish/pages.h"
@@ -17,6 +18,7 @@
 #include "publish/roster.h"
 #include "publish/sockets.h"
 #include "publish/totals.h"
+#include "publish/transcript_intake.h"
 
 enum {
     BOUND_MS = 1000, /* an answer waits no longer */
@@ -38,12 +40,13 @@ struct waiter {
 
 struct publish {
     struct daemon *d;
-    struct db *reader_db, *pages_db, *intake_db, *totals_db;
+    struct db *reader_db, *pages_db, *intake_db, *totals_db, *transcripts_db;
     struct ingest *ingest;
     struct entities *entities;
     struct hub *hub;
     struct pages *pages;
-    _Atomic(struct intake *) intake; /* NULL: not open yet */
+    _Atomic(struct intake *) intake;                 /* NULL: not open yet */
+    _Atomic(struct transcript_intake *) transcripts; /* likewise */
     struct sockets *sockets;
     struct reader *_Atomic reader; /* NULL until it is open */
     struct roster roster;
@@ -163,6 +166,15 @@ static bool ask_usage(void *ctx, const struct hub_usage *u)
     struct intake *intake = atomic_load(&p->intake);
 
     return intake && intake_push(intake, u);
+}
+
+static bool ask_transcripts(void *ctx, const struct hub_usage *u)
+{
+    struct publish *p = ctx;
+
+    struct transcript_intake *transcripts = atomic_load(&p->transcripts);
+
+    return transcripts && transcript_intake_push(transcripts, u);
 }
 
 static enum errc take_usage(void *ctx, struct db *db, const Weir__UsageBatch *const *b, size_t n,
@@ -299,6 +311,19 @@ static enum errc start_intake(struct publish *p, struct err *e)
     return rc;
 }
 
+static enum errc start_transcripts(struct publish *p, struct err *e)
+{
+    const struct transcript_intake_options o = {.db = p->transcripts_db,
+                                                .hub = p->hub,
+                                                .key = &p->d->config->seal,
+                                                .take = transcripts_take};
+    struct transcript_intake *transcripts = NULL;
+    enum errc rc = transcript_intake_new(&transcripts, &o, e);
+
+    atomic_store(&p->transcripts, transcripts);
+    return rc;
+}
+
 static enum errc start(struct publish *p, struct err *e)
 {
     struct hub_options ho = {.ctx = p,
@@ -307,6 +332,7 @@ static enum errc start(struct publish *p, struct err *e)
                              .send = send_reply,
                              .job = ask_page,
                              .usage = ask_usage,
+                             .transcripts = ask_transcripts,
                              .ahead = on_ahead,
                              .progress = on_progress};
     enum errc rc = open_db(p, &p->reader_db, "weir publish", READER_CONNS, STATEMENT_MS, e);
@@ -317,6 +343,8 @@ static enum errc start(struct publish *p, struct err *e)
         rc = open_db(p, &p->intake_db, "weir ingest", INTAKE_CONNS, INGEST_STATEMENT_MS, e);
     if (!rc)
         rc = open_db(p, &p->totals_db, "weir totals", TOTALS_CONNS, STATEMENT_MS, e);
+    if (!rc)
+        rc = open_db(p, &p->transcripts_db, "weir transcripts", 1, INGEST_STATEMENT_MS, e);
     if (!rc)
         rc = hub_new(&p->hub, &ho, e);
     if (!rc)
@@ -340,6 +368,8 @@ static enum errc open_rest(struct publish *p, const struct sockets_tls *tls, str
         rc = pages_new(&p->pages, &po, e);
     if (!rc)
         rc = start_intake(p, e);
+    if (!rc)
+        rc = start_transcripts(p, e);
     if (!rc)
         rc = reader_new(&reader, &ro, e);
     atomic_store(&p->reader, reader);
@@ -412,14 +442,17 @@ struct publish *publish_free(struct publish *p)
     atomic_store(&p->reader, reader_free(p->reader));
     pages_stop(p->pages);
     intake_stop(p->intake);
+    transcript_intake_stop(p->transcripts);
     p->hub = hub_free(p->hub);
     p->pages = pages_free(p->pages);
     p->intake = intake_free(p->intake);
+    p->transcripts = transcript_intake_free(p->transcripts);
     p->sockets = sockets_free(p->sockets);
     entities_free(p->entities);
     p->ingest = ingest_free(p->ingest);
     p->intake_db = db_free(p->intake_db);
     p->totals_db = db_free(p->totals_db);
+    p->transcripts_db = db_free(p->transcripts_db);
     p->pages_db = db_free(p->pages_db);
     p->reader_db = db_free(p->reader_db);
     free(p);

@@ -15,6 +15,7 @@
 #include "shared/counters.h"
 #include "shared/region.h"
 #include "shared/response_store.h"
+#include "shared/transcripts.h"
 #include "snapshot/identity.h"
 #include "snapshot/view.h"
 #include "upstream/pool.h"
@@ -30,9 +31,12 @@ struct context {
     struct region *region;
     unsigned region_index;
     struct response_store responses;
+    struct transcripts transcripts;
     struct counters counters;
     struct wheel wheel;
     struct bufpool bufs;
+    struct bufpool
+        transcript_bufs; /* of prompts and replies to be stored: what they take is theirs */
     struct arena_pool arenas;
     struct buf out;          /* scratch of the write being built; empty between callbacks */
     struct list unpublished; /* closed meters that wait for room in the ring */
@@ -41,8 +45,8 @@ struct context {
     int64_t wall_ahead_us;   /* wall clock minus monotonic, as of then */
     bool draining;           /* no new requests on kept-alive connections */
     unsigned open_requests;
-    unsigned n_forwards; /* of them with the control plane */
-    unsigned n_gone;     /* of them read on for a client that left */
+    unsigned n_forwards;               /* of them with the control plane */
+    unsigned n_gone;                   /* of them read on for a client that left */
     struct list conns;                 /* struct conn */
     uint32_t n_free_slots, slots_used; /* of region->inflight: given back, ever given out */
     uint16_t free_slot[REGION_INFLIGHT];

@@ -18,6 +18,7 @@
 #include "client/mock.h"
 #include "client/relaying.h"
 #include "client/reply.h"
+#include "client/transcript.h"
 #include "client/translating.h"
 #include "client/upstream_request.h"
 #include "meter/meter.h"
@@ -235,6 +236,7 @@ void attempt_reset(struct request *r)
     if (r->meter)
         meter_drop(r->cx, TAKE(r->meter));
     translating_end(r);
+    transcript_drop(r);
     if (r->relay_open)
         relay_deinit(&r->relay);
     buf_free(bufs, &r->head);

@@ -6,6 +6,7 @@
 
 #include "client/admit.h"
 #include "client/conn.h"
+#include "client/transcript.h"
 #include "meter/meter.h"
 
 enum {
@@ -57,6 +58,8 @@ bool books_open(struct request *r)
         rec->flags &= (uint16_t)~RECORD_SPOOL; /* reads nothing and costs nothing */
     r->meter = slot;
     meter_start(r->cx, slot);
+    if (r->snapshot->h->settings.flags & SNAP_TRANSCRIPTS)
+        transcript_begin(r);
     return true;
 }
 
@@ -212,4 +215,6 @@ void books_close(struct request *r, unsigned status, struct str code)
     rec->end_us = context_wall_us(cx, now);
     meter_close(cx, TAKE(r->meter));
     metric_observe(cx->region, HISTOGRAM_SETTLE, clock_mono_ns() - now);
+    if (r->transcript)
+        transcript_close(r);
 }

@@ -9,6 +9,7 @@
 #include "client/books.h"
 #include "client/conn.h"
 #include "client/reply.h"
+#include "client/transcript.h"
 #include "meter/meter.h"
 
 enum { MOCK_PROMPT_TOKENS = 10, MOCK_COMPLETION_TOKENS = 20 };
@@ -243,9 +244,13 @@ void mock_reply(struct request *r, struct str json)
     if (r->is_stream) {
         size_t from = reply_chunk_begin(r);
         mock_stream(&m, shape);
+        if (r->transcript)
+            transcript_events(r, str_from((struct str){r->cx->out.p, r->cx->out.n}, from));
         reply_chunk_end(r, from, true);
     } else {
         out_add(r, body);
+        if (r->transcript)
+            transcript_reply(r, body);
         r->bytes_out = body.n;
     }
     if (!arena_ok(&r->arena))

@@ -19,6 +19,7 @@
 #include "client/books.h"
 #include "client/conn.h"
 #include "client/reply.h"
+#include "client/transcript.h"
 #include "client/translating.h"
 #include "client/upstream_request.h"
 #include "policy/owner.h"
@@ -111,10 +112,15 @@ static bool stream_pass(struct request *r, const char *p, size_t n)
     struct buf *out = &r->cx->out;
     size_t from = out->n;
 
-    if (!x)
-        return relayed(r, relay_events(&r->relay, p, n, out), out, from);
-    bool ok = translate_events(&x->t, p, n, out);
-    translating_done(r);
+    bool ok;
+    if (x) {
+        ok = translate_events(&x->t, p, n, out);
+        translating_done(r);
+    } else {
+        ok = relayed(r, relay_events(&r->relay, p, n, out), out, from);
+    }
+    if (r->transcript) /* the upstream's events tell usage that the client may not have asked for */
+        transcript_events(r, x ? str_from((struct str){out->p, out->n}, from) : (struct str){p, n});
     return ok;
 }
 
@@ -319,6 +325,8 @@ static bool pieces_begin(struct request *r)
 
     if (!r->client_head_sent)
         stream_head(r);
+    if (r->transcript)
+        transcript_skip(r);
     r->reply = REPLY_PIECES;
     size_t from = reply_chunk_begin(r);
     bool ok = relay_reply_piece(&r->relay, first.p, first.n, &r->cx->out);
@@ -521,6 +529,10 @@ static void held_end(struct request *r)
     if (!buf_add(bufs, &r->cx->out, edited.p, edited.n))
         r->out_failed = true;
     r->bytes_out = edited.n;
+    if (r->transcript && r->is_stream && r->translation)
+        transcript_events(r, (struct str){edited.p, edited.n});
+    else if (r->transcript)
+        transcript_reply(r, (struct str){edited.p, edited.n});
     buf_free(bufs, &edited);
     books_close(r, e->status,
                 (struct str){0}); /* the record lies in the ring before the last byte goes */
@@ -549,6 +561,8 @@ static bool stream_rest(struct request *r)
     if (r->translation) {
         bool ok = translate_events_end(&r->translation->t, out);
         translating_done(r);
+        if (r->transcript)
+            transcript_events(r, str_from((struct str){out->p, out->n}, from));
         return ok;
     }
     if (!relayed(r, relay_events_end(&r->relay, out), out, from))

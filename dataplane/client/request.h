@@ -19,6 +19,7 @@
 #include "upstream/exchange.h"
 
 struct conn;
+struct transcript;
 struct translation;
 
 enum request_reply { REPLY_NONE, REPLY_HELD, REPLY_STREAM, REPLY_PIECES, REPLY_ERROR };
@@ -59,6 +60,7 @@ struct request {
     struct str upstream_model, quoted_model;
     enum api upstream_api;           /* what this attempt speaks */
     struct translation *translation; /* the client speaks another; in the arena */
+    struct transcript *transcript;   /* prompts are stored; in the arena; NULL: they are not */
     bool is_stream;
     /* the attempt that runs */
     struct buf head; /* request head, with what of the body is small */

@@ -34,6 +34,7 @@ struct translate {
     bool first_failed;  /* ... before anything went out: it is in `error`, nothing was written */
     struct error_facts error;
     bool unreadable; /* bytes could not be passed since they are no JSON, else for their size */
+    size_t folded;   /* bytes of texts so far, where the reply becomes a whole one */
     /* of a Responses client whose upstream keeps no responses; set before translate_read() */
     struct str history;  /* items of the conversation the request goes on from; borrowed */
     struct jout *keep;   /* where those and the request's are written, to be kept; may be NULL */
@@ -54,7 +55,6 @@ struct translate {
     size_t whole;        /* bytes of `out` that are complete events */
     struct buf resolved; /* the body with its references replaced */
     size_t body_bytes;   /* of the client's */
-    size_t folded;       /* bytes of texts so far, where the reply becomes a whole one */
     bool replying, read_done, written, folds;
 };
 

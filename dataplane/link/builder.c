@@ -24,6 +24,7 @@ struct builder {
     struct documents *documents; /* merged into the next generation; NULL: none */
     bool has_built;              /* this link made one */
     bool is_due;
+    bool is_behind;  /* something came that no generation was made of */
     bool is_known;   /* what the database holds */
     uint64_t due_ns; /* a generation is made then, where one is due */
     uint32_t notes;  /* what was told of the configuration */
@@ -115,6 +116,20 @@ static enum errc publish(struct builder *b, const struct config *c, uint64_t n, 
     return ERRC_OK;
 }
 
+static void tell_transcripts(struct builder *b, const struct config *c)
+{
+    const struct transcript_config tc = {
+        .secret = config_secret(c),
+        .string_max = config_u32(&c->file, SETTING_ENV_MAX_STRING_LENGTH_PROMPT_IN_DB),
+        .is_on = config_stores_prompts(c),
+    };
+    struct err e;
+
+    if (transcript_ship_configure(b->o.transcripts, &tc, &e))
+        log_error("transcripts_not_sent", "error=\"%s\" consequence=\"prompts are not stored\"",
+                  e.msg);
+}
+
 /* With a configuration that was read, or NULL: `why` it could not be. */
 static void make(struct builder *b, struct config *c, struct err *why)
 {
@@ -124,10 +139,12 @@ static void make(struct builder *b, struct config *c, struct err *why)
 
     if (!rc)
         rc = publish(b, c, n, why);
+    if (!rc)
+        tell_transcripts(b, c);
     if (rc)
         tell_refused(n, why->msg);
     b->has_built = true;
-    b->is_due = false;
+    b->is_due = b->is_behind = false;
     b->due_ns = clock_mono_ns() + ms_ns(BUILD_MS);
     if (b->session && rc)
         session_built(b->session, version, 0, why->msg);
@@ -170,6 +187,7 @@ static enum errc open_session(struct builder *b, const struct config *c, struct 
         .state_dir = state_dir ? state_dir : ".",
         .shared = b->o.shared,
         .ship = b->o.ship,
+        .transcripts = b->o.transcripts,
         .counters = b->o.counters,
         .publish = tell,
     };
@@ -212,8 +230,9 @@ static void take_news(struct builder *b)
         b->documents = documents_free(b->documents);
         b->documents = news.documents;
     }
+    b->is_behind |= news.documents || !was_known;
     /* Nothing in force: whatever is there now is better. Else only what is known. */
-    if (news.is_known && (news.documents || !was_known) && news.is_settled)
+    if (news.is_known && b->is_behind && news.is_settled)
         b->is_due = true;
     else if (!b->in_force && (news.is_settled || news.is_known))
         b->is_due = true;
@@ -272,7 +291,7 @@ void builder_start(struct builder *b)
         log_error("session_not_started", "error=\"%s\" consequence=\"served without it\"", e.msg);
         make(b, c, &e);
     } else {
-        b->due_ns = clock_mono_ns() + ms_ns(FIRST_BUILD_MS);
+        b->due_ns = clock_mono_ns() + ms_ns(b->in_force ? BUILD_MS : FIRST_BUILD_MS);
         builder_tick(b, clock_mono_ns(), true); /* what was loaded is served at once */
     }
     (void)malloc_trim(0); /* reading a configuration takes megabytes, running takes none */

@@ -16,8 +16,9 @@ struct builder_options {
     const char *path; /* of config.yaml; all borrowed for its life */
     struct shared *shared;
     const struct counters *counters;
-    struct access *access; /* told where its lines go */
-    struct ship *ship;     /* sends usage, where there is a control plane */
+    struct access *access;               /* told where its lines go */
+    struct ship *ship;                   /* sends usage, where there is a control plane */
+    struct transcript_ship *transcripts; /* and prompts with their replies; told how */
 };
 
 struct builder *builder_new(const struct builder_options *o); /* NULL: no memory */

@@ -1,6 +1,7 @@
 /* What the data plane needs of config.yaml beyond its settings: a master key, prices, models. */
 
 #include "link/config_priv.h"
+#include "shared/transcripts.h"
 
 uint16_t config_port(const struct config *c)
 {
@@ -26,8 +27,10 @@ uint64_t config_worker_memory(const struct config *c)
     uint64_t bodies = (uint64_t)config_u32(&c->file, SETTING_WEIR_max_inflight_mb) << 20;
 
     uint64_t responses = (uint64_t)config_u32(&c->file, SETTING_WEIR_response_store_mb) << 20;
+    /* what is to be stored while requests run, and its ring */
+    uint64_t transcripts = config_stores_prompts(c) ? TRANSCRIPTS_HELD + TRANSCRIPT_RING : 0;
 
-    return base + bodies + responses +
+    return base + bodies + responses + transcripts +
            config_u32(&c->file, SETTING_WEIR_max_connections) * per_connection;
 }
 

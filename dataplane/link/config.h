@@ -106,6 +106,9 @@ uint32_t config_workers(const struct config *c); /* 0: not configured */
 /* What seals the last good state: LITELLM_SALT_KEY, else the master key; empty: nothing does. */
 struct str config_secret(const struct config *c);
 
+/* Prompts are to be stored, and there is a control plane that does. */
+bool config_stores_prompts(const struct config *c);
+
 /* The least memory that cannot be exceeded, in bytes, of one worker serving this configuration. */
 uint64_t config_worker_memory(const struct config *c);
 

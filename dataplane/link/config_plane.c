@@ -31,6 +31,18 @@ void config_read_plane(struct config *c)
     if (join_wants_tls(&c->plane) && !c->plane.cert && !c->file.log.n_errors)
         conf_note(&c->file.log, CONF_ERROR, own ? own : env,
                   "control_plane: tls+tcp needs the certificates of WEIR_JOIN (weirctl join new)");
+    if (config_stores_prompts(c) && !config_secret(c).n)
+        conf_note(&c->file.log, CONF_ERROR,
+                  c->file.value[SETTING_GENERAL_store_prompts_in_spend_logs],
+                  "store_prompts_in_spend_logs: what seals them on their way is missing, "
+                  "LITELLM_SALT_KEY or a master key");
+}
+
+bool config_stores_prompts(const struct config *c)
+{
+    return c->plane.n_addresses &&
+           (config_bool(&c->file, SETTING_GENERAL_store_prompts_in_spend_logs) ||
+            config_bool(&c->file, SETTING_ENV_STORE_PROMPTS_IN_SPEND_LOGS));
 }
 
 struct str config_secret(const struct config *c)

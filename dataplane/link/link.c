@@ -27,6 +27,7 @@
 #include "link/ship.h"
 #include "link/spool.h"
 #include "link/sums.h"
+#include "link/transcript_ship.h"
 #include "link/usage_pack.h"
 #include "shared/control.h"
 #include "shared/counters.h"
@@ -64,6 +65,8 @@ struct link {
 
     struct access *access;
     struct ship *ship;
+    struct transcripts rings;
+    struct transcript_ship *transcripts;
     struct spool *spool;                      /* NULL: cannot be opened yet */
     uint64_t retry_ns;                        /* the spool failed: not before */
     uint64_t alarm_spool_ns, alarm_access_ns; /* the next alarm, not before */
@@ -410,7 +413,8 @@ static bool is_shipped(struct link *l, uint64_t now_ns)
 {
     if (!l->shipped_until_ns)
         l->shipped_until_ns = now_ns + ms_ns(SHIP_MS);
-    return ship_is_done(l->ship) || now_ns >= l->shipped_until_ns;
+    return (ship_is_done(l->ship) && transcript_ship_is_done(l->transcripts)) ||
+           now_ns >= l->shipped_until_ns;
 }
 
 /* Nobody reaps the workers of a dead manager: see which are left. */
@@ -550,10 +554,15 @@ static enum errc start(struct link *l, struct err *e)
     rc = access_new(&l->access, e);
     if (rc)
         return rc;
+    rc = transcripts_map(&l->rings, TRANSCRIPTS_FD, e);
+    if (rc)
+        return rc;
     l->ship = ship_new(&l->shared);
-    if (!l->ship)
+    l->transcripts = transcript_ship_new(&l->shared, &l->rings);
+    if (!l->ship || !l->transcripts)
         return err_set(e, ERRC_NOMEM, 0, "link");
-    const struct builder_options o = {l->config, &l->shared, &l->counters, l->access, l->ship};
+    const struct builder_options o = {l->config, &l->shared, &l->counters,
+                                      l->access, l->ship,    l->transcripts};
     l->builder = builder_new(&o);
     return l->builder ? ERRC_OK : err_set(e, ERRC_NOMEM, 0, "link");
 }
@@ -584,6 +593,8 @@ int link_run(const char *config)
     ship_stop(l.ship);
     l.spool = spool_free(l.spool);
     l.ship = ship_free(l.ship);
+    l.transcripts = transcript_ship_free(l.transcripts);
+    transcripts_unmap(&l.rings);
     free(l.readers);
     counters_unmap(&l.counters);
     shared_unmap(&l.shared);

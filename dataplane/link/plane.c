@@ -168,7 +168,7 @@ static void quiesce(struct plane *p)
 void plane_disconnect(struct plane *p)
 {
     quiesce(p);
-    forget_answer(&p->lanes[PLANE_SESSION]); /* that of usage is read by its own thread */
+    forget_answer(&p->lanes[PLANE_SESSION]); /* the others are read by their own threads */
     for (unsigned i = 0; i < PLANE_LANES; i++) {
         if (p->lanes[i].has_ctx)
             (void)nng_ctx_close(p->lanes[i].ctx); /* fails only if it is closed */

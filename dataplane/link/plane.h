@@ -2,15 +2,16 @@
 
 /*
  * The way to one control plane: nng's req over ipc, or over tls+tcp with certificates on both
- * sides. Two lanes over one connection, each with one request at a time and a thread of its own:
- * the session's, which connects, and the one that ships usage. Whatever happens to the connection
- * ends what is asked. What came before the other end was lost is never asked again by itself.
+ * sides. Three lanes over one connection, each with one request at a time and a thread of its own:
+ * the session's, which connects, and those that ship usage and transcripts. Whatever happens to the
+ * connection ends what is asked. What came before the other end was lost is never asked again by
+ * itself.
  */
 
 #include "common/err.h"
 #include "common/gateway/join.h"
 
-enum plane_lane { PLANE_SESSION, PLANE_USAGE, PLANE_LANES };
+enum plane_lane { PLANE_SESSION, PLANE_USAGE, PLANE_TRANSCRIPTS, PLANE_LANES };
 
 struct plane;
 
@@ -28,7 +29,7 @@ void plane_disconnect(struct plane *p);
 /*
  * Sends `request` and waits for the answer, which the lane keeps until its next call. ERRC_TIMEOUT,
  * ERRC_CLOSED (the connection, or plane_stop()), ERRC_NOMEM. After a failure the session's lane has
- * to connect again; that of usage may ask again while there is a connection.
+ * to connect again; the others may ask again while there is a connection.
  */
 MUST_CHECK enum errc plane_ask(struct plane *p, enum plane_lane lane, struct str request,
                                unsigned timeout_ms, struct str *ret_answer, struct err *e);

@@ -36,6 +36,7 @@ static const char *fault_of(const Weir__Reply *r)
     case WEIR__REPLY__IS_REFUSAL:
     case WEIR__REPLY__IS_STATUS_TAKEN:
     case WEIR__REPLY__IS_USAGE_TAKEN:
+    case WEIR__REPLY__IS_TRANSCRIPTS_TAKEN:
         return NULL;
     case WEIR__REPLY__IS__NOT_SET:
     case _WEIR__REPLY__IS__CASE_IS_INT_SIZE:

@@ -221,6 +221,7 @@ static void disconnect(struct session *s)
     s->name_len = 0;
     plane_disconnect(s->plane); /* what is asked over it ends, so the next is short */
     ship_session(s->o.ship, NULL, NULL, 0);
+    transcript_ship_session(s->o.transcripts, NULL, NULL, 0);
 }
 
 static void lose(struct session *s, const struct err *e)
@@ -305,6 +306,7 @@ static void welcomed(struct session *s, const Weir__Welcome *w)
     memcpy(s->name, w->session.data, w->session.len);
     s->name_len = w->session.len;
     ship_session(s->o.ship, s->plane, s->name, s->name_len);
+    transcript_ship_session(s->o.transcripts, s->plane, s->name, s->name_len);
     s->heartbeat_ms = w->heartbeat_ms < HEARTBEAT_MIN_MS   ? HEARTBEAT_MIN_MS
                       : w->heartbeat_ms > HEARTBEAT_MAX_MS ? HEARTBEAT_MAX_MS
                                                            : w->heartbeat_ms;

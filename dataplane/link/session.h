@@ -18,6 +18,7 @@
 
 #include "link/documents.h"
 #include "link/ship.h"
+#include "link/transcript_ship.h"
 #include "shared/control.h"
 #include "shared/counters.h"
 #include "shared/region.h"
@@ -32,10 +33,11 @@ struct session_config {
 };
 
 struct session_options {
-    const char *state_dir;           /* borrowed for its life */
-    struct shared *shared;           /* likewise */
-    struct ship *ship;               /* likewise: sends usage while there is a session */
-    const struct counters *counters; /* likewise */
+    const char *state_dir;               /* borrowed for its life */
+    struct shared *shared;               /* likewise */
+    struct ship *ship;                   /* likewise: sends usage while there is a session */
+    struct transcript_ship *transcripts; /* likewise: and prompts with their replies */
+    const struct counters *counters;     /* likewise */
     /* Hands a sealed file on; from session_open() and from the session's thread. */
     enum errc (*publish)(void *ctx, enum control_type type, uint64_t n, int fd, struct err *e);
     void *ctx;

@@ -1,6 +1,5 @@
 #include "link/ship.h"
 
-#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -8,7 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#include "link/reply.h"
+#include "link/way.h"
 
 enum {
     ASK_MS = 30000,        /* a backlog is much work for a database */
@@ -18,35 +17,22 @@ enum {
     BACK_OFF_MIN_MS = 100, /* doubled with each failure */
     BACK_OFF_MAX_MS = 5000,
     LOOK_MS = 1000, /* between two looks at what waits */
-    SESSION_NAME_MAX = REPLY_SESSION_MAX,
-};
-
-/* What the session's thread says; under the lock. */
-struct way {
-    struct plane *plane; /* NULL: no session */
-    unsigned char name[SESSION_NAME_MAX];
-    size_t n;
-    uint64_t serial; /* of the session */
 };
 
 struct ship {
     struct shared *shared;
     pthread_t thread;
     bool has_thread;
-    pthread_mutex_t lock; /* of the next block */
-    pthread_cond_t woken;
     struct way way;
-    struct spool *spool; /* NULL: not open yet */
-    bool has_news, stop;
-    bool is_asking; /* way.plane is used */
-    bool is_done;
+    struct spool *spool; /* under way.lock; NULL: not open yet */
+    bool is_done;        /* likewise */
 
     /* the thread's own */
     struct spool_reader reader;
     unsigned char
         *buffers[BATCHES_MAX]; /* SPOOL_BATCH_MAX; but the first one, only with a backlog */
     struct arena arena;        /* one answer */
-    struct way used;           /* the session it is in */
+    struct way_session used;   /* the session it is in */
     bool has_reader;
     bool is_known;         /* `at` is what the control plane said, in this session */
     bool was_known;        /* in some session of this process */
@@ -139,23 +125,6 @@ static void look(struct ship *s, uint64_t now_ns)
 
 /* ---- asking ---- */
 
-static bool begin_asking(struct ship *s)
-{
-    (void)pthread_mutex_lock(&s->lock);
-    s->is_asking = s->way.plane && s->way.serial == s->used.serial && !s->stop;
-    bool may = s->is_asking;
-    (void)pthread_mutex_unlock(&s->lock);
-    return may;
-}
-
-static void end_asking(struct ship *s)
-{
-    (void)pthread_mutex_lock(&s->lock);
-    s->is_asking = false;
-    (void)pthread_cond_broadcast(&s->woken);
-    (void)pthread_mutex_unlock(&s->lock);
-}
-
 static void fill(Weir__UsageBatch *m, const struct spool_batch *b, unsigned char name[NAME_FILE])
 {
     weir__usage_batch__init(m);
@@ -177,7 +146,6 @@ static enum errc ask(struct ship *s, const struct spool_batch *b, size_t n_batch
     unsigned char name[NAME_FILE];
     Weir__UsageBatches m;
     Weir__Request q;
-    struct str answer;
 
     if (!spool_name(s->spool, false, name))
         return err_set(e, ERRC_SYS, 0, "the spool's name cannot be kept");
@@ -194,19 +162,7 @@ static enum errc ask(struct ship *s, const struct spool_batch *b, size_t n_batch
         q.usage = &of[0];
     else
         q.usage_batches = &m;
-    q.session = (ProtobufCBinaryData){s->used.n, s->used.name};
-    arena_reset(&s->arena);
-    size_t n = weir__request__get_packed_size(&q);
-    uint8_t *packed = malloc(n);
-    if (!packed)
-        return err_set(e, ERRC_NOMEM, 0, "batch");
-    (void)weir__request__pack(&q, packed);
-    enum errc rc = begin_asking(s) ? plane_ask(s->used.plane, PLANE_USAGE,
-                                               (struct str){(char *)packed, n}, ASK_MS, &answer, e)
-                                   : err_set(e, ERRC_CLOSED, 0, "the session ended");
-    end_asking(s);
-    free(packed);
-    return rc ? rc : reply_read(ret, answer, &s->arena, e);
+    return way_ask(&s->way, &s->used, PLANE_USAGE, &q, ASK_MS, &s->arena, ret, e);
 }
 
 /* At random between half and all of what it would be, so that not all pods come at once. */
@@ -418,15 +374,11 @@ static enum step ship_next(struct ship *s)
 
 static bool enter_session(struct ship *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    if (s->way.serial != s->used.serial) {
-        s->used = s->way;
+    if (way_enter(&s->way, &s->used)) {
         s->is_known = s->is_refused = false;
         s->not_before_ns = 0;
     }
-    bool is_in = s->way.plane != NULL;
-    (void)pthread_mutex_unlock(&s->lock);
-    return is_in && !s->is_refused;
+    return s->used.plane && !s->is_refused;
 }
 
 static enum step turn(struct ship *s, uint64_t now_ns)
@@ -455,20 +407,21 @@ static struct timespec at_ns(uint64_t ns)
 static bool wait(struct ship *s, enum step step)
 {
     uint64_t until_ns = clock_mono_ns() + ms_ns(LOOK_MS);
+    struct way *w = &s->way;
 
-    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&w->lock);
     if (step == STEP_ON)
         until_ns = MIN(until_ns, s->not_before_ns);
     struct timespec until = at_ns(until_ns);
     s->is_done = step == STEP_IDLE;
     /* put off, it is only woken by another session */
-    while (!s->stop && (step == STEP_IDLE ? !s->has_news : s->way.serial == s->used.serial) &&
+    while (!w->is_stopped && (step == STEP_IDLE ? !w->has_news : w->now.serial == s->used.serial) &&
            clock_mono_ns() < until_ns)
-        if (pthread_cond_timedwait(&s->woken, &s->lock, &until) != 0)
+        if (pthread_cond_timedwait(&w->woken, &w->lock, &until) != 0)
             break;
-    s->has_news = s->is_done = false;
-    bool goes_on = !s->stop;
-    (void)pthread_mutex_unlock(&s->lock);
+    w->has_news = s->is_done = false;
+    bool goes_on = !w->is_stopped;
+    (void)pthread_mutex_unlock(&w->lock);
     return goes_on;
 }
 
@@ -479,49 +432,32 @@ static void *run(void *arg)
 
     (void)prctl(PR_SET_NAME, "weir-ship", 0, 0, 0);
     while (wait(s, step)) {
-        (void)pthread_mutex_lock(&s->lock);
+        (void)pthread_mutex_lock(&s->way.lock);
         bool has_spool = s->spool != NULL;
-        (void)pthread_mutex_unlock(&s->lock);
+        (void)pthread_mutex_unlock(&s->way.lock);
         step = has_spool ? turn(s, clock_mono_ns()) : STEP_IDLE;
     }
     return NULL;
-}
-
-static void wake(struct ship *s)
-{
-    s->has_news = true;
-    (void)pthread_cond_broadcast(&s->woken);
 }
 
 void ship_on_synced(void *ship)
 {
     struct ship *s = ship;
 
-    (void)pthread_mutex_lock(&s->lock);
-    wake(s);
-    (void)pthread_mutex_unlock(&s->lock);
+    way_wake(&s->way);
 }
 
 void ship_spool(struct ship *s, struct spool *spool)
 {
-    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&s->way.lock);
     s->spool = spool;
-    wake(s);
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_unlock(&s->way.lock);
+    way_wake(&s->way);
 }
 
 void ship_session(struct ship *s, struct plane *plane, const unsigned char *name, size_t n)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    s->way.serial++;
-    s->way.plane = n ? plane : NULL;
-    s->way.n = MIN(n, sizeof s->way.name);
-    if (n)
-        memcpy(s->way.name, name, s->way.n);
-    wake(s);
-    while (!n && s->is_asking)
-        (void)pthread_cond_wait(&s->woken, &s->lock);
-    (void)pthread_mutex_unlock(&s->lock);
+    way_give(&s->way, plane, name, n);
 }
 
 enum errc ship_start(struct ship *s, struct err *e)
@@ -536,37 +472,28 @@ enum errc ship_start(struct ship *s, struct err *e)
 
 bool ship_is_done(struct ship *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    bool is_done = !s->way.plane || (s->is_done && !s->has_news);
+    (void)pthread_mutex_lock(&s->way.lock);
+    bool is_done = !s->way.now.plane || (s->is_done && !s->way.has_news);
     struct spool *spool = s->spool;
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_unlock(&s->way.lock);
     return is_done && (!spool || spool_is_synced(spool));
 }
 
 struct ship *ship_new(struct shared *shared)
 {
     struct ship *s = calloc(1, sizeof *s);
-    pthread_condattr_t monotonic;
 
     if (!s)
         return NULL;
     s->shared = shared;
     arena_init(&s->arena, NULL, REPLY_ARENA);
-    /* fail only without memory, and never with these arguments on Linux */
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_cond_init(&s->woken, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    way_init(&s->way);
     return s;
 }
 
 void ship_stop(struct ship *s)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    (void)pthread_cond_broadcast(&s->woken);
-    (void)pthread_mutex_unlock(&s->lock);
+    way_stop(&s->way);
     if (s->has_thread)
         (void)pthread_join(s->thread, NULL);
     s->has_thread = false;
@@ -580,8 +507,7 @@ struct ship *ship_free(struct ship *s)
     spool_reader_deinit(&s->reader);
     forget_buffers(s, 0);
     arena_reset(&s->arena);
-    (void)pthread_cond_destroy(&s->woken);
-    (void)pthread_mutex_destroy(&s->lock);
+    way_deinit(&s->way);
     free(s);
     return NULL;
 }

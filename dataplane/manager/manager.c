@@ -38,6 +38,7 @@
 #include "shared/counters.h"
 #include "shared/region.h"
 #include "shared/response_store.h"
+#include "shared/transcripts.h"
 #include "snapshot/view.h"
 
 enum {
@@ -61,7 +62,7 @@ struct manager {
     struct places places;
     struct shared shared;
     int shared_fd;
-    int responses_fd, counters_fd;
+    int responses_fd, counters_fd, transcripts_fd;
     struct listeners listeners;
     int epoll, signals;
     struct child link;
@@ -130,6 +131,7 @@ static enum errc child_start(struct manager *m, struct child *c, unsigned id, ch
     fds[SHARED_FD - PROC_FIRST_FD] = m->shared_fd;
     fds[RESPONSES_FD - PROC_FIRST_FD] = m->responses_fd;
     fds[COUNTERS_FD - PROC_FIRST_FD] = m->counters_fd;
+    fds[TRANSCRIPTS_FD - PROC_FIRST_FD] = m->transcripts_fd;
     for (unsigned i = 0; i < n_fds; i++)
         fds[LISTEN_FD - PROC_FIRST_FD + i] = m->listeners.fd[i];
     struct control_msg generation = {.type = CONTROL_GENERATION, .n = m->generation};
@@ -751,6 +753,8 @@ static enum errc start(struct manager *m, struct err *e)
         return rc;
     (void)snprintf(path, sizeof path, "%s/counters", m->places.run_dir);
     rc = counters_make(path, &m->counters_fd, e);
+    if (!rc)
+        rc = transcripts_make(m->shared.capacity, &m->transcripts_fd, e);
     if (rc)
         return rc;
     bury_orphans(m);
@@ -778,6 +782,7 @@ int manager_main(const struct manager_options *o)
                          .shared_fd = -1,
                          .responses_fd = -1,
                          .counters_fd = -1,
+                         .transcripts_fd = -1,
                          .generation_fd = -1,
                          .identities = IDENTITIES_NONE,
                          .link = {.control = -1},

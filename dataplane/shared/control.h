@@ -50,9 +50,10 @@ static inline uint32_t control_drain_accept(uint64_t n)
 enum {
     CONTROL_FD = 3,
     SHARED_FD = 4,
-    RESPONSES_FD = 5, /* shared/response_store.h; workers use it */
-    COUNTERS_FD = 6,  /* shared/counters.h */
-    LISTEN_FD = 7,    /* and following, one per address */
+    RESPONSES_FD = 5,   /* shared/response_store.h; workers use it */
+    COUNTERS_FD = 6,    /* shared/counters.h */
+    TRANSCRIPTS_FD = 7, /* shared/transcripts.h */
+    LISTEN_FD = 8,      /* and following, one per address */
 };
 
 /* Sends with MSG_DONTWAIT. `pass_fd` -1: none; it stays the caller's. ERRC_LIMIT when the peer does

@@ -82,6 +82,8 @@ static uint32_t setting_flags(const struct config *c)
         {SETTING_GENERAL_apply_user_budget_to_team_keys, SNAP_USER_BUDGET_OF_TEAM_KEYS},
         {SETTING_GENERAL_use_x_forwarded_for, SNAP_FORWARDED_FOR},
         {SETTING_GENERAL_allow_unmanaged_response_ids, SNAP_UNMANAGED_RESPONSES},
+        {SETTING_LITELLM_turn_off_message_logging, SNAP_REDACT},
+        {SETTING_LITELLM_global_disable_no_log_param, SNAP_IGNORE_NO_LOG},
     };
     uint32_t flags = config_file_master_key(&c->file).n ? SNAP_HAS_MASTER_KEY : 0;
 
@@ -91,6 +93,8 @@ static uint32_t setting_flags(const struct config *c)
     if (c->file.value[SETTING_GENERAL_always_include_stream_usage] &&
         !(flags & SNAP_ALWAYS_STREAM_USAGE))
         flags |= SNAP_NEVER_STREAM_USAGE;
+    if (config_stores_prompts(c))
+        flags |= SNAP_TRANSCRIPTS;
     struct str counted = config_text(&c->file, SETTING_GENERAL_token_rate_limit_type);
     flags |= str_eq(counted, STR("input"))    ? SNAP_LIMIT_INPUT
              : str_eq(counted, STR("output")) ? SNAP_LIMIT_OUTPUT
@@ -257,6 +261,7 @@ void build_settings(struct build *b, struct snap_settings *s)
                                 << 20,
         .spool_max_bytes = (uint64_t)config_u32(&c->file, SETTING_WEIR_spool_max_mb) << 20,
         .client_gone_drains = client_gone_drains(c),
+        .transcript_max_bytes = config_u32(&c->file, SETTING_WEIR_transcript_max_kb) << 10,
     };
     if (binds_all(s))
         s->flags |= SNAP_BINDS_ALL;

@@ -14,7 +14,7 @@
 #include "common/gateway/via.h"
 
 #define SNAP_MAGIC UINT64_C(0x314e455252494557) /* "WEIRREN1", little endian */
-enum { SNAP_VERSION = 10, SNAP_NONE = 0xffffffff };
+enum { SNAP_VERSION = 11, SNAP_NONE = 0xffffffff };
 
 /* Bytes [off, off+n) of the file, or n elements of an array at off. {0,0}: empty. */
 struct snap_ref {
@@ -181,6 +181,9 @@ enum snap_setting_flags {
     SNAP_LIMIT_INPUT = BIT(17),              /* token_rate_limit_type: input */
     SNAP_LIMIT_OUTPUT = BIT(18),             /* ... output; neither: total */
     SNAP_UNMANAGED_RESPONSES = BIT(19),      /* allow_unmanaged_response_ids */
+    SNAP_TRANSCRIPTS = BIT(20),   /* store_prompts_in_spend_logs, and somebody takes them */
+    SNAP_REDACT = BIT(21),        /* turn_off_message_logging */
+    SNAP_IGNORE_NO_LOG = BIT(22), /* global_disable_no_log_param */
     SNAP_BINDS_ALL = BIT(31), /* some check or limit holds for the master key too (binds_all()) */
 };
 
@@ -228,8 +231,8 @@ struct snap_settings {
     uint64_t max_inflight_bytes;   /* bodies held per worker */
     uint64_t response_store_bytes; /* responses kept per worker; 0: none */
     uint64_t spool_max_bytes;
-    uint32_t client_gone_drains; /* read on for nobody, at once and per worker; 0: cancelled */
-    uint32_t reserved_settings;
+    uint32_t client_gone_drains;   /* read on for nobody, at once and per worker; 0: cancelled */
+    uint32_t transcript_max_bytes; /* of a body, and of a reply */
 };
 
 struct snap_header {

@@ -282,7 +282,8 @@ static void worker_trim(struct worker *w)
     bool all = w->quiet_s && w->quiet_s % QUIET_S == 0 && w->quiet_s <= QUIET_S * QUIET_TRIMS;
     if (all || w->cx.out.cap > SPARE_BYTES) /* between callbacks nothing is in it */
         buf_free(&w->cx.bufs, &w->cx.out);
-    size_t freed = bufpool_trim(&w->cx.bufs, all ? 0 : SPARE_BYTES);
+    size_t freed = bufpool_trim(&w->cx.bufs, all ? 0 : SPARE_BYTES) +
+                   bufpool_trim(&w->cx.transcript_bufs, all ? 0 : SPARE_BYTES);
     if (all) {
         arena_pool_deinit(&w->cx.arenas);
         meter_trim(&w->cx);
@@ -341,14 +342,16 @@ static bool worker_open(struct worker *w, unsigned region, unsigned n_listeners,
         return err_set(e, ERRC_LIMIT, 0, "%u listeners", n_listeners), false;
     if (shared_map(&cx->shared, SHARED_FD, e) ||
         response_store_map(&cx->responses, RESPONSES_FD, e) ||
-        counters_map(&cx->counters, COUNTERS_FD, e))
+        counters_map(&cx->counters, COUNTERS_FD, e) ||
+        transcripts_map(&cx->transcripts, TRANSCRIPTS_FD, e))
         return false;
-    if (region >= cx->shared.capacity)
+    if (region >= cx->shared.capacity || region >= cx->transcripts.regions)
         return err_set(e, ERRC_INVALID, 0, "region %u", region), false;
     cx->region_index = region;
     cx->region = shared_region(&cx->shared, region);
     cx->arenas.max_spare = SPARE_BLOCKS;
     cx->bufs.ceiling = SIZE_MAX / 2;
+    cx->transcript_bufs.ceiling = TRANSCRIPTS_HELD;
     list_init(&cx->conns);
     wheel_init(&cx->wheel, clock_mono_ns());
     meter_init(cx);
@@ -396,6 +399,7 @@ int worker_main(unsigned region, unsigned n_listeners)
     w.cx.identities = identities_unref(w.cx.identities);
     buf_free(&w.cx.bufs, &w.cx.out);
     bufpool_deinit(&w.cx.bufs);
+    bufpool_deinit(&w.cx.transcript_bufs);
     arena_pool_deinit(&w.cx.arenas);
     log_info("worker_ended", "region=%u", region);
     return 0;

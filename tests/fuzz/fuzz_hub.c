@@ -49,10 +49,21 @@ static bool on_usage(void *ctx, const struct hub_usage *u)
     if (w->has_usage)
         return false;
     ASSERT(u->request->is_case == WEIR__REQUEST__IS_USAGE ||
-           u->request->is_case == WEIR__REQUEST__IS_USAGE_BATCHES);
+           u->request->is_case == WEIR__REQUEST__IS_USAGE_BATCHES ||
+           u->request->is_case == WEIR__REQUEST__IS_TRANSCRIPTS);
     w->usage = *u;
     w->has_usage = true;
     return true;
+}
+
+static void usage_done(struct wire_end *w)
+{
+    bool is_usage = w->usage.request->is_case != WEIR__REQUEST__IS_TRANSCRIPTS;
+
+    weir__request__free_unpacked(w->usage.request, NULL);
+    w->has_usage = false;
+    (is_usage ? hub_usage_done : hub_transcripts_done)(w->hub, w->usage.to, w->usage.session,
+                                                       (struct str){0});
 }
 
 static void on_ahead(void *ctx, struct revision r)
@@ -127,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                             .send = on_send,
                             .job = on_job,
                             .usage = on_usage,
+                            .transcripts = on_usage,
                             .ahead = on_ahead,
                             .progress = on_progress};
     static const uint8_t hello[] = {0x0a, 24, 8, 1, 16, 1,  0x22, 16, 1,  2,  3,  4,    5,
@@ -156,21 +168,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             w.has_job = false;
             hub_job_done(w.hub, w.job.to, w.job.session, (struct str){0});
         }
-        if (w.has_usage && i % 2 == 0) {
-            w.has_usage = false;
-            weir__request__free_unpacked(w.usage.request, NULL);
-            hub_usage_done(w.hub, w.usage.to, w.usage.session, (struct str){0});
-        }
+        if (w.has_usage && i % 2 == 0)
+            usage_done(&w);
         if (i % 4 == 0)
             publish(w.hub, (uint64_t)i);
         if (i % 3 == 0)
             tell(w.hub, (uint64_t)i);
         hub_tick(w.hub, now);
     }
-    if (w.has_usage) {
-        weir__request__free_unpacked(w.usage.request, NULL);
-        hub_usage_done(w.hub, w.usage.to, w.usage.session, (struct str){0});
-    }
+    if (w.has_usage)
+        usage_done(&w);
     hub_free(w.hub);
     ASSERT(w.open == 0);
     return 0;

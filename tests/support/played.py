@@ -135,6 +135,7 @@ def refusal(why, text="as the test has it"):
 
 
 STATUS_TAKEN = message({4: {}})
+TRANSCRIPTS_TAKEN = message({6: {}})
 
 
 def usage_taken(place):
@@ -214,6 +215,9 @@ def request(data):
         each = [usage(data) for data in (r[4] if 4 in r else parse(r[5][0])[1])]
         return {"kind": "usage", "batches": each, "session": session, "from": each[0]["from"],
                 "records": b"".join(b["records"] for b in each)}  # fmt: skip
+    if 6 in r:
+        each = [parse(t) for t in parse(r[6][0]).get(1, [])]
+        return {"kind": "transcripts", "session": session, "transcripts": [(first(t, 1), first(t, 4)) for t in each]}
     s = parse(first(r, 3))
     return {"kind": "status", "workers": first(s, 1, 0), "entities": first(s, 6, 0), "error": first(s, 9).decode(),
             "resident_bytes": first(s, 5, 0), "draining": bool(first(s, 8, 0)), "unshipped_bytes": first(s, 10, 0), "unshipped_ms": first(s, 11, 0),
@@ -356,6 +360,8 @@ class Plane:
             return STATUS_TAKEN
         if r["kind"] == "usage":
             return usage_taken(self.ledger.take(r))
+        if r["kind"] == "transcripts":
+            return TRANSCRIPTS_TAKEN
         with self.changed:
             if r["cursor"] or r["have"][0] != self.epoch or not r["have"][1]:
                 return self._full(int(r["cursor"] or b"0"))

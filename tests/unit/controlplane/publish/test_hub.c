@@ -79,6 +79,7 @@ static int setup(void **state)
                             .send = on_send,
                             .job = on_job,
                             .usage = on_usage,
+                            .transcripts = on_usage,
                             .ahead = on_ahead,
                             .progress = on_progress};
     struct err e;
@@ -379,6 +380,37 @@ static void test_usage_of_who_is_cut_is_not_answered(void **state)
     (void)usage(f, &p, 100);
     assert_refused(last(f), WEIR__REFUSAL__WHY__EXPIRED);
     wire_deinit(&w);
+}
+
+static void test_transcripts_and_usage_do_not_wait_for_each_other(void **state)
+{
+    struct fixture *f = *state;
+    struct plane p = joined(f, 1);
+    Weir__Transcripts m;
+    Weir__Request r;
+    uint8_t out[256];
+
+    (void)usage(f, &p, 100);
+    struct hub_usage first = f->usage;
+    weir__transcripts__init(&m);
+    weir__request__init(&r);
+    r.is_case = WEIR__REQUEST__IS_TRANSCRIPTS;
+    r.transcripts = &m;
+    r.session = (ProtobufCBinaryData){HUB_SESSION, p.session};
+    struct str bytes = {(char *)out, weir__request__pack(&r, out)};
+    hub_request(f->hub, &f->tos[f->n_tos++], p.peer, bytes, f->now);
+    assert_int_equal(f->n_usage, 2);
+    struct hub_usage second = f->usage;
+    hub_request(f->hub, &f->tos[f->n_tos++], p.peer, bytes, f->now); /* one at a time */
+    assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
+    hub_transcripts_done(f->hub, second.to, second.session, STR(""));
+    weir__request__free_unpacked(second.request, NULL);
+    hub_request(f->hub, &f->tos[f->n_tos++], p.peer, bytes, f->now);
+    assert_int_equal(f->n_usage, 3);
+    hub_transcripts_done(f->hub, f->usage.to, f->usage.session, STR(""));
+    weir__request__free_unpacked(f->usage.request, NULL);
+    f->usage = first;
+    usage_done(f, STR(""));
 }
 
 static void test_only_usage_may_be_large(void **state)
@@ -742,6 +774,7 @@ int main(void)
         TEST(test_who_is_new_or_of_another_epoch_gets_everything),
         TEST(test_usage_is_worked_on_one_batch_at_a_time),
         TEST(test_usage_of_who_is_cut_is_not_answered),
+        TEST(test_transcripts_and_usage_do_not_wait_for_each_other),
         TEST(test_only_usage_may_be_large),
         TEST(test_who_is_ahead_is_reported_and_waits),
         TEST(test_numbers_between_revisions_are_nobodys),
