@@ -159,6 +159,12 @@ static void worker_accept_start(struct worker *w)
             log_error("listener_not_polled", "index=%u", i);
 }
 
+static void worker_beat(struct worker *w, uint64_t now)
+{
+    w->last_heartbeat_ns = now;
+    atomic_store_explicit(&w->cx.region->heartbeat_ns, now, memory_order_release);
+}
+
 /* A generation: adopted whole or not at all. */
 static void worker_adopt(struct worker *w, int fd, uint64_t n)
 {
@@ -180,8 +186,11 @@ static void worker_adopt(struct worker *w, int fd, uint64_t n)
         s->h->settings.max_inflight_bytes + (64 << 20); /* bodies, and what is between */
     response_store_resize(&w->cx.responses, w->cx.region_index,
                           s->h->settings.response_store_bytes);
-    if (first)
+    if (first) {
+        /* before it serves: who waits for all workers waits for it */
+        worker_beat(w, clock_mono_ns());
         worker_accept_start(w);
+    }
     struct control_msg ready = {.type = CONTROL_READY, .n = s->h->generation};
     if (control_send(CONTROL_FD, &ready, -1, &e))
         log_warn("manager_not_told", "reason=\"%s\"", e.msg);
@@ -302,8 +311,7 @@ static void worker_on_tick(uv_timer_t *t)
     wheel_run(&w->cx.wheel, now);
     meter_retry(&w->cx);
     if (now - w->last_heartbeat_ns >= HEARTBEAT_MS * UINT64_C(1000000)) {
-        w->last_heartbeat_ns = now;
-        atomic_store_explicit(&w->cx.region->heartbeat_ns, now, memory_order_relaxed);
+        worker_beat(w, now);
         __atomic_store_n(&w->cx.region->metric[METRIC_BODY_BYTES], w->cx.bufs.lent,
                          __ATOMIC_RELAXED);
     }
