@@ -14,6 +14,7 @@ from support import played as p
 from support.weir import MASTER_KEY, Weir, run
 
 SALT = "sk-salt-9Qm2Lr7T"
+AGAIN = 20  # seconds: longer than two pauses between attempts of the link (5 s) and what they wait for
 LOST = "control_plane_lost"
 
 
@@ -310,10 +311,10 @@ def test_nonsense_costs_the_session_alone(start, plane, name):
         return None
 
     plane.answer = answer
-    weir.wait(lambda: len(bad) == 2, 10, "asked again after nonsense")
+    weir.wait(lambda: len(bad) == 2, AGAIN, "asked again after nonsense")
     assert LOST in weir.log() and ask(weir, "first") == "one"
     plane.put(a=p.model("m1", "first", says("two")))
-    served(weir, "first", "two", 15)
+    served(weir, "first", "two", AGAIN)
     assert weir.link() == link
 
 
@@ -338,7 +339,7 @@ def test_bytes_cut_at_every_place(start, plane, at):
             weir.wait(lambda hits=hits: proxy.hits > hits, 10, f"cut after {cut_at} bytes")
             proxy.cut_at = None
             plane.put(a=p.model("m1", "first", says(str(cut_at))))
-            served(weir, "first", str(cut_at), 10)
+            served(weir, "first", str(cut_at), AGAIN)
         assert weir.metrics()["weir_resyncs_total"] == 1
     finally:
         proxy.close()
@@ -357,7 +358,7 @@ def test_bytes_twice_at_every_place(start, plane, at):
             proxy.twice_at = None
             plane.cut()
             plane.put(a=p.model("m1", "first", says(str(twice_at))))
-            served(weir, "first", str(twice_at), 10)
+            served(weir, "first", str(twice_at), AGAIN)
     finally:
         proxy.close()
 
