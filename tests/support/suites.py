@@ -32,7 +32,7 @@ RESULTS = ROOT / "build" / "test-results"
 CMOCKA_TIMEOUT_S = 120
 PYTEST_TIMEOUT_S = {"asan": 300, "release": 240}  # asan: of one file
 NO_TESTS = 5  # exit status of pytest
-FUZZ_SECONDS = 6
+FUZZ_SECONDS = 4
 FUZZ_CORPUS_TIMEOUT_S = 120
 
 TAP_PLAN = re.compile(r"^1\.\.\d+$", re.MULTILINE)
