@@ -30,7 +30,7 @@ import fuzz_seeds
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "test-results"
 CMOCKA_TIMEOUT_S = 120
-PYTEST_TIMEOUT_S = {"asan": 300, "release": 240}  # asan: of one file
+PYTEST_TIMEOUT_S = {"asan": 450, "release": 240}  # asan: of one file
 NO_TESTS = 5  # exit status of pytest
 FUZZ_SECONDS = 4
 FUZZ_CORPUS_TIMEOUT_S = 120
