@@ -130,7 +130,7 @@ BEGIN
         ALTER TABLE "LiteLLM_SpendLogs" ADD CONSTRAINT "LiteLLM_SpendLogs_pkey" PRIMARY KEY (request_id, "startTime");
         CREATE INDEX "LiteLLM_SpendLogs_end_user_idx" ON "LiteLLM_SpendLogs" (end_user);
         CREATE INDEX "LiteLLM_SpendLogs_session_id_idx" ON "LiteLLM_SpendLogs" (session_id);
-        -- the one of "startTime" alone is left out: this one has its order
+        CREATE INDEX "LiteLLM_SpendLogs_startTime_idx" ON "LiteLLM_SpendLogs" ("startTime");
         CREATE INDEX "LiteLLM_SpendLogs_startTime_request_id_idx" ON "LiteLLM_SpendLogs" ("startTime", request_id);
         PERFORM weir.spend_partition(day)
         FROM (SELECT DISTINCT "startTime"::date FROM "LiteLLM_SpendLogs") AS d (day) WHERE day > '2020-01-01';
