@@ -149,7 +149,7 @@ static void put_day(struct call *c, struct out *o, struct csv *csv, const struct
     struct row row;
 
     daily_open_cursor(&c->store, sc, st);
-    while (out_wants(o) && (r = tx_fetch(tx)).n) {
+    while (out_wants(o) && (r = tx_fetch(tx, TX_PIECE)).n) {
         for (int i = 0; i < r.n; i++) {
             row_read(&row, c, t, sc->from, r, i);
             if (csv)

@@ -212,7 +212,7 @@ static void put_day(struct call *c, struct out *o, struct csv *csv, int32_t day)
     char usd[USD_TEXT];
 
     tx_open_cursor(tx, sql, args, ARRAY_LEN(args));
-    while (out_wants(o) && (row.r = tx_fetch(tx)).n) {
+    while (out_wants(o) && (row.r = tx_fetch(tx, TX_PIECE)).n) {
         for (row.i = 0; row.i < row.r.n; row.i++) {
             row.cost = usd_text(usd, rows_num(row.r, row.i, COL_COST));
             row.requests = rows_text(row.r, row.i, COL_REQUESTS);

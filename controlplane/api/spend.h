@@ -40,8 +40,9 @@ bool wants_csv(const struct call *c);
 /* Answers with rows of one JSON object each: an array, or a line each below their names. */
 void reply_rows(struct call *c, struct rows r);
 
-/* The same of a whole query's, piece by piece; of a statement whose rows are JSON. */
-void reply_cursor(struct call *c, struct str sql, const struct db_arg *args, int n_args);
+/* The same of a whole query's, `piece` rows in memory; of a statement whose rows are JSON. */
+void reply_cursor(struct call *c, struct str sql, const struct db_arg *args, int n_args,
+                  unsigned piece);
 
 /* Runs "SELECT columns FROM ..." and answers with its rows. */
 void reply_query(struct call *c, const char *sql, const struct db_arg *args, int n_args);

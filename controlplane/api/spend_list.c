@@ -4,7 +4,7 @@
 
 #include "api/spend_priv.h"
 
-enum { ROWS_MAX = LOG_COUNT_MAX };
+enum { ROWS_MAX = LOG_COUNT_MAX, BODIES_PIECE = 16 /* a row may have some MiB of them */ };
 
 static struct str hashed(struct call *c, struct str key)
 {
@@ -88,7 +88,7 @@ static void reply_all(struct call *c, struct log_query *q)
 
     if (!sql.n)
         return;
-    reply_cursor(c, sql, f.args, f.n);
+    reply_cursor(c, sql, f.args, f.n, BODIES_PIECE);
 }
 
 /* LiteLLM says so of an answer that was cut. */

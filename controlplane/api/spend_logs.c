@@ -223,7 +223,7 @@ static void reply_all(struct call *c, const struct log_query *q)
     struct filter f;
     struct str sql = log_all(&c->store, q, &f);
 
-    reply_cursor(c, sql, f.args, f.n);
+    reply_cursor(c, sql, f.args, f.n, TX_PIECE);
 }
 
 /* An object's text with `more` ("\"a\":1", or empty) behind its members. */

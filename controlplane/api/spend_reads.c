@@ -36,7 +36,7 @@ static void reply_by_spend(struct call *c, enum table t, const char *except, str
 
     spend_begin(c);
     if (sql.n)
-        reply_cursor(c, sql, &arg, 1);
+        reply_cursor(c, sql, &arg, 1, TX_PIECE);
 }
 
 void api_spend_keys(struct call *c)

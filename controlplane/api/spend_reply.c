@@ -106,7 +106,8 @@ void reply_rows(struct call *c, struct rows r)
     list_end(&l);
 }
 
-void reply_cursor(struct call *c, struct str sql, const struct db_arg *args, int n_args)
+void reply_cursor(struct call *c, struct str sql, const struct db_arg *args, int n_args,
+                  unsigned piece)
 {
     struct tx *tx = &c->store.tx;
     struct rows r;
@@ -119,7 +120,7 @@ void reply_cursor(struct call *c, struct str sql, const struct db_arg *args, int
     if (!tx_ok(tx))
         return;
     list_begin(&l, c);
-    while (out_wants(&l.out) && (r = tx_fetch(tx)).n)
+    while (out_wants(&l.out) && (r = tx_fetch(tx, piece)).n)
         list_put(&l, r);
     tx_end_read_only(tx);
     list_end(&l);

@@ -403,11 +403,14 @@ void tx_open_cursor(struct tx *tx, const char *sql, const struct db_arg *args, i
         (void)tx_query(tx, declare.p, args, n_args);
 }
 
-struct rows tx_fetch(struct tx *tx)
+struct rows tx_fetch(struct tx *tx, unsigned most)
 {
+    char sql[64];
+
+    (void)snprintf(sql, sizeof sql, "FETCH %u FROM piece", most);
     tx_forget(tx);
     /* not prepared: what it gives is the cursor's */
-    return tx_ok(tx) ? run(tx, "FETCH 2000 FROM piece", NULL, 0, true) : (struct rows){0};
+    return tx_ok(tx) ? run(tx, sql, NULL, 0, true) : (struct rows){0};
 }
 
 bool tx_commit(struct tx *tx)

@@ -116,11 +116,12 @@ int64_t rows_affected(struct rows r);
 /*
  * ---- results larger than memory: a piece at a time ----
  *
- * tx_open_cursor() begins a transaction that only reads; each tx_fetch() gives the next rows, none
- * at the end, and frees those of the one before; tx_end_read_only() ends it.
+ * tx_open_cursor() begins a transaction that only reads; each tx_fetch() gives the next rows,
+ * `most` of them, none at the end, and frees those of the one before; tx_end_read_only() ends it.
  */
+enum { TX_PIECE = 2000 /* rows of some KiB */ };
 void tx_open_cursor(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
-struct rows tx_fetch(struct tx *tx);
+struct rows tx_fetch(struct tx *tx, unsigned most);
 
 /* ---- cells; of a row or column that is not there: NULL ---- */
 bool rows_is_null(struct rows r, int row, int col);
