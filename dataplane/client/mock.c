@@ -242,10 +242,10 @@ void mock_reply(struct request *r, struct str json)
         reply_header(r, STR("cache-control"), STR("no-cache"));
     reply_head_end(r, r->is_stream ? UINT64_MAX : body.n);
     if (r->is_stream) {
-        size_t from = reply_chunk_begin(r);
+        size_t from = reply_chunk_begin(r), events = r->cx->out.n;
         mock_stream(&m, shape);
         if (r->transcript)
-            transcript_events(r, str_from((struct str){r->cx->out.p, r->cx->out.n}, from));
+            transcript_events(r, str_from((struct str){r->cx->out.p, r->cx->out.n}, events));
         reply_chunk_end(r, from, true);
     } else {
         out_add(r, body);

@@ -4,7 +4,12 @@
 
 #include "common/jw.h"
 
-enum { DEPTH_MAX = JW_DEPTH - 2, SEGMENT_MAX = 16 };
+enum {
+    DEPTH_MAX = JW_DEPTH - 2,
+    SEGMENT_MAX = 16,
+    NUMBER_MAX = 64,
+    EXPONENT_MAX = 3, /* digits */
+};
 
 #define REDACTED STR("redacted-by-litellm")
 
@@ -98,6 +103,19 @@ static void put_skipped(struct writer *o, uint64_t bytes)
     jw_end(&o->w);
 }
 
+/* Of a few bytes no database makes thousands of digits: beyond what a double holds it is a text. */
+static void put_number(struct writer *o, struct str s)
+{
+    size_t at = MIN(str_find(s, STR("e")), str_find(s, STR("E")));
+    struct str exponent = at < s.n ? str_from(s, at + 1) : (struct str){0};
+    bool is_signed = exponent.n && (exponent.p[0] == '-' || exponent.p[0] == '+');
+
+    if (s.n <= NUMBER_MAX && exponent.n - is_signed <= EXPONENT_MAX)
+        jw_put_raw(&o->w, s);
+    else
+        put_text(o, s);
+}
+
 /* ---- credentials ---- */
 
 static bool is_sensitive(struct str segment)
@@ -156,11 +174,13 @@ static bool put_redacted(struct writer *o, struct str key, yyjson_val *v)
     if (yyjson_is_str(v) &&
         IS_ONE_OF(key, STR("content"), STR("reasoning_content"), STR("refusal"), STR("text"),
                   STR("arguments"), STR("input"), STR("output"), STR("encrypted_content"),
-                  STR("instructions"), STR("code"), STR("result")))
+                  STR("instructions"), STR("code"), STR("result"), STR("logs"), STR("summary"),
+                  STR("revised_prompt")))
         jw_put_str(&o->w, REDACTED);
     else if (IS_ONE_OF(key, STR("thinking_blocks"), STR("reasoning_items"), STR("reasoning"),
                        STR("audio"), STR("logprobs"), STR("token_ids"), STR("action"),
-                       STR("provider_specific_fields"), STR("instructions"), STR("annotations")))
+                       STR("provider_specific_fields"), STR("instructions"), STR("annotations"),
+                       STR("queries"), STR("prompt"), STR("images")))
         jw_put_null(&o->w);
     else
         return false;
@@ -209,7 +229,7 @@ static void put_value(struct writer *o, yyjson_val *v, enum place place, unsigne
     } else if (yyjson_is_bool(v)) {
         jw_put_bool(&o->w, yyjson_get_bool(v));
     } else if (yyjson_is_raw(v)) { /* a number */
-        jw_put_raw(&o->w, (struct str){yyjson_get_raw(v), yyjson_get_len(v)});
+        put_number(o, (struct str){yyjson_get_raw(v), yyjson_get_len(v)});
     } else {
         jw_put_null(&o->w);
     }
@@ -227,7 +247,8 @@ static void put_redacted_request(struct writer *o, yyjson_val *root)
     yyjson_obj_foreach(root, i, max, k, v)
     {
         struct str key = without_nul(o, text_of(k));
-        if (IS_ONE_OF(key, STR("messages"), STR("prompt"), STR("input"), STR("secret_fields")))
+        if (IS_ONE_OF(key, STR("messages"), STR("prompt"), STR("input"), STR("suffix"),
+                      STR("prediction"), STR("secret_fields")))
             continue;
         jw_key(w, key);
         if (IS_ONE_OF(key, STR("instructions"), STR("system")) && !yyjson_is_null(v))

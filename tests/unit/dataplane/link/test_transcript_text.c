@@ -41,8 +41,10 @@ static void test_bodies_stay_what_they_are(void **state)
          "{\"a\":[1,-2.50,1e5,12345678901234567890123,true,false,null,\"\xc3\xa9\\n\"]}"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":5}",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":5}"},
-        /* what no jsonb takes */
+        /* what no jsonb takes, or what of few bytes makes many digits */
         {"{\"a\\u0000b\":\"c\\u0000\"}", "{\"ab\":\"c\"}"},
+        {"{\"a\":[1E+308,2e-999,1e1000,1E131071,-1e-16383]}",
+         "{\"a\":[1E+308,2e-999,\"1e1000\",\"1E131071\",\"-1e-16383\"]}"},
     };
 
     (void)state;
@@ -124,6 +126,15 @@ static void test_redacted(void **state)
          "{\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":"
          "\"redacted-by-litellm\"}]},{\"type\":\"reasoning\",\"summary\":[{\"text\":"
          "\"redacted-by-litellm\"}]}],\"reasoning\":null,\"instructions\":null}"},
+        {"{\"prediction\":{\"content\":\"SECRET\"},\"suffix\":\"SECRET\"}", "",
+         "{\"output\":[{\"type\":\"file_search_call\",\"queries\":[\"SECRET\"]},{\"revised_"
+         "prompt\":"
+         "\"SECRET\"},{\"outputs\":[{\"type\":\"logs\",\"logs\":\"SECRET\"}]},{\"summary\":"
+         "\"SECRET\"}]}",
+         "{\"output\":[{\"type\":\"file_search_call\",\"queries\":null},{\"revised_prompt\":"
+         "\"redacted-by-litellm\"},{\"outputs\":[{\"type\":\"logs\",\"logs\":\"redacted-by-"
+         "litellm\"}]},"
+         "{\"summary\":\"redacted-by-litellm\"}]}"},
         {"{\"system\":\"SECRET\",\"prompt\":\"SECRET\"}", "\"system\":\"redacted-by-litellm\",",
          "{\"content\":[{\"type\":\"text\",\"text\":\"SECRET\"}]}",
          "{\"text\":\"redacted-by-litellm\"}"},
