@@ -49,13 +49,15 @@ static_assert((int)KINDS == ENTITY_KINDS, "one statement for each kind");
 #define SPEND DOLLARS("spend", "d.nusd")
 #define EVER  DOLLARS("total_spend", "d.ever")
 
-/* Those who add to rows of these keys wait until this one has ended. */
-#define LOCK(table, key)                                                                           \
-    "SELECT FROM \"" table "\" WHERE " key " = ANY ($1::text[]) ORDER BY " key " FOR NO KEY "      \
-    "UPDATE"
-#define LOCK2(table, one, two)                                                                     \
+/* Those who add to rows of these keys wait until this one has ended. The order is that in which
+ * they lock: the database's, or that of bytes where an INSERT takes the keys as they come. */
+#define BYTES " COLLATE \"C\""
+#define LOCK(table, key, order)                                                                    \
+    "SELECT FROM \"" table "\" WHERE " key " = ANY ($1::text[]) ORDER BY " key order               \
+    " FOR NO KEY UPDATE"
+#define LOCK2(table, one, two, order)                                                              \
     "SELECT FROM \"" table "\" t JOIN unnest($1::text[], $2::text[]) AS d (one, two)"              \
-    " ON d.one = t." one " AND d.two = t." two " ORDER BY t." one ", t." two                       \
+    " ON d.one = t." one " AND d.two = t." two " ORDER BY t." one order ", t." two order           \
     " FOR NO KEY UPDATE OF t"
 
 /* Of keys ($1, $2), each with when an exchange of it ended ($3, milliseconds), whose period began
@@ -84,7 +86,7 @@ static const struct {
     [KIND_ACCESS_GROUP] =
         {"access_group", TABLE_MODEL_ACCESS_GROUP_BUDGET, 1,
          UPDATE("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name", SPEND), NULL, NULL,
-         LOCK("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name"),
+         LOCK("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name", ""),
          LINKED("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name"), "budget_id"},
     [KIND_END_USER] = {"end_user", TABLE_END_USER, 1,
                        "INSERT INTO \"LiteLLM_EndUserTable\" AS t (user_id, spend, blocked)"
@@ -92,7 +94,7 @@ static const struct {
                        " FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS d (id, nusd, ever)"
                        " ON CONFLICT (user_id) DO UPDATE SET " DOLLARS(
                            "spend", "round(excluded.spend * 1e9::float8)"),
-                       NULL, NULL, LOCK("LiteLLM_EndUserTable", "user_id"),
+                       NULL, NULL, LOCK("LiteLLM_EndUserTable", "user_id", BYTES),
                        BEGAN("LiteLLM_EndUserTable\" t ON t.user_id = d.one" OF_BUDGET(
                                  "coalesce(t.budget_id, nullif($5, ''))"),
                              "g.budget_duration, g.budget_reset_at"),
@@ -101,7 +103,7 @@ static const struct {
                   "total_spend",
                   UPDATE("LiteLLM_VerificationToken", "token",
                          SPEND ", " EVER ", last_active = now() AT TIME ZONE 'UTC'"),
-                  LOCK("LiteLLM_VerificationToken", "token"),
+                  LOCK("LiteLLM_VerificationToken", "token", ""),
                   BEGAN("LiteLLM_VerificationToken\" t ON t.token = d.one LEFT" OF_BUDGET(
                             "t.budget_id AND t.budget_duration IS NULL"),
                         "coalesce(t.budget_duration, g.budget_duration),"
@@ -126,7 +128,7 @@ static const struct {
                                                                 " t.spend) * 1e9::float8) +"
                                                                 " round(excluded.total_spend *"
                                                                 " 1e9::float8)) / 1e9::float8",
-                     LOCK2("LiteLLM_TeamMembership", "team_id", "user_id"),
+                     LOCK2("LiteLLM_TeamMembership", "team_id", "user_id", BYTES),
                      BEGAN("LiteLLM_TeamMembership\" t ON t.team_id = d.one AND t.user_id ="
                            " d.two" OF_BUDGET("coalesce(t.budget_id, (SELECT x.metadata ->>"
                                               " 'team_member_budget_id' FROM"
@@ -136,7 +138,7 @@ static const struct {
                      "budget_id"},
     [KIND_ORGANIZATION] = {"organization", TABLE_ORGANIZATION, 1,
                            UPDATE("LiteLLM_OrganizationTable", "organization_id", SPEND), NULL,
-                           NULL, LOCK("LiteLLM_OrganizationTable", "organization_id"),
+                           NULL, LOCK("LiteLLM_OrganizationTable", "organization_id", ""),
                            LINKED("LiteLLM_OrganizationTable", "organization_id"), "budget_id"},
     [KIND_ORGANIZATION_MEMBER] = {"organization_member", TABLE_ORGANIZATION_MEMBERSHIP, 2,
                                   UPDATE2("LiteLLM_OrganizationMembership", "organization_id",
@@ -146,16 +148,16 @@ static const struct {
                                   NULL, NULL, NULL, NULL, NULL}, /* is never set back */
     [KIND_PROJECT] = {"project", TABLE_PROJECT, 1,
                       UPDATE("LiteLLM_ProjectTable", "project_id", SPEND), NULL, NULL,
-                      LOCK("LiteLLM_ProjectTable", "project_id"),
+                      LOCK("LiteLLM_ProjectTable", "project_id", ""),
                       LINKED("LiteLLM_ProjectTable", "project_id"), "budget_id"},
     [KIND_TAG] = {"tag", TABLE_TAG, 1, UPDATE("LiteLLM_TagTable", "tag_name", SPEND), NULL, NULL,
-                  LOCK("LiteLLM_TagTable", "tag_name"), LINKED("LiteLLM_TagTable", "tag_name"),
+                  LOCK("LiteLLM_TagTable", "tag_name", ""), LINKED("LiteLLM_TagTable", "tag_name"),
                   "budget_id"},
     [KIND_TEAM] = {"team", TABLE_TEAM, 1, UPDATE("LiteLLM_TeamTable", "team_id", SPEND), NULL, NULL,
-                   LOCK("LiteLLM_TeamTable", "team_id"), OWN("LiteLLM_TeamTable", "team_id"),
+                   LOCK("LiteLLM_TeamTable", "team_id", ""), OWN("LiteLLM_TeamTable", "team_id"),
                    "budget_reset_at"},
     [KIND_USER] = {"user", TABLE_USER, 1, UPDATE("LiteLLM_UserTable", "user_id", SPEND), NULL, NULL,
-                   LOCK("LiteLLM_UserTable", "user_id"), OWN("LiteLLM_UserTable", "user_id"),
+                   LOCK("LiteLLM_UserTable", "user_id", ""), OWN("LiteLLM_UserTable", "user_id"),
                    "budget_reset_at"},
 };
 

@@ -251,7 +251,8 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     " SELECT coalesce(r.kind || ' ' || r.id, t.kind || ' ' || t.id), 'spend_nusd',"                \
     "  coalesce(r.nusd, 0), coalesce(t.nusd, 0) FROM r FULL JOIN t ON r.kind = t.kind"             \
     "  AND r.id = t.id WHERE NOT " ADOPTED " AND coalesce(r.nusd, 0) <> coalesce(t.nusd, 0)"       \
-    " AND " ALL_KEPT
+    " AND NOT EXISTS (SELECT FROM weir.checked_day WHERE rows > 0 AND NOT is_summed"               \
+    "  AND day NOT IN (SELECT day FROM touched)) AND " ALL_KEPT
 
 void reconcile_totals(struct store *s, struct findings *f)
 {
@@ -307,8 +308,9 @@ void reconcile_day_done(struct store *s, struct str day, int64_t rows)
 {
     /* of a day whose rows are gone what was counted stays */
     (void)TX_QUERY(&s->tx,
-                   "INSERT INTO weir.checked_day AS c (day, at, rows) VALUES ($1, now(),"
-                   " greatest($2, 0)) ON CONFLICT (day) DO UPDATE SET at = excluded.at,"
+                   "INSERT INTO weir.checked_day AS c (day, at, rows, is_summed) VALUES ($1,"
+                   " now(), greatest($2, 0), $2 >= 0) ON CONFLICT (day) DO UPDATE SET"
+                   " at = excluded.at, is_summed = c.is_summed OR excluded.is_summed,"
                    " rows = CASE WHEN $2 < 0 THEN c.rows ELSE excluded.rows END",
                    DB_TEXT(day), DB_INT(rows));
     if (rows < 0)

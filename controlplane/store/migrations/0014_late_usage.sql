@@ -7,9 +7,10 @@ DECLARE
     part text[] := regexp_match(CASE lower(btrim(duration)) WHEN 'hourly' THEN '1h' WHEN 'daily' THEN '1d'
         WHEN 'weekly' THEN '7d' WHEN 'monthly' THEN '30d' ELSE duration END, '^(\d{1,9})(mo|[smhdw])');
     n integer := part[1]::integer;
-    here timestamp := ends AT TIME ZONE 'UTC' AT TIME ZONE zone;
+    here timestamp;
 BEGIN
-    IF n = 0 THEN
+    here := ends AT TIME ZONE 'UTC' AT TIME ZONE zone;
+    IF n = 0 OR NOT isfinite(ends) THEN
         RETURN NULL;
     ELSIF part[2] = 's' THEN
         RETURN ends - make_interval(secs => n);
@@ -23,6 +24,8 @@ BEGIN
                         WHEN part[2] = 'd' THEN make_interval(days => n)
                         WHEN part[2] = 'w' THEN make_interval(days => 7 * n)
                         ELSE interval '1 day' END) AT TIME ZONE zone AT TIME ZONE 'UTC';
+EXCEPTION WHEN data_exception THEN -- before all times: usage is counted whatever somebody wrote there
+    RETURN NULL;
 END $$;
 
 -- When a job last began all periods that were due. What ended after a period is counted once that period is over
@@ -77,6 +80,9 @@ CREATE TABLE weir.checked_sum (
     spend_nusd numeric NOT NULL,
     PRIMARY KEY (day, kind, id)
 );
+
+-- Days that were checked before there was that: until each has it, nobody is compared by it.
+ALTER TABLE weir.checked_day ADD COLUMN is_summed boolean NOT NULL DEFAULT false;
 
 -- The same of any day, now.
 CREATE FUNCTION weir.sums_of_day(of text) RETURNS TABLE (kind text, id text, spend_nusd numeric)

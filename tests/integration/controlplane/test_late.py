@@ -166,3 +166,6 @@ def test_a_period_begins_where_the_last_one_ended(cp, postgres, zone):
         """, *[zone] * 6)  # fmt: skip
     assert wrong == []
     assert postgres.sql(cp.database, "SELECT weir.period_began('0d', now()::timestamp, 'UTC'), weir.period_began('1d', NULL, 'UTC')") == [("", "")]
+    # nobody's usage is lost by what somebody wrote there
+    for duration, ends in (("999999999d", "now()::timestamp"), ("999999999w", "now()::timestamp"), ("1d", "'infinity'"), ("1d", "'4714-11-24 BC'")):
+        assert postgres.sql(cp.database, f"SELECT weir.period_began(%s, {ends}, 'Asia/Tokyo') IS NULL", duration) == [("t",)], (duration, ends)
