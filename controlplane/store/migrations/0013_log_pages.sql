@@ -1,17 +1,20 @@
 -- Pages of log rows whose filters or order are of the rows themselves: dollars, tokens, errors, end users.
 
--- Rows that failed lie apart: a text is looked for in all their messages, and they are few.
-ALTER TABLE weir.log RENAME TO log_whole;
-DROP INDEX weir.log_at, weir.log_series_at, weir.log_call;
-CREATE TABLE weir.log (LIKE weir.log_whole INCLUDING DEFAULTS) PARTITION BY LIST ((error IS NULL));
-CREATE TABLE weir.log_fine PARTITION OF weir.log FOR VALUES IN (true);
+-- Rows that failed lie apart: a text is looked for in all their messages, and they are few. The others stay where they
+-- are, with the indexes they have: nobody who writes waits for millions of them to be written anew.
+ALTER TABLE weir.log RENAME TO log_fine;
+ALTER INDEX weir.log_at RENAME TO log_fine_at;
+ALTER INDEX weir.log_call RENAME TO log_fine_call;
+DROP INDEX weir.log_series_at;
+CREATE TABLE weir.log (LIKE weir.log_fine INCLUDING DEFAULTS) PARTITION BY LIST ((error IS NULL));
 CREATE TABLE weir.log_failed PARTITION OF weir.log FOR VALUES IN (false);
-INSERT INTO weir.log SELECT * FROM weir.log_whole ORDER BY at;
-DROP TABLE weir.log_whole;
+WITH failed AS (DELETE FROM weir.log_fine WHERE error IS NOT NULL RETURNING *)
+INSERT INTO weir.log SELECT * FROM failed ORDER BY at;
+ALTER TABLE weir.log ATTACH PARTITION weir.log_fine FOR VALUES IN (true);
 
 CREATE INDEX log_at ON weir.log (at);
-CREATE INDEX log_series_at ON weir.log (series, at) INCLUDE (spend, total_tokens);
 CREATE INDEX log_call ON weir.log (call_id) WHERE call_id IS NOT NULL;
+CREATE INDEX log_series_at ON weir.log (series, at) INCLUDE (spend, total_tokens);
 CREATE INDEX log_end_user ON weir.log (end_user, at) WHERE end_user <> '';
 -- By day, so that new entries meet in few pages; what a page of other days needs is put together from its days.
 CREATE INDEX log_spend ON weir.log ((at::date), spend, at) INCLUDE (series);

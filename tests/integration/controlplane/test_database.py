@@ -82,6 +82,24 @@ def test_a_step_that_is_missing_is_taken_whatever_its_number(postgres, start):
     assert postgres.sql(url, "SELECT to_regclass('weir.audit_seal') IS NOT NULL") == [("t",)]
 
 
+def test_entries_of_log_rows_from_before_they_lay_apart(postgres, start):
+    """Step 13 leaves those in place that did not fail."""
+    url = postgres.database()
+    start(url).stop()
+    made = (MIGRATIONS / "0008_logs.sql").read_text()
+    table = made[made.index("CREATE TABLE weir.log (") :].split("\n\n")[0]
+    postgres.sql(url, "DROP TABLE weir.log; DROP FUNCTION weir.log_shrink; DELETE FROM weir.migration WHERE version = 13; " + table)
+    postgres.sql(url, """INSERT INTO weir.log SELECT '2026-01-01'::timestamp + n * interval '1 hour', 1, n, n, n, 'e', 'r' || n,
+        CASE WHEN n % 10 = 0 THEN 'it failed' END FROM generate_series(1, 1000) AS n""")
+    file, rows = "SELECT pg_relation_filenode('weir.%s')", "SELECT md5(string_agg(l::text, '' ORDER BY request_id)) FROM weir.log l"
+    before = [postgres.sql(url, q) for q in (file % "log", file % "log_at", file % "log_call", rows)]
+    start(url).stop()
+    assert [postgres.sql(url, q) for q in (file % "log_fine", file % "log_fine_at", file % "log_fine_call", rows)] == before
+    assert postgres.sql(url, "SELECT (SELECT count(*) FROM weir.log_fine), (SELECT count(*) FROM weir.log_failed)") == [("900", "100")]
+    indexes = """SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE indrelid = 'weir.log'::regclass AND NOT indisvalid"""
+    assert postgres.sql(url, indexes) == []
+
+
 def test_two_start_at_once(postgres, start):
     url = postgres.database()
     both = [start(url, wait=False) for _ in range(2)]
