@@ -72,9 +72,12 @@ static enum db_fault store_once(struct db *db, const struct opened *o, size_t fr
 
     arena_init(&a, NULL, ARENA_MAX);
     tx_init(&tx, db, &a, &w);
+    tx_begin(&tx);
+    (void)TX_QUERY0(&tx, "SET LOCAL weir.texts = on");
     (void)TX_QUERY(&tx, store_sql, DB_TEXTS(o->call + from, n), DB_TEXTS(o->start_ms + from, n),
                    DB_TEXTS(o->attempt + from, n), DB_TEXTS(o->body + from, n), DB_INT(o->first_ms),
                    DB_INT(o->last_ms));
+    (void)tx_commit(&tx); /* the fault sticks */
     enum db_fault fault = tx.fault;
     if (fault)
         (void)err_set(e, fault == DB_NOMEM ? ERRC_NOMEM : ERRC_CLOSED, 0, "transcripts: %s: %s",

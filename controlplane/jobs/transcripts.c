@@ -11,8 +11,9 @@ void job_transcripts(struct job *j)
 
     if (!rows_bool(TX_QUERY0(tx, "SELECT EXISTS (SELECT FROM weir.transcript)"), 0, 0))
         return;
-    struct rows r = TX_QUERY(tx, "SELECT weir.settle_transcripts($1)", DB_INT(SETTLED));
-    j->again = rows_int(r, 0, 0) == SETTLED;
     (void)TX_QUERY0(
         tx, "DELETE FROM weir.transcript WHERE taken_at < clock_timestamp() - '1 hour'::interval");
+    (void)TX_QUERY0(tx, "SET LOCAL weir.texts = on");
+    struct rows r = TX_QUERY(tx, "SELECT weir.settle_transcripts($1)", DB_INT(SETTLED));
+    j->again = rows_int(r, 0, 0) == SETTLED;
 }
