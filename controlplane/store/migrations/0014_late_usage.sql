@@ -88,12 +88,15 @@ ALTER TABLE weir.checked_day ADD COLUMN is_summed boolean NOT NULL DEFAULT false
 CREATE FUNCTION weir.sums_of_day(of text) RETURNS TABLE (kind text, id text, spend_nusd numeric)
 LANGUAGE plpgsql STABLE AS $$ -- an older LiteLLM's rows lack columns: it is not asked there
 BEGIN
-    RETURN QUERY SELECT e.kind, e.id, sum((least(greatest(l.spend, -9e9), 9e9) * 1e9)::bigint) FROM "LiteLLM_SpendLogs" l
+    RETURN QUERY SELECT e.kind, e.id, sum(l.nusd) FROM ( -- few of many rows, before each of them becomes three
+        SELECT t.team_id, t."user", t.organization_id, t.metadata ->> 'user_api_key_project_id' AS project,
+               sum((least(greatest(t.spend, -9e9), 9e9) * 1e9)::bigint) AS nusd
+        FROM "LiteLLM_SpendLogs" t WHERE t."startTime" >= of::date AND t."startTime" < of::date + 1 GROUP BY 1, 2, 3, 4) l
     CROSS JOIN LATERAL (VALUES
         ('member', CASE WHEN l.team_id <> '' AND l."user" <> ''
                    THEN 'team_id::' || l.team_id || '::user_id::' || l."user" END),
         ('organization_member', CASE WHEN l.organization_id <> '' AND l."user" <> ''
                                 THEN 'organization_id::' || l.organization_id || '::user_id::' || l."user" END),
-        ('project', nullif(l.metadata ->> 'user_api_key_project_id', ''))) AS e (kind, id)
-    WHERE l."startTime" >= of::date AND l."startTime" < of::date + 1 AND e.id IS NOT NULL GROUP BY 1, 2;
+        ('project', nullif(l.project, ''))) AS e (kind, id)
+    WHERE e.id IS NOT NULL GROUP BY 1, 2;
 END $$;
