@@ -169,3 +169,14 @@ def test_a_period_begins_where_the_last_one_ended(cp, postgres, zone):
     # nobody's usage is lost by what somebody wrote there
     for duration, ends in (("999999999d", "now()::timestamp"), ("999999999w", "now()::timestamp"), ("1d", "'infinity'"), ("1d", "'4714-11-24 BC'")):
         assert postgres.sql(cp.database, f"SELECT weir.period_began(%s, {ends}, 'Asia/Tokyo') IS NULL", duration) == [("t",)], (duration, ends)
+
+
+def test_a_duration_beyond_all_times(postgres, database):
+    """Whoever may write one there is billed all the same."""
+    now = datetime.datetime.now(UTC)
+    postgres.sql(database, """INSERT INTO "LiteLLM_VerificationToken" (token, budget_duration, budget_reset_at)
+        VALUES ('d', '999999999d', now() + interval '1 day'), ('w', '999999999w', now() + interval '1 day')""")  # fmt: skip
+    with Door(database) as door:
+        door.take(Spool().batch(*[record(start_us=us(now - HOUR), end_us=us(now - HOUR), cost_nusd=5, key=key) for key in "dw"]))
+    assert dollars(postgres, database, """SELECT token, spend FROM "LiteLLM_VerificationToken" """) == {"d": 5, "w": 5}
+    assert postgres.sql(database, "SELECT count(*) FROM weir.spool_refused") == [("0",)]
