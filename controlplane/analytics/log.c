@@ -69,17 +69,19 @@ bool log_is_covered(struct store *s, struct str from)
                      0, 0);
 }
 
+/* A row of that request_id or call. */
+#define OF_CALL                                                                                    \
+    "t.request_id = ANY (ARRAY(SELECT $?::text UNION SELECT l.request_id FROM weir.log l"          \
+    " WHERE l.call_id = weir.log_hash($?)))"
+
 void log_where_request(struct store *s, struct log_query *q, struct str id)
 {
     q->exact = id;
     if (!catalog_column(s->catalog, TABLE_SPEND_LOGS, STR("litellm_call_id")))
         LOG_WHERE_ROW(q, "t.request_id = $?", DB_TEXT(id));
     else if (log_is_covered(s, (struct str){0}))
-        LOG_WHERE_ROW(q,
-                      "t.request_id = ANY (ARRAY(SELECT $?::text UNION SELECT l.request_id"
-                      " FROM weir.log l WHERE l.call_id = weir.log_hash($?)))"
-                      " AND $? IN (t.request_id, t.litellm_call_id)",
-                      DB_TEXT(id), DB_TEXT(id), DB_TEXT(id));
+        LOG_WHERE_ROW(q, OF_CALL " AND $? IN (t.request_id, t.litellm_call_id)", DB_TEXT(id),
+                      DB_TEXT(id), DB_TEXT(id));
     else
         LOG_WHERE_ROW(q, "$? IN (t.request_id, t.litellm_call_id)", DB_TEXT(id));
 }
@@ -95,6 +97,10 @@ void log_where_error(struct log_query *q, struct str text)
 
 void log_where_end_user(struct log_query *q, struct str id)
 {
+    if (!id.n) { /* the index has no entries of nobody */
+        LOG_WHERE_ROW(q, "t.end_user = $?", DB_TEXT(id));
+        return;
+    }
     FILTER_ADD(&q->rows, "t.end_user = $?", DB_TEXT(id));
     FILTER_ADD(&q->index, "end_user = $?", DB_TEXT(id));
     q->is_found = true;
@@ -147,11 +153,7 @@ void log_where_any(struct store *s, struct log_query *q, struct str id, bool at_
         return;
     }
     if (is_covered && !of_series)
-        LOG_WHERE_ROW(q,
-                      "t.request_id = ANY (ARRAY(SELECT $?::text UNION SELECT l.request_id"
-                      " FROM weir.log l WHERE l.call_id = weir.log_hash($?)))"
-                      " OR t.end_user = $? OR t.session_id = $?",
-                      arg, arg, arg, arg);
+        LOG_WHERE_ROW(q, OF_CALL " OR t.end_user = $? OR t.session_id = $?", arg, arg, arg, arg);
     struct str has = arena_printf(s->arena,
                                   "t.request_id = $? OR (" IN_WINDOW
                                   " AND $? IN (t.api_key, t.team_id, t.\"user\", t.end_user,"

@@ -68,11 +68,12 @@ void log_where_row(struct log_query *q, const char *row, const struct db_arg *ar
 
 /* Rows of that request_id, or of that call; those are told apart by q->exact. */
 void log_where_request(struct store *s, struct log_query *q, struct str id);
-/* Rows with that id in whichever column: of others than a request in the window, of that too unless
- * `at_any_time`. */
+/* Rows of the window with that id in whichever column; `at_any_time`: a request of that id is found
+ * outside of it as well. */
 void log_where_any(struct store *s, struct log_query *q, struct str id, bool at_any_time);
 /* Rows of that session; where there is none, of sessions whose id holds the text. */
 void log_where_session(struct store *s, struct log_query *q, struct str text);
+/* Rows of that end user; empty: of none. */
 void log_where_end_user(struct log_query *q, struct str id);
 /* Rows that failed with a message that holds this text. */
 void log_where_error(struct log_query *q, struct str text);

@@ -8,10 +8,12 @@
 
 #include "analytics/log_priv.h"
 
-enum {
-    FEW_SERIES = 2000,  /* found by their own index entries */
-    FEW_ROWS = 30000,   /* sorted in memory */
-    SOME_ROWS = 300000, /* looked through one by one */
+enum { FEW_SERIES = 2000 /* found by their own index entries */ };
+
+const struct log_value log_values[LOG_SORTS] = {
+    [LOG_BY_START] = {"at", "timestamp"},
+    [LOG_BY_SPEND] = {"spend", "float8"},
+    [LOG_BY_TOKENS] = {"total_tokens", "integer"},
 };
 
 /* ---- what matches ---- */
@@ -150,12 +152,9 @@ struct filter log_entries_of(const struct log_query *q, const struct log_series 
 struct rows log_read_entries(struct store *s, const struct log_query *q, const struct filter *f,
                              const struct log_window *w)
 {
-    static const char *const by[LOG_SORTS] = {
-        [LOG_BY_SPEND] = "spend", [LOG_BY_TOKENS] = "total_tokens"};
-    const char *direction = q->asc != w->is_reversed ? "ASC" : "DESC", *first = by[q->sort];
-    struct str order = arena_printf(s->arena, " ORDER BY %s%s%s%sat %s, request_id %s",
-                                    first ? first : "", first ? " " : "", first ? direction : "",
-                                    first ? ", " : "", direction, direction);
+    const char *direction = q->asc != w->is_reversed ? "ASC" : "DESC";
+    struct str order = arena_printf(s->arena, " ORDER BY %s %s, at %s, request_id %s",
+                                    log_values[q->sort].column, direction, direction, direction);
     struct str sql = arena_printf(
         s->arena,
         "SELECT row_to_json(r) FROM (SELECT " STR_FMT " FROM (SELECT *, row_number() OVER () AS o"
@@ -190,7 +189,7 @@ static void page_of_buckets(struct store *s, const struct log_query *q, const st
     else
         FILTER_ADD(&f, "at < $?::timestamp + interval '1 hour'", DB_TEXT(p.until));
     struct log_window w = {
-        .limit = q->limit, .skip = p.skip, .is_few = of->n <= FEW_SERIES && p.n <= FEW_ROWS};
+        .limit = q->limit, .skip = p.skip, .is_few = of->n <= FEW_SERIES && p.n <= LOG_FEW_ROWS};
     ret->rows = log_read_entries(s, q, &f, &w);
 }
 
@@ -237,23 +236,22 @@ static void page_of_values(struct store *s, const struct log_query *q, const str
     struct filter f = log_entries_of(q, of);
     int64_t n = of->own.p ? count_series(s, q, of) : INT64_MAX;
 
-    if (n <= SOME_ROWS)
+    if (n <= LOG_SOME_ROWS)
         count_entries(s, q, &f, ret);
     else
         log_by_day(s, q, &f, ret);
     bool is_there = ret->is_capped || q->offset < ret->total;
-    if (is_there && (n <= SOME_ROWS || q->sort != LOG_BY_START))
+    if (is_there && (n <= LOG_SOME_ROWS || q->sort != LOG_BY_START))
         ret->rows = log_by_value(s, q, &f, n, ret->is_capped ? INT64_MAX : ret->total);
 }
 
 void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
 {
-    bool has_order = q->sort == LOG_BY_START || q->sort == LOG_BY_SPEND || q->sort == LOG_BY_TOKENS;
     struct log_series of;
 
     *ret = (struct log_page){0};
     log_begin(s);
-    if (q->needs_rows || !has_order || !log_is_covered(s, q->from)) {
+    if (q->needs_rows || !log_values[q->sort].column || !log_is_covered(s, q->from)) {
         log_page_of_rows(s, q, ret);
         return;
     }

@@ -9,9 +9,7 @@
 enum {
     DAYS_FIRST = 4, /* counted at once, then twice as many each time */
     DAYS_MAX = 4000,
-    FEW_ROWS = 30000,    /* sorted with all they have */
-    SOME_ROWS = 300000,  /* their values are sorted */
-    MORE_ROWS = 1500000, /* the same, for a late page: days would be read far */
+    MORE_ROWS = 1500000, /* their values are sorted for a late page: days would be read far */
     LATE = 10000,
     SPARE = 1000, /* days are not alike */
 };
@@ -82,7 +80,7 @@ void log_by_day(struct store *s, const struct log_query *q, const struct filter 
         return;
     struct filter g = *f;
     struct db_arg of = DB_TEXT(arena_printf(s->arena, "{" STR_FMT "}", STR_ARG(within)));
-    w.is_few = n_within <= FEW_ROWS;
+    w.is_few = n_within <= LOG_FEW_ROWS;
     if (w.is_few)
         FILTER_ADD(&g, "at::date = ANY ($?::date[])", of);
     else /* they are dense: the days are walked in the order of time */
@@ -104,19 +102,11 @@ struct reading {
     bool asc;
 };
 
-static const struct {
-    const char *column, *type;
-} values[LOG_SORTS] = {
-    [LOG_BY_START] = {"at", "timestamp"},
-    [LOG_BY_SPEND] = {"spend", "float8"},
-    [LOG_BY_TOKENS] = {"total_tokens", "integer"},
-};
-
 /* Value and time of the page's first and last entry, how many come before the first, and whether a
  * day was not read far enough to know. */
 static struct rows find_ends(struct store *s, const struct reading *rd)
 {
-    const char *v = values[rd->q->sort].column, *to = rd->asc ? "ASC" : "DESC",
+    const char *v = log_values[rd->q->sort].column, *to = rd->asc ? "ASC" : "DESC",
                *back = rd->asc ? "DESC" : "ASC";
     const char *better = rd->asc ? "<" : ">", *last = rd->asc ? "max" : "min";
     struct filter f = *rd->f;
@@ -169,7 +159,7 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
     }
     if (rd.limit <= 0)
         return (struct rows){0};
-    if (q->sort != LOG_BY_START && n > SOME_ROWS && (n > MORE_ROWS || rd.offset < LATE))
+    if (q->sort != LOG_BY_START && n > LOG_SOME_ROWS && (n > MORE_ROWS || rd.offset < LATE))
         rd.days = rows_text(days, 0, 0);
     rd.of_a_day = 2 * rd.offset / n_days + rd.limit + SPARE;
     for (;;) {
@@ -183,7 +173,7 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
         return (struct rows){0};
     int first = rd.asc ? 0 : 2; /* the lower end */
     struct filter g = *f;
-    const char *column = values[q->sort].column, *type = values[q->sort].type;
+    const char *column = log_values[q->sort].column, *type = log_values[q->sort].type;
     struct str between =
         arena_printf(/* the latter two for the planner */
                      s->arena,

@@ -4,17 +4,28 @@
 
 #include "analytics/log.h"
 
+enum {                         /* what a plan is chosen by */
+       LOG_FEW_ROWS = 30000,   /* sorted with all they have */
+       LOG_SOME_ROWS = 300000, /* looked through one by one, their values sorted */
+};
+
+/* What the index has in order, and its type; column NULL: it has no such order. */
+struct log_value {
+    const char *column, *type;
+};
+extern const struct log_value log_values[LOG_SORTS];
+
 /* Every row since then has its entry in the index. */
 bool log_is_covered(struct store *s, struct str from);
 
 /* A page out of LiteLLM's table. */
 void log_page_of_rows(struct store *s, const struct log_query *q, struct log_page *ret);
 
-struct log_series {    /* of a query, as arrays: "{1,2}" */
+struct log_series {    /* of a query; as arrays: "{1,2}" */
     struct str own;    /* p NULL: all */
     struct str summed; /* of the level whose sums are read */
     const char *sums;  /* their table */
-    int64_t n;
+    int64_t n;         /* of them; INT64_MAX: all */
 };
 
 /* Conditions of the query on entries of the index. */

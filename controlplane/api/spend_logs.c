@@ -154,7 +154,7 @@ static void where_texts(struct call *c, struct log_query *q)
 
 static void where_rest(struct call *c, struct log_query *q)
 {
-    struct str status = in_text(c, "status_filter"), end_user = in_text(c, "end_user");
+    struct str status = in_text(c, "status_filter");
     static const struct str health = {"litellm-internal-health-check", 29};
 
     if (in_bool(c, "group_by_session") && !in_text(c, "search").p)
@@ -167,10 +167,8 @@ static void where_rest(struct call *c, struct log_query *q)
     if (in_bool(c, "exclude_internal_health_checks"))
         LOG_WHERE(q, LOG_OF_KEY, "api_key NOT IN ($?, $?)", "t.api_key NOT IN ($?, $?)",
                   DB_TEXT(health), DB_TEXT(sha256_hex(&c->arena, health)));
-    if (end_user.n)
-        log_where_end_user(q, end_user);
-    else if (end_user.p)
-        LOG_WHERE_ROW(q, "t.end_user = $?", DB_TEXT(end_user));
+    if (in_text(c, "end_user").p)
+        log_where_end_user(q, in_text(c, "end_user"));
     if (in_text(c, "session_id").p)
         log_where_session(&c->store, q, in_text(c, "session_id"));
     if (in_set(c, "min_spend"))

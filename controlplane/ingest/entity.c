@@ -46,8 +46,9 @@ static_assert((int)KINDS == ENTITY_KINDS, "one statement for each kind");
     " UPDATE \"" table "\" AS t SET " set " FROM l JOIN d ON d.one = l." one " AND d.two = l." two \
     " WHERE t." one " = l." one " AND t." two " = l." two
 
-#define SPEND DOLLARS("spend", "d.nusd")
-#define EVER  DOLLARS("total_spend", "d.ever")
+#define SPEND        DOLLARS("spend", "d.nusd")
+#define EVER         DOLLARS("total_spend", "d.ever")
+#define ADD_EXCLUDED DOLLARS("spend", "round(excluded.spend * 1e9::float8)")
 
 /* Those who add to rows of these keys wait until this one has ended. The order is that in which
  * they lock: the database's, or that of bytes where an INSERT takes the keys as they come. */
@@ -67,12 +68,19 @@ static_assert((int)KINDS == ENTITY_KINDS, "one statement for each kind");
     " AS d (one, two, first_ms) JOIN \"" from                                                      \
     " CROSS JOIN LATERAL (SELECT ceil(extract(epoch FROM weir.period_began(" of                    \
     ", (SELECT weir.zone($4)))) * 1000)::bigint AS ms) AS b WHERE b.ms > d.first_ms"
-#define OWN(table, key)                                                                            \
-    BEGAN(table "\" t ON t." key " = d.one", "t.budget_duration, t.budget_reset_at")
-#define OF_BUDGET(on) " JOIN \"LiteLLM_BudgetTable\" g ON g.budget_id = " on
-#define LINKED(table, key)                                                                         \
-    BEGAN(table "\" t ON t." key " = d.one" OF_BUDGET("t.budget_id"),                              \
-          "g.budget_duration, g.budget_reset_at")
+#define OF_BUDGET(on)  " JOIN \"LiteLLM_BudgetTable\" g ON g.budget_id = " on
+#define BUDGETS_PERIOD "g.budget_duration, g.budget_reset_at"
+
+/* A table with one key. Its rows have periods of their own, or those of the budget they name. */
+#define PLAIN(tbl, key) .key_n = 1, .sql = UPDATE(tbl, key, SPEND), .lock = LOCK(tbl, key, "")
+#define OWN(tbl, key)                                                                              \
+    PLAIN(tbl, key),                                                                               \
+        .began = BEGAN(tbl "\" t ON t." key " = d.one", "t.budget_duration, t.budget_reset_at"),   \
+        .period = "budget_reset_at"
+#define LINKED(tbl, key)                                                                           \
+    PLAIN(tbl, key),                                                                               \
+        .began = BEGAN(tbl "\" t ON t." key " = d.one" OF_BUDGET("t.budget_id"), BUDGETS_PERIOD),  \
+        .period = "budget_id"
 
 static const struct {
     const char *name;
@@ -80,38 +88,36 @@ static const struct {
     unsigned key_n;
     const char *sql;
     const char *optional, *sql_with; /* a column of newer releases, and the statement then */
-    const char *lock, *began;
-    const char *period; /* a column that `began` is about */
+    const char *lock, *began;        /* NULL: is never set back */
+    const char *period;              /* a column that `began` is about */
 } kinds[KINDS] = {
-    [KIND_ACCESS_GROUP] =
-        {"access_group", TABLE_MODEL_ACCESS_GROUP_BUDGET, 1,
-         UPDATE("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name", SPEND), NULL, NULL,
-         LOCK("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name", ""),
-         LINKED("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name"), "budget_id"},
-    [KIND_END_USER] = {"end_user", TABLE_END_USER, 1,
-                       "INSERT INTO \"LiteLLM_EndUserTable\" AS t (user_id, spend, blocked)"
-                       " SELECT id, nusd / 1e9::float8, false"
-                       " FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS d (id, nusd, ever)"
-                       " ON CONFLICT (user_id) DO UPDATE SET " DOLLARS(
-                           "spend", "round(excluded.spend * 1e9::float8)"),
-                       NULL, NULL, LOCK("LiteLLM_EndUserTable", "user_id", BYTES),
-                       BEGAN("LiteLLM_EndUserTable\" t ON t.user_id = d.one" OF_BUDGET(
-                                 "coalesce(t.budget_id, nullif($5, ''))"),
-                             "g.budget_duration, g.budget_reset_at"),
-                       "budget_id"},
-    [KIND_KEY] = {"key", TABLE_KEY, 1, UPDATE("LiteLLM_VerificationToken", "token", SPEND),
-                  "total_spend",
-                  UPDATE("LiteLLM_VerificationToken", "token",
-                         SPEND ", " EVER ", last_active = now() AT TIME ZONE 'UTC'"),
-                  LOCK("LiteLLM_VerificationToken", "token", ""),
-                  BEGAN("LiteLLM_VerificationToken\" t ON t.token = d.one LEFT" OF_BUDGET(
-                            "t.budget_id AND t.budget_duration IS NULL"),
-                        "coalesce(t.budget_duration, g.budget_duration),"
-                        " coalesce(t.budget_reset_at, g.budget_reset_at)"),
-                  "budget_reset_at"},
-    [KIND_MEMBER] = {"member", TABLE_TEAM_MEMBERSHIP, 2,
-                     UPDATE2("LiteLLM_TeamMembership", "team_id", "user_id", SPEND), "total_spend",
-                     "INSERT INTO \"LiteLLM_TeamMembership\" AS t"
+    [KIND_ACCESS_GROUP] = {"access_group", TABLE_MODEL_ACCESS_GROUP_BUDGET,
+                           LINKED("LiteLLM_ModelAccessGroupBudgetTable", "access_group_name")},
+    [KIND_END_USER] =
+        {"end_user", TABLE_END_USER, .key_n = 1,
+         .sql = "INSERT INTO \"LiteLLM_EndUserTable\" AS t (user_id, spend, blocked)"
+                " SELECT id, nusd / 1e9::float8, false"
+                " FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS d (id, nusd, ever)"
+                " ON CONFLICT (user_id) DO UPDATE SET " ADD_EXCLUDED,
+         .lock = LOCK("LiteLLM_EndUserTable", "user_id", BYTES),
+         .began = BEGAN("LiteLLM_EndUserTable\" t ON t.user_id = d.one" OF_BUDGET(
+                            "coalesce(t.budget_id, nullif($5, ''))"),
+                        BUDGETS_PERIOD),
+         .period = "budget_id"},
+    [KIND_KEY] = {"key", TABLE_KEY, PLAIN("LiteLLM_VerificationToken", "token"),
+                  .optional = "total_spend",
+                  .sql_with = UPDATE("LiteLLM_VerificationToken", "token",
+                                     SPEND ", " EVER ", last_active = now() AT TIME ZONE 'UTC'"),
+                  .began = BEGAN("LiteLLM_VerificationToken\" t ON t.token = d.one LEFT" OF_BUDGET(
+                                     "t.budget_id AND t.budget_duration IS NULL"),
+                                 "coalesce(t.budget_duration, g.budget_duration),"
+                                 " coalesce(t.budget_reset_at, g.budget_reset_at)"),
+                  .period = "budget_reset_at"},
+    [KIND_MEMBER] =
+        {"member", TABLE_TEAM_MEMBERSHIP, .key_n = 2,
+         .sql = UPDATE2("LiteLLM_TeamMembership", "team_id", "user_id", SPEND),
+         .optional = "total_spend",
+         .sql_with = "INSERT INTO \"LiteLLM_TeamMembership\" AS t"
                      " (team_id, user_id, spend, total_spend)"
                      " SELECT d.one, d.two, d.nusd / 1e9::float8, d.ever / 1e9::float8"
                      " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])"
@@ -121,44 +127,28 @@ static const struct {
                      " OR EXISTS (SELECT FROM \"LiteLLM_TeamTable\" x WHERE x.team_id = d.one AND"
                      " x.members_with_roles @> jsonb_build_array(jsonb_build_object('user_id',"
                      " d.two)))"
-                     " ON CONFLICT (user_id, team_id) DO UPDATE SET " DOLLARS(
-                         "spend",
-                         "round(excluded.spend * 1e9::float8)") ", total_spend ="
-                                                                " (round(greatest(t.total_spend,"
-                                                                " t.spend) * 1e9::float8) +"
-                                                                " round(excluded.total_spend *"
-                                                                " 1e9::float8)) / 1e9::float8",
-                     LOCK2("LiteLLM_TeamMembership", "team_id", "user_id", BYTES),
-                     BEGAN("LiteLLM_TeamMembership\" t ON t.team_id = d.one AND t.user_id ="
-                           " d.two" OF_BUDGET("coalesce(t.budget_id, (SELECT x.metadata ->>"
-                                              " 'team_member_budget_id' FROM"
-                                              " \"LiteLLM_TeamTable\" x WHERE x.team_id ="
-                                              " t.team_id))"),
-                           "g.budget_duration, g.budget_reset_at"),
-                     "budget_id"},
-    [KIND_ORGANIZATION] = {"organization", TABLE_ORGANIZATION, 1,
-                           UPDATE("LiteLLM_OrganizationTable", "organization_id", SPEND), NULL,
-                           NULL, LOCK("LiteLLM_OrganizationTable", "organization_id", ""),
-                           LINKED("LiteLLM_OrganizationTable", "organization_id"), "budget_id"},
-    [KIND_ORGANIZATION_MEMBER] = {"organization_member", TABLE_ORGANIZATION_MEMBERSHIP, 2,
-                                  UPDATE2("LiteLLM_OrganizationMembership", "organization_id",
-                                          "user_id",
-                                          "spend = (round(coalesce(t.spend, 0) * 1e9::float8) +"
-                                          " d.nusd) / 1e9::float8"),
-                                  NULL, NULL, NULL, NULL, NULL}, /* is never set back */
-    [KIND_PROJECT] = {"project", TABLE_PROJECT, 1,
-                      UPDATE("LiteLLM_ProjectTable", "project_id", SPEND), NULL, NULL,
-                      LOCK("LiteLLM_ProjectTable", "project_id", ""),
-                      LINKED("LiteLLM_ProjectTable", "project_id"), "budget_id"},
-    [KIND_TAG] = {"tag", TABLE_TAG, 1, UPDATE("LiteLLM_TagTable", "tag_name", SPEND), NULL, NULL,
-                  LOCK("LiteLLM_TagTable", "tag_name", ""), LINKED("LiteLLM_TagTable", "tag_name"),
-                  "budget_id"},
-    [KIND_TEAM] = {"team", TABLE_TEAM, 1, UPDATE("LiteLLM_TeamTable", "team_id", SPEND), NULL, NULL,
-                   LOCK("LiteLLM_TeamTable", "team_id", ""), OWN("LiteLLM_TeamTable", "team_id"),
-                   "budget_reset_at"},
-    [KIND_USER] = {"user", TABLE_USER, 1, UPDATE("LiteLLM_UserTable", "user_id", SPEND), NULL, NULL,
-                   LOCK("LiteLLM_UserTable", "user_id", ""), OWN("LiteLLM_UserTable", "user_id"),
-                   "budget_reset_at"},
+                     " ON CONFLICT (user_id, team_id) DO UPDATE SET " ADD_EXCLUDED
+                     ", total_spend = (round(greatest(t.total_spend, t.spend) * 1e9::float8) +"
+                     " round(excluded.total_spend * 1e9::float8)) / 1e9::float8",
+         .lock = LOCK2("LiteLLM_TeamMembership", "team_id", "user_id", BYTES),
+         .began = BEGAN(
+             "LiteLLM_TeamMembership\" t ON t.team_id = d.one AND t.user_id = d.two" OF_BUDGET(
+                 "coalesce(t.budget_id, (SELECT x.metadata ->> 'team_member_budget_id'"
+                 " FROM \"LiteLLM_TeamTable\" x WHERE x.team_id = t.team_id))"),
+             BUDGETS_PERIOD),
+         .period = "budget_id"},
+    [KIND_ORGANIZATION] = {"organization", TABLE_ORGANIZATION,
+                           LINKED("LiteLLM_OrganizationTable", "organization_id")},
+    [KIND_ORGANIZATION_MEMBER] = {"organization_member", TABLE_ORGANIZATION_MEMBERSHIP, .key_n = 2,
+                                  .sql =
+                                      UPDATE2("LiteLLM_OrganizationMembership", "organization_id",
+                                              "user_id",
+                                              "spend = (round(coalesce(t.spend, 0) * 1e9::float8) +"
+                                              " d.nusd) / 1e9::float8")},
+    [KIND_PROJECT] = {"project", TABLE_PROJECT, LINKED("LiteLLM_ProjectTable", "project_id")},
+    [KIND_TAG] = {"tag", TABLE_TAG, LINKED("LiteLLM_TagTable", "tag_name")},
+    [KIND_TEAM] = {"team", TABLE_TEAM, OWN("LiteLLM_TeamTable", "team_id")},
+    [KIND_USER] = {"user", TABLE_USER, OWN("LiteLLM_UserTable", "user_id")},
 };
 
 static const char total_sql[] =
@@ -306,7 +296,8 @@ static bool ask_began(struct tx *tx, const struct entity_tables *t, struct late 
     return r.n > 0;
 }
 
-static bool is_late(struct tx *tx, const struct entity_tables *t, struct late *l)
+/* Whether there is something to take off; the rows stay locked then. */
+static bool find_late(struct tx *tx, const struct entity_tables *t, struct late *l)
 {
     return t->has_period[l->kind] && may_be_late(l->rows, l->n) && ask_began(tx, t, l);
 }
@@ -344,7 +335,7 @@ static void add_proxy_budget(struct tx *tx, const struct entity_tables *t, struc
     for (size_t i = 0; i < n; i++)
         tally_add(&all, key, s[i]);
     struct late late = {KIND_USER, all.rows, all.n, NULL};
-    if (is_late(tx, t, &late))
+    if (find_late(tx, t, &late))
         for (size_t i = 0; i < n; i++)
             take_off(&late, s[i], 0);
     add_kind(tx, t->sql[KIND_USER], KIND_USER, all.rows, all.n);
@@ -363,7 +354,7 @@ void entity_add(struct tx *tx, const struct entity_tables *t, struct spent *cons
         enum kind k = kind_of(all.rows[i].key[0]);
         end = kind_end(&all, i);
         struct late late = {k, all.rows + i, end - i, NULL};
-        if (t->sql[k] && is_late(tx, t, &late))
+        if (t->sql[k] && find_late(tx, t, &late))
             for (size_t r = 0; r < n; r++)
                 each_entity(s[r], take_off_one, &late);
         if (t->sql[k])

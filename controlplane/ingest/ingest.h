@@ -15,6 +15,8 @@
  *   log_row.c  rows, by copy.c
  *   daily.c, entity.c   what is added up, by tally.c
  *
+ * Apart from these transcripts.c: prompts and replies into the rows.
+ *
  * On pool threads of a lane of its own; several at a time, and several control planes.
  */
 

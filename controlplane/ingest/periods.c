@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* Half of what reset_rows() looks back. */
+/* All four jobs of jobs/reset.c, within half of what weir.reset_rows() looks back. */
 static const char sql[] = "SELECT count(*) = 4 FROM weir.periods_begun"
                           " WHERE at > now() - interval '30 minutes'";
 

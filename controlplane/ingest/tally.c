@@ -160,12 +160,11 @@ struct db_arg tally_keys(struct arena *a, const struct tally_row *rows, size_t n
     return DB_TEXTS(texts, texts ? n : 0);
 }
 
-/* '{1,2}' of a number of each row, none of them negative. */
-static struct db_arg numbers(struct arena *a, const struct tally_row *rows, size_t n,
-                             int64_t (*of)(const struct tally_row *r, enum sum which),
-                             enum sum which)
+/* '{1,2}' of the int64_t at `off` in each row, none of them negative. */
+static struct db_arg numbers(struct arena *a, const struct tally_row *rows, size_t n, size_t off)
 {
     enum { DIGITS = 20 };
+    int64_t v;
     char *out = arena_alloc(a, n * (DIGITS + 1) + 2), *p = out;
 
     if (!out)
@@ -174,29 +173,19 @@ static struct db_arg numbers(struct arena *a, const struct tally_row *rows, size
     for (size_t r = 0; r < n; r++) {
         if (r)
             *p++ = ',';
-        p += num_put_u64(p, (uint64_t)of(&rows[r], which));
+        memcpy(&v, (const char *)&rows[r] + off, sizeof v);
+        p += num_put_u64(p, (uint64_t)v);
     }
     *p++ = '}';
     return DB_TEXT(((struct str){out, (size_t)(p - out)}));
 }
 
-static int64_t sum_of(const struct tally_row *r, enum sum which)
-{
-    return r->sum[which];
-}
-
-static int64_t first_of(const struct tally_row *r, enum sum which)
-{
-    (void)which;
-    return r->first_ms;
-}
-
 struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n, enum sum which)
 {
-    return numbers(a, rows, n, sum_of, which);
+    return numbers(a, rows, n, offsetof(struct tally_row, sum) + which * sizeof rows->sum[0]);
 }
 
 struct db_arg tally_firsts(struct arena *a, const struct tally_row *rows, size_t n)
 {
-    return numbers(a, rows, n, first_of, SUMS);
+    return numbers(a, rows, n, offsetof(struct tally_row, first_ms));
 }

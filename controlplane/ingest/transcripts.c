@@ -47,11 +47,9 @@ static void open_one(struct opened *o, const struct seal_key *key, const Weir__T
 }
 
 static const char store_sql[] =
-    "WITH b AS (SELECT call_id, 'epoch'::timestamp + start_ms * interval '1 ms' AS started, "
-    "attempt,"
-    "  body FROM unnest($1::text[], $2::text[]::bigint[], $3::text[]::integer[], "
-    "$4::text[]::jsonb[])"
-    "  AS u (call_id, start_ms, attempt, body)),"
+    "WITH b AS (SELECT call_id, 'epoch'::timestamp + start_ms * interval '1 ms' AS started,"
+    "  attempt, body FROM unnest($1::text[], $2::text[]::bigint[], $3::text[]::integer[],"
+    "   $4::text[]::jsonb[]) AS u (call_id, start_ms, attempt, body)),"
     " stored AS (UPDATE \"LiteLLM_SpendLogs\" t"
     "  SET proxy_server_request = b.body -> 'proxy_server_request', response = b.body -> 'response'"
     "  FROM b WHERE t.\"startTime\" = b.started AND t.metadata ->> 'litellm_call_id' = b.call_id"

@@ -15,8 +15,8 @@ struct db;
 
 /*
  * Takes them all; one that does not open, or that the database does not take, is told in the log
- * and gone. On a pool thread. ERRC_INVALID: too many, or too large; any other fault: to be sent
- * again.
+ * and gone. Waits for the database. ERRC_INVALID: too many, or too large; any other fault: to be
+ * sent again.
  */
 MUST_CHECK enum errc transcripts_take(const struct seal_key *key, struct db *db,
                                       const Weir__Transcripts *m, struct err *e);

@@ -11,7 +11,6 @@
 enum {
     POD = 16,
     SPOOL = 16,
-    JOBS_OF_A_SESSION = 2,
     /* Another control plane's word for what a data plane has: so much may not have been seen when
      * that was said. */
     TOTALS_MARGIN_US = 10 * 1000 * 1000,
@@ -29,9 +28,7 @@ struct session {
     uint64_t late_n; /* until it has this one */
     void *parked;    /* NULL: nothing waits */
     uint64_t parked_until_ns;
-    unsigned n_jobs;
-    bool has_usage;       /* a batch of it is worked on: one at a time */
-    bool has_transcripts; /* likewise */
+    unsigned n_working[HUB_WORKS]; /* each up to work_max */
     bool config_matches, is_draining, spool_is_full;
     uint32_t workers;
     uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
@@ -60,6 +57,12 @@ struct hub {
     bool is_awaited;
 };
 
+static const unsigned work_max[HUB_WORKS] = {
+    [HUB_PAGE] = 2,
+    [HUB_USAGE] = 1,
+    [HUB_TRANSCRIPTS] = 1,
+};
+
 static uint64_t ms(uint64_t n)
 {
     return n * UINT64_C(1000000);
@@ -79,8 +82,16 @@ static void refuse(struct hub *h, void *to, Weir__Refusal__Why why, const char *
 
 static bool is_live(const struct session *s, uint64_t now_ns)
 {
-    return s->is_connected && (s->parked || s->n_jobs || s->has_usage || s->has_transcripts ||
-                               now_ns < s->seen_ns + ms(HUB_GONE_MS));
+    bool waits = s->parked;
+
+    for (unsigned i = 0; i < HUB_WORKS; i++)
+        waits |= s->n_working[i] > 0;
+    return s->is_connected && (waits || now_ns < s->seen_ns + ms(HUB_GONE_MS));
+}
+
+static bool may_work(const struct session *s, enum hub_work work)
+{
+    return s->n_working[work] < work_max[work];
 }
 
 static struct session *session_find(struct hub *h, const unsigned char *id)
@@ -251,8 +262,8 @@ static void ask_job(struct hub *h, void *to, struct session *s, struct hub_job j
 {
     job.to = to;
     memcpy(job.session, s->id, HUB_SESSION);
-    if (s->n_jobs < JOBS_OF_A_SESSION && h->o.job(h->o.ctx, &job))
-        s->n_jobs++;
+    if (may_work(s, HUB_PAGE) && h->o.job(h->o.ctx, &job))
+        s->n_working[HUB_PAGE]++;
     else
         refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too many pages are asked for");
 }
@@ -421,26 +432,22 @@ static void on_status(struct hub *h, void *to, struct session *s, const Weir__St
 
 /* ---- UsageBatch, Transcripts ---- */
 
-static bool is_usage(const Weir__Request *r)
+static bool is_delivery(const Weir__Request *r)
 {
-    return r->is_case == WEIR__REQUEST__IS_USAGE || r->is_case == WEIR__REQUEST__IS_USAGE_BATCHES;
+    return r->is_case == WEIR__REQUEST__IS_USAGE || r->is_case == WEIR__REQUEST__IS_USAGE_BATCHES ||
+           r->is_case == WEIR__REQUEST__IS_TRANSCRIPTS;
 }
 
-static bool is_transcripts(const Weir__Request *r)
-{
-    return r->is_case == WEIR__REQUEST__IS_TRANSCRIPTS;
-}
-
-/* To whom that is, where there is nothing of this session yet. True: the request is taken with it.
- */
+/* True: the request is taken. */
 static bool hand_on(struct hub *h, void *to, struct session *s, Weir__Request *take_r)
 {
-    struct hub_usage u = {.to = to, .request = take_r};
-    bool *has = is_usage(take_r) ? &s->has_usage : &s->has_transcripts;
+    struct hub_delivery d = {.to = to, .request = take_r};
+    bool is_usage = take_r->is_case != WEIR__REQUEST__IS_TRANSCRIPTS;
+    enum hub_work work = is_usage ? HUB_USAGE : HUB_TRANSCRIPTS;
 
-    memcpy(u.session, s->id, HUB_SESSION);
-    if (!*has && (is_usage(take_r) ? h->o.usage : h->o.transcripts)(h->o.ctx, &u)) {
-        *has = true;
+    memcpy(d.session, s->id, HUB_SESSION);
+    if (may_work(s, work) && (is_usage ? h->o.usage : h->o.transcripts)(h->o.ctx, &d)) {
+        s->n_working[work]++;
         return true;
     }
     refuse(h, to, WEIR__REFUSAL__WHY__AWAY, "too much of it waits");
@@ -472,7 +479,7 @@ static bool dispatch(struct hub *h, void *to, struct hub_peer peer, Weir__Reques
     s->seen_ns = now_ns;
     s->pipe = peer.pipe;
     s->is_connected = true;
-    if (is_usage(r) || is_transcripts(r))
+    if (is_delivery(r))
         return hand_on(h, to, s, r);
     if (r->is_case == WEIR__REQUEST__IS_CHANGES)
         on_changes(h, to, s, r->changes, now_ns);
@@ -483,14 +490,14 @@ static bool dispatch(struct hub *h, void *to, struct hub_peer peer, Weir__Reques
     return false;
 }
 
-/* Only these may be large. */
+/* Only deliveries may be large. */
 static Weir__Request *request_read(struct str bytes)
 {
     Weir__Request *r = bytes.n && bytes.n <= USAGE_REQUEST_MAX
                            ? weir__request__unpack(NULL, bytes.n, (const uint8_t *)bytes.p)
                            : NULL;
 
-    if (r && bytes.n > REQUEST_MAX && !is_usage(r) && !is_transcripts(r)) {
+    if (r && bytes.n > REQUEST_MAX && !is_delivery(r)) {
         weir__request__free_unpacked(r, NULL);
         r = NULL;
     }
@@ -560,41 +567,17 @@ void hub_tick(struct hub *h, uint64_t now_ns)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
-enum work { WORK_PAGE, WORK_USAGE, WORK_TRANSCRIPTS };
-
-static void work_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                      enum work work, struct str bytes)
+void hub_done(struct hub *h, enum hub_work work, void *take_to,
+              const unsigned char session[HUB_SESSION], struct str bytes)
 {
     (void)pthread_mutex_lock(&h->lock);
     struct session *s = session_find(h, session);
-    if (s && work == WORK_USAGE)
-        s->has_usage = false;
-    else if (s && work == WORK_TRANSCRIPTS)
-        s->has_transcripts = false;
-    else if (s)
-        s->n_jobs -= s->n_jobs > 0;
-    if (s)
+    if (s) {
+        s->n_working[work] -= s->n_working[work] > 0;
         s->seen_ns = clock_mono_ns();
+    }
     send_bytes(h, take_to, s ? bytes : (struct str){0});
     (void)pthread_mutex_unlock(&h->lock);
-}
-
-void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                  struct str bytes)
-{
-    work_done(h, take_to, session, WORK_PAGE, bytes);
-}
-
-void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                    struct str bytes)
-{
-    work_done(h, take_to, session, WORK_USAGE, bytes);
-}
-
-void hub_transcripts_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                          struct str bytes)
-{
-    work_done(h, take_to, session, WORK_TRANSCRIPTS, bytes);
 }
 
 bool hub_has_session(struct hub *h, uint32_t pipe)

@@ -23,6 +23,8 @@ enum {
     HUB_SESSION = 16, /* bytes of a session's name */
 };
 
+enum hub_work { HUB_PAGE, HUB_USAGE, HUB_TRANSCRIPTS, HUB_WORKS }; /* others do it, for a session */
+
 struct hub_job { /* a page for somebody */
     void *to;    /* as in hub_request() */
     unsigned char session[HUB_SESSION];
@@ -32,10 +34,10 @@ struct hub_job { /* a page for somebody */
     struct entities_place place; /* its keys borrow from the request */
 };
 
-struct hub_usage { /* batches of somebody's spool, or transcripts */
+struct hub_delivery { /* what a data plane hands over */
     void *to;
     unsigned char session[HUB_SESSION];
-    Weir__Request *request; /* UsageBatch or UsageBatches; Transcripts */
+    Weir__Request *request; /* HUB_USAGE: UsageBatch or UsageBatches; HUB_TRANSCRIPTS */
 };
 
 struct hub_options {
@@ -48,8 +50,8 @@ struct hub_options {
     /* Takes job->to when it returns true; copies what it needs. False: too many wait. */
     bool (*job)(void *ctx, const struct hub_job *job);
     /* Takes to and request when it returns true. False: too many wait. */
-    bool (*usage)(void *ctx, const struct hub_usage *u);
-    bool (*transcripts)(void *ctx, const struct hub_usage *u);
+    bool (*usage)(void *ctx, const struct hub_delivery *d);
+    bool (*transcripts)(void *ctx, const struct hub_delivery *d);
     /* Somebody has a revision that this control plane does not know. */
     void (*ahead)(void *ctx, struct revision r);
     /* Somebody acknowledged, while hub_await() is on. */
@@ -75,15 +77,9 @@ bool hub_has_session(struct hub *h, uint32_t pipe);
 /* Heartbeats, and who is gone; a few times a second. */
 void hub_tick(struct hub *h, uint64_t now_ns);
 
-/* The answer to a job; of who was cut meanwhile nothing is sent. */
-void hub_job_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                  struct str bytes);
-
-/* The answer to a batch, likewise. */
-void hub_usage_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                    struct str bytes);
-void hub_transcripts_done(struct hub *h, void *take_to, const unsigned char session[HUB_SESSION],
-                          struct str bytes);
+/* The answer to a job or a delivery; to who was cut meanwhile nothing is sent. */
+void hub_done(struct hub *h, enum hub_work work, void *take_to,
+              const unsigned char session[HUB_SESSION], struct str bytes);
 
 /* ---- what the reader found ---- */
 

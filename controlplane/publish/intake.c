@@ -14,7 +14,7 @@ enum {
 
 struct batch {
     struct batch *next;
-    struct hub_usage of;
+    struct hub_delivery of;
 };
 
 struct intake {
@@ -35,7 +35,7 @@ static void batch_free(struct batch *b)
     free(b);
 }
 
-bool intake_push(struct intake *i, const struct hub_usage *u)
+bool intake_push(struct intake *i, const struct hub_delivery *u)
 {
     struct batch *b = malloc(sizeof *b);
 
@@ -158,7 +158,8 @@ static void take(struct intake *i, struct batch *const *b, size_t n, struct wire
     }
     note(i, rc, &e);
     for (size_t k = 0; k < n; k++)
-        hub_usage_done(i->o.hub, b[k]->of.to, b[k]->of.session, reply_of(w, rc, &taken[last[k]]));
+        hub_done(i->o.hub, HUB_USAGE, b[k]->of.to, b[k]->of.session,
+                 reply_of(w, rc, &taken[last[k]]));
 }
 
 static void *thread_main(void *arg)
@@ -216,7 +217,7 @@ void intake_stop(struct intake *i)
         (void)pthread_join(i->thread[--i->n_threads], NULL);
     for (struct batch *b = i->first; b; b = next) {
         next = b->next;
-        hub_usage_done(i->o.hub, b->of.to, b->of.session, (struct str){0});
+        hub_done(i->o.hub, HUB_USAGE, b->of.to, b->of.session, (struct str){0});
         batch_free(b);
     }
     i->first = NULL;

@@ -27,7 +27,7 @@ MUST_CHECK enum errc intake_new(struct intake **ret_i, const struct intake_optio
                                 struct err *e);
 
 /* As hub_options.usage. */
-bool intake_push(struct intake *i, const struct hub_usage *u);
+bool intake_push(struct intake *i, const struct hub_delivery *u);
 
 /* Ends the threads; what waits is answered with nothing, and comes again. */
 void intake_stop(struct intake *i);

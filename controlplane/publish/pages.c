@@ -232,7 +232,7 @@ static void answer(struct pages *p, const struct hub_job *j)
     if (!reply.n)
         reply =
             wire_refusal(&p->wire, WEIR__REFUSAL__WHY__AWAY, "the database cannot be asked now");
-    hub_job_done(p->o.hub, j->to, j->session, reply);
+    hub_done(p->o.hub, HUB_PAGE, j->to, j->session, reply);
     if (sent && !sent->is_last && is_idle(p)) {
         struct entities_place next = sent->next;
         (void)page_from(p, j->revision, &next); /* it will be asked for */
@@ -286,7 +286,7 @@ void pages_stop(struct pages *p)
     p->has_thread = false;
     for (struct job *j = p->first; j; j = next) {
         next = j->next;
-        hub_job_done(p->o.hub, j->of.to, j->of.session, (struct str){0});
+        hub_done(p->o.hub, HUB_PAGE, j->of.to, j->of.session, (struct str){0});
         free(j);
     }
     p->first = NULL;

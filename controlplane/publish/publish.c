@@ -159,7 +159,7 @@ static bool ask_page(void *ctx, const struct hub_job *job)
     return pages_push(p->pages, job);
 }
 
-static bool ask_usage(void *ctx, const struct hub_usage *u)
+static bool ask_usage(void *ctx, const struct hub_delivery *u)
 {
     struct publish *p = ctx;
 
@@ -168,10 +168,9 @@ static bool ask_usage(void *ctx, const struct hub_usage *u)
     return intake && intake_push(intake, u);
 }
 
-static bool ask_transcripts(void *ctx, const struct hub_usage *u)
+static bool ask_transcripts(void *ctx, const struct hub_delivery *u)
 {
     struct publish *p = ctx;
-
     struct transcript_intake *transcripts = atomic_load(&p->transcripts);
 
     return transcripts && transcript_intake_push(transcripts, u);

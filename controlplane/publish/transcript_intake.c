@@ -6,7 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { QUEUE_MAX = 4 /* of some MiB each */, ALARM_MS = 10000 };
+enum { QUEUE_MAX = 4 /* of 4 MiB at most */, ALARM_MS = 10000 };
 
 struct transcript_intake {
     struct transcript_intake_options o;
@@ -15,12 +15,12 @@ struct transcript_intake {
     uint64_t alarm_ns;    /* the thread's own */
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t pushed;
-    struct hub_usage queue[QUEUE_MAX];
+    struct hub_delivery queue[QUEUE_MAX];
     unsigned n;
     bool is_ending;
 };
 
-bool transcript_intake_push(struct transcript_intake *i, const struct hub_usage *u)
+bool transcript_intake_push(struct transcript_intake *i, const struct hub_delivery *u)
 {
     (void)pthread_mutex_lock(&i->lock);
     bool fits = i->n < QUEUE_MAX && !i->is_ending;
@@ -32,7 +32,7 @@ bool transcript_intake_push(struct transcript_intake *i, const struct hub_usage 
     return fits;
 }
 
-static bool pull(struct transcript_intake *i, struct hub_usage *ret)
+static bool pull(struct transcript_intake *i, struct hub_delivery *ret)
 {
     (void)pthread_mutex_lock(&i->lock);
     while (!i->n && !i->is_ending)
@@ -46,13 +46,13 @@ static bool pull(struct transcript_intake *i, struct hub_usage *ret)
     return goes_on;
 }
 
-static void done(struct transcript_intake *i, const struct hub_usage *u, struct str answer)
+static void done(struct transcript_intake *i, const struct hub_delivery *u, struct str answer)
 {
-    hub_transcripts_done(i->o.hub, u->to, u->session, answer);
+    hub_done(i->o.hub, HUB_TRANSCRIPTS, u->to, u->session, answer);
     weir__request__free_unpacked(u->request, NULL);
 }
 
-static struct str take(struct transcript_intake *i, const struct hub_usage *u, struct wire *w)
+static struct str take(struct transcript_intake *i, const struct hub_delivery *u, struct wire *w)
 {
     Weir__TranscriptsTaken taken;
     Weir__Reply r;
@@ -80,7 +80,7 @@ static void *thread_main(void *arg)
 {
     struct transcript_intake *i = arg;
     struct wire wire = {0};
-    struct hub_usage u;
+    struct hub_delivery u;
 
     (void)prctl(PR_SET_NAME, "weir-transcript", 0, 0, 0);
     while (pull(i, &u))

@@ -23,7 +23,7 @@ MUST_CHECK enum errc transcript_intake_new(struct transcript_intake **ret_i,
                                            struct err *e);
 
 /* As hub_options.transcripts. */
-bool transcript_intake_push(struct transcript_intake *i, const struct hub_usage *u);
+bool transcript_intake_push(struct transcript_intake *i, const struct hub_delivery *u);
 
 /* Ends the thread; what waits is answered with nothing, and comes again. */
 void transcript_intake_stop(struct transcript_intake *i);

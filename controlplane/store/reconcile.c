@@ -226,6 +226,8 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     "touched AS (SELECT date AS day FROM \"LiteLLM_DailyUserSpend\" GROUP BY 1 HAVING"             \
     "  max(updated_at) AT TIME ZONE 'UTC' > coalesce((SELECT c.at FROM weir.checked_day c"         \
     "  WHERE c.day = date), '-infinity') - interval '10 minutes')"
+#define ALL_KEPT                                                                                   \
+    "NOT EXISTS (SELECT FROM touched WHERE day::date < (SELECT kept_from FROM weir.retention))"
 #define ROWS_AND_SPOOLS                                                                            \
     "WITH " TOUCHED                                                                                \
     ", now_there AS (SELECT coalesce(sum(n), 0) AS n FROM touched t CROSS JOIN LATERAL ("          \
@@ -237,8 +239,6 @@ int64_t reconcile_day(struct store *s, struct str day, bool jobs_are_ours, struc
     " SELECT 'all', 'rows', taken.n, counted.n + now_there.n FROM taken, counted, now_there"       \
     " WHERE NOT " ADOPTED " AND taken.n <> counted.n + now_there.n"                                \
     " AND " ALL_KEPT
-#define ALL_KEPT                                                                                   \
-    "NOT EXISTS (SELECT FROM touched WHERE day::date < (SELECT kept_from FROM weir.retention))"
 
 /* The same of those who have no daily table: by what was kept of days that were checked. */
 #define ROWS_AND_TOTALS                                                                            \

@@ -35,8 +35,7 @@ struct context {
     struct counters counters;
     struct wheel wheel;
     struct bufpool bufs;
-    struct bufpool
-        transcript_bufs; /* of prompts and replies to be stored: what they take is theirs */
+    struct bufpool transcript_bufs; /* a bound of their own: they never cost a request */
     struct arena_pool arenas;
     struct buf out;          /* scratch of the write being built; empty between callbacks */
     struct list unpublished; /* closed meters that wait for room in the ring */

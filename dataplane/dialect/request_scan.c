@@ -88,31 +88,30 @@ static bool scan_bool(struct request_scan *s, const struct json_member *m)
     return m->type == JSON_TRUE;
 }
 
-/* Where the end user is named, the better place last. */
+/* Where end user and session are named, the better place last. */
 enum { USER_NOWHERE, USER_SAFETY_IDENTIFIER, USER_METADATA, USER_OURS, USER_USER };
+enum { SESSION_NOWHERE, SESSION_METADATA_TRACE, SESSION_METADATA, SESSION_TRACE, SESSION_OWN };
 
-static void scan_user(struct request_scan *s, const struct json_member *m, uint8_t from)
+static void scan_better(struct request_scan *s, const struct json_member *m, uint8_t from,
+                        struct str *text, uint8_t *text_from)
 {
-    if (from <= s->user_from)
+    if (from <= *text_from)
         return;
-    struct str user = scan_text(s, m);
-    if (user.n) {
-        s->user = user;
-        s->user_from = from;
+    struct str better = scan_text(s, m);
+    if (better.n) {
+        *text = better;
+        *text_from = from;
     }
 }
 
-enum { SESSION_NOWHERE, SESSION_METADATA_TRACE, SESSION_METADATA, SESSION_TRACE, SESSION_OWN };
+static void scan_user(struct request_scan *s, const struct json_member *m, uint8_t from)
+{
+    scan_better(s, m, from, &s->user, &s->user_from);
+}
 
 static void scan_session(struct request_scan *s, const struct json_member *m, uint8_t from)
 {
-    if (from <= s->session_from)
-        return;
-    struct str session = scan_text(s, m);
-    if (session.n) {
-        s->session = session;
-        s->session_from = from;
-    }
+    scan_better(s, m, from, &s->session, &s->session_from);
 }
 
 static void scan_tags(struct request_scan *s, const struct json_member *m)

@@ -4,9 +4,9 @@
  * A prompt with its reply as they are stored: JSON of clients and providers, written anew so that a
  * database takes it and nothing too much is in it. Pure.
  *
- *   long texts      the first 35 and the last 65 of a hundred characters that are kept, what was
- * left out between credentials     texts under names such as api_key, but in what tools were given
- * and said redacted        of the request all messages; of the reply its texts and arguments
+ *   long texts      of 100 characters that are kept the first 35 and the last 65
+ *   credentials     texts under names such as api_key are masked, but for what tools got and said
+ *   redaction       of the request all messages; of the reply its texts and arguments
  */
 
 #include "common/arena.h"

@@ -8,7 +8,7 @@
  *   ring    single producer (the region's worker), single consumer (the link); positions count
  *           bytes ever, the byte of position p lies at p modulo TRANSCRIPT_RING
  *   entry   struct transcript_entry, the request's body, the reply; it never wraps: a pad fills
- * what is left before the end
+ *           what is left before the end
  *
  * A ring found empty goes on at its beginning once it is TRANSCRIPT_REWIND bytes on, so that a link
  * that keeps up leaves the same pages in use. Pages are touched only when used.

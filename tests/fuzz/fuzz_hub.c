@@ -10,7 +10,7 @@ struct wire_end {
     unsigned char session[HUB_SESSION];
     struct hub *hub;
     struct hub_job job;
-    struct hub_usage usage;
+    struct hub_delivery usage;
     bool has_job, has_usage;
 };
 
@@ -42,7 +42,7 @@ static bool on_job(void *ctx, const struct hub_job *job)
     return true;
 }
 
-static bool on_usage(void *ctx, const struct hub_usage *u)
+static bool on_usage(void *ctx, const struct hub_delivery *u)
 {
     struct wire_end *w = ctx;
 
@@ -62,8 +62,8 @@ static void usage_done(struct wire_end *w)
 
     weir__request__free_unpacked(w->usage.request, NULL);
     w->has_usage = false;
-    (is_usage ? hub_usage_done : hub_transcripts_done)(w->hub, w->usage.to, w->usage.session,
-                                                       (struct str){0});
+    hub_done(w->hub, is_usage ? HUB_USAGE : HUB_TRANSCRIPTS, w->usage.to, w->usage.session,
+             (struct str){0});
 }
 
 static void on_ahead(void *ctx, struct revision r)
@@ -166,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             ask_as_known(&w, &tos[i], peer, one, now);
         if (w.has_job) {
             w.has_job = false;
-            hub_job_done(w.hub, w.job.to, w.job.session, (struct str){0});
+            hub_done(w.hub, HUB_PAGE, w.job.to, w.job.session, (struct str){0});
         }
         if (w.has_usage && i % 2 == 0)
             usage_done(&w);

@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import pytest
+from support.spends import SPENDS
 from support.spool import Door, Spool, record
 
 UTC = datetime.timezone.utc
@@ -19,14 +20,6 @@ def dollars(postgres, url, sql):
     return {who: round(float(spend) * 1e9) for who, spend in postgres.sql(url, sql)}
 
 
-SPENT = """
-    SELECT 'key ' || token, spend FROM "LiteLLM_VerificationToken" UNION ALL SELECT 'user ' || user_id, spend FROM "LiteLLM_UserTable"
-    UNION ALL SELECT 'team ' || team_id, spend FROM "LiteLLM_TeamTable" UNION ALL SELECT 'end ' || user_id, spend FROM "LiteLLM_EndUserTable"
-    UNION ALL SELECT 'tag ' || tag_name, spend FROM "LiteLLM_TagTable"
-    UNION ALL SELECT 'member ' || user_id || '/' || team_id, spend FROM "LiteLLM_TeamMembership"
-    UNION ALL SELECT 'org ' || organization_id, spend FROM "LiteLLM_OrganizationTable"
-    UNION ALL SELECT 'project ' || project_id, spend FROM "LiteLLM_ProjectTable"
-    UNION ALL SELECT 'group ' || access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable" """
 EVER = """
     SELECT 'key ' || token, total_spend FROM "LiteLLM_VerificationToken"
     UNION ALL SELECT 'member ' || user_id || '/' || team_id, total_spend FROM "LiteLLM_TeamMembership" """
@@ -72,7 +65,7 @@ def test_what_ended_before_the_period_is_not_of_it(postgres, database):
             ended(late, 50000, key="free", **free), ended(new, 600000, key="free", **free)))  # fmt: skip
         # nothing of the period is among them
         door.take(spool.batch(ended(late - 999999, 2, key="own", **ours)))
-    spent = dollars(postgres, database, SPENT)
+    spent = dollars(postgres, database, SPENDS)
     period, everything = 420, 658423
     assert spent == {
         "key own": period, "key linked": 0, "key free": 650000, "user u": period, "user free": 650000,
@@ -88,7 +81,7 @@ def test_what_ended_before_the_period_is_not_of_it(postgres, database):
     # of an end user without a budget the standard one is his, from his second exchange on
     with Door(database) as door:
         door.take(spool.batch(ended(late, 16000, key="free", end_user="new")))
-    assert dollars(postgres, database, SPENT)["end new"] == 8000
+    assert dollars(postgres, database, SPENDS)["end new"] == 8000
 
 
 def test_a_period_that_begins_meanwhile(postgres, database):
@@ -118,7 +111,7 @@ def test_a_period_that_begins_meanwhile(postgres, database):
         psql.stdin.write("COMMIT;\n")
         psql.stdin.close()
         assert door.answer()["taken"] == [[1, batch["next_offset"]]]
-    assert dollars(postgres, database, SPENT)["key own"] == 0
+    assert dollars(postgres, database, SPENDS)["key own"] == 0
     assert dollars(postgres, database, EVER)["key own"] == 7
 
 

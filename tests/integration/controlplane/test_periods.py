@@ -5,6 +5,7 @@ import time
 import uuid
 
 import pytest
+from support.spends import SPENDS
 
 UTC = datetime.timezone.utc
 
@@ -130,16 +131,6 @@ def fill(postgres, url, was):
     postgres.sql(url, """INSERT INTO "LiteLLM_TeamMembership" (user_id, team_id, spend, total_spend) VALUES ('m', 'own', 7, 70)""")
     postgres.sql(url, """INSERT INTO "LiteLLM_VerificationToken" (token, spend, budget_id, budget_duration, budget_reset_at)
         VALUES ('k-own', 10, 'b-due', '1d', %s)""", later)  # fmt: skip
-
-
-SPENDS = """
-    SELECT 'key ' || token, spend FROM "LiteLLM_VerificationToken" UNION ALL SELECT 'user ' || user_id, spend FROM "LiteLLM_UserTable"
-    UNION ALL SELECT 'team ' || team_id, spend FROM "LiteLLM_TeamTable" UNION ALL SELECT 'end ' || user_id, spend FROM "LiteLLM_EndUserTable"
-    UNION ALL SELECT 'tag ' || tag_name, spend FROM "LiteLLM_TagTable"
-    UNION ALL SELECT 'member ' || user_id || '/' || team_id, spend FROM "LiteLLM_TeamMembership"
-    UNION ALL SELECT 'org ' || organization_id, spend FROM "LiteLLM_OrganizationTable"
-    UNION ALL SELECT 'project ' || project_id, spend FROM "LiteLLM_ProjectTable"
-    UNION ALL SELECT 'group ' || access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable" """
 
 
 def spends(postgres, url):

@@ -17,8 +17,8 @@ struct fixture {
     uint64_t now;
     struct answer answers[ANSWERS];
     size_t n_answers;
-    struct hub_job job;     /* the last one */
-    struct hub_usage usage; /* the last one; its request is the test's */
+    struct hub_job job;        /* the last one */
+    struct hub_delivery usage; /* the last one; its request is the test's */
     unsigned n_jobs, n_progress, n_usage;
     bool refuses_jobs;
     struct revision ahead;
@@ -49,7 +49,7 @@ static bool on_job(void *ctx, const struct hub_job *job)
     return true;
 }
 
-static bool on_usage(void *ctx, const struct hub_usage *u)
+static bool on_usage(void *ctx, const struct hub_delivery *u)
 {
     struct fixture *f = ctx;
 
@@ -301,10 +301,10 @@ static void test_who_is_new_or_of_another_epoch_gets_everything(void **state)
     struct plane p = joined(f, 1);
     (void)changes(f, &p, 0, 0, STR(""));
     assert_true(f->n_jobs == 1 && !f->job.is_delta && f->job.revision.n == 3);
-    hub_job_done(f->hub, f->job.to, p.session, STR(""));
+    hub_done(f->hub, HUB_PAGE, f->job.to, p.session, STR(""));
     (void)changes(f, &p, 4, 3, STR(""));
     assert_true(f->n_jobs == 2 && !f->job.is_delta);
-    hub_job_done(f->hub, f->job.to, p.session, STR(""));
+    hub_done(f->hub, HUB_PAGE, f->job.to, p.session, STR(""));
     (void)changes(f, &p, 5, 1, STR("")); /* older than what is known here */
     assert_true(f->n_jobs == 3 && f->job.is_delta && f->job.have.n == 1);
     f->refuses_jobs = true;
@@ -337,7 +337,7 @@ static int usage(struct fixture *f, const struct plane *p, size_t records)
 
 static void usage_done(struct fixture *f, struct str bytes)
 {
-    hub_usage_done(f->hub, f->usage.to, f->usage.session, bytes);
+    hub_done(f->hub, HUB_USAGE, f->usage.to, f->usage.session, bytes);
     weir__request__free_unpacked(f->usage.request, NULL);
 }
 
@@ -350,7 +350,7 @@ static void test_usage_is_worked_on_one_batch_at_a_time(void **state)
     assert_int_equal(f->n_usage, 1);
     assert_true(f->usage.request->usage->segment == 3 && f->usage.request->usage->from == 4);
     assert_int_equal(f->usage.request->usage->records.len, USAGE_MAX);
-    struct hub_usage first = f->usage;
+    struct hub_delivery first = f->usage;
     (void)usage(f, &p, 10);
     assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
     (void)usage(f, &q, 10); /* somebody else's */
@@ -391,7 +391,7 @@ static void test_transcripts_and_usage_do_not_wait_for_each_other(void **state)
     uint8_t out[256];
 
     (void)usage(f, &p, 100);
-    struct hub_usage first = f->usage;
+    struct hub_delivery first = f->usage;
     weir__transcripts__init(&m);
     weir__request__init(&r);
     r.is_case = WEIR__REQUEST__IS_TRANSCRIPTS;
@@ -400,14 +400,14 @@ static void test_transcripts_and_usage_do_not_wait_for_each_other(void **state)
     struct str bytes = {(char *)out, weir__request__pack(&r, out)};
     hub_request(f->hub, &f->tos[f->n_tos++], p.peer, bytes, f->now);
     assert_int_equal(f->n_usage, 2);
-    struct hub_usage second = f->usage;
+    struct hub_delivery second = f->usage;
     hub_request(f->hub, &f->tos[f->n_tos++], p.peer, bytes, f->now); /* one at a time */
     assert_refused(last(f), WEIR__REFUSAL__WHY__AWAY);
-    hub_transcripts_done(f->hub, second.to, second.session, STR(""));
+    hub_done(f->hub, HUB_TRANSCRIPTS, second.to, second.session, STR(""));
     weir__request__free_unpacked(second.request, NULL);
     hub_request(f->hub, &f->tos[f->n_tos++], p.peer, bytes, f->now);
     assert_int_equal(f->n_usage, 3);
-    hub_transcripts_done(f->hub, f->usage.to, f->usage.session, STR(""));
+    hub_done(f->hub, HUB_TRANSCRIPTS, f->usage.to, f->usage.session, STR(""));
     weir__request__free_unpacked(f->usage.request, NULL);
     f->usage = first;
     usage_done(f, STR(""));
@@ -749,7 +749,7 @@ static void test_who_was_away_gets_what_it_missed_or_everything(void **state)
     (void)ask_totals(f, &late, T + 5 * SECOND);
     assert_int_equal(f->n_jobs, before + 1);
     assert_false(f->job.is_delta);
-    hub_job_done(f->hub, f->job.to, f->job.session, (struct str){0});
+    hub_done(f->hub, HUB_PAGE, f->job.to, f->job.session, (struct str){0});
     /* nothing is known any more: it waits, and is judged anew */
     struct plane waits = joined(f, 4);
     hub_totals(f->hub, 0, NULL, NULL, 0);

@@ -1,0 +1,10 @@
+"""Columns of spend in LiteLLM's tables: of whom, and how many dollars of the period that runs."""
+
+SPENDS = """
+    SELECT 'key ' || token, spend FROM "LiteLLM_VerificationToken" UNION ALL SELECT 'user ' || user_id, spend FROM "LiteLLM_UserTable"
+    UNION ALL SELECT 'team ' || team_id, spend FROM "LiteLLM_TeamTable" UNION ALL SELECT 'end ' || user_id, spend FROM "LiteLLM_EndUserTable"
+    UNION ALL SELECT 'tag ' || tag_name, spend FROM "LiteLLM_TagTable"
+    UNION ALL SELECT 'member ' || user_id || '/' || team_id, spend FROM "LiteLLM_TeamMembership"
+    UNION ALL SELECT 'org ' || organization_id, spend FROM "LiteLLM_OrganizationTable"
+    UNION ALL SELECT 'project ' || project_id, spend FROM "LiteLLM_ProjectTable"
+    UNION ALL SELECT 'group ' || access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable" """
