@@ -312,7 +312,8 @@ def test_nonsense_costs_the_session_alone(start, plane, name):
 
     plane.answer = answer
     weir.wait(lambda: len(bad) == 2, AGAIN, "asked again after nonsense")
-    assert LOST in weir.log() and ask(weir, "first") == "one"
+    weir.wait(lambda: LOST in weir.log(), 10, "lost")
+    assert ask(weir, "first") == "one"
     plane.put(a=p.model("m1", "first", says("two")))
     served(weir, "first", "two", AGAIN)
     assert weir.link() == link

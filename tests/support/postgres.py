@@ -148,7 +148,7 @@ class Replica(Postgres):
 
     def catch_up(self):
         """Until what the primary has written is here."""
-        written = self.primary.sql(self.primary.url("postgres"), "SELECT pg_current_wal_lsn()")[0][0]
+        written = self.primary.sql(self.primary.url("postgres"), "SELECT pg_current_wal_insert_lsn()")[0][0]  # also what is not written yet
         for _ in range(500):
             if self.sql(self.url("postgres"), "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written) == [("t",)]:
                 return
