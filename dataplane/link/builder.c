@@ -316,6 +316,11 @@ void builder_reload(struct builder *b)
     (void)malloc_trim(0);
 }
 
+bool builder_is_stuck(const struct builder *b, uint64_t now_ns)
+{
+    return b->session && session_is_stuck(b->session, now_ns);
+}
+
 int builder_fd(const struct builder *b)
 {
     return b->session ? session_fd(b->session) : -1;

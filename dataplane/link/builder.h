@@ -39,6 +39,7 @@ int builder_fd(const struct builder *b);
 void builder_tick(struct builder *b, uint64_t now_ns, bool has_news);
 
 void builder_drain(struct builder *b);
+bool builder_is_stuck(const struct builder *b, uint64_t now_ns); /* session_is_stuck() */
 
 /* A control plane is configured. */
 bool builder_has_plane(const struct builder *b);

@@ -516,6 +516,10 @@ static int loop(struct link *l)
         uint64_t now_ns = clock_mono_ns();
         builder_tick(l->builder, now_ns, p[1].revents != 0);
         busy = carry(l, now_ns);
+        if (l->has_manager && builder_is_stuck(l->builder, now_ns)) {
+            log_error("session_stuck", "consequence=\"the manager starts another link\"");
+            _exit(1); /* as killed at any moment: nothing is lost by it */
+        }
         if (!l->has_manager && !l->draining)
             look_for_orphans(l, now_ns);
         if (l->draining && is_settled(l) && is_shipped(l, now_ns))

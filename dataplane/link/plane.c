@@ -20,6 +20,7 @@ enum {
     CONNECT_TLS_MS = 3000,
     REDIAL_MIN_MS = 50, /* nng dials again itself within those */
     REDIAL_MAX_MS = 500,
+    STUCK_MS = 3000,
 };
 
 struct lane {
@@ -36,6 +37,7 @@ struct plane {
     pthread_cond_t woken;
     bool is_up, is_lost, is_stopped; /* under the lock */
     bool is_open;                    /* likewise: a lane may begin to ask */
+    _Atomic uint64_t closing_ns;     /* since when nng closes; 0: it does not */
 
     nng_socket socket;
     bool has_socket;
@@ -169,6 +171,7 @@ void plane_disconnect(struct plane *p)
 {
     quiesce(p);
     forget_answer(&p->lanes[PLANE_SESSION]); /* the others are read by their own threads */
+    p->closing_ns = clock_mono_ns();
     for (unsigned i = 0; i < PLANE_LANES; i++) {
         if (p->lanes[i].has_ctx)
             (void)nng_ctx_close(p->lanes[i].ctx); /* fails only if it is closed */
@@ -176,8 +179,16 @@ void plane_disconnect(struct plane *p)
     }
     if (p->has_socket)
         (void)nng_close(p->socket);
+    p->closing_ns = 0;
     p->has_socket = false;
     p->is_up = p->is_lost = false; /* no callback comes any more */
+}
+
+bool plane_is_stuck(const struct plane *p, uint64_t now_ns)
+{
+    uint64_t since_ns = p->closing_ns;
+
+    return since_ns && now_ns > since_ns && now_ns - since_ns > STUCK_MS * UINT64_C(1000000);
 }
 
 struct plane *plane_free(struct plane *p)

@@ -26,6 +26,10 @@ MUST_CHECK enum errc plane_connect(struct plane *p, const char *address, const s
 /* What another lane asks is given up, and waited for. */
 void plane_disconnect(struct plane *p);
 
+/* From any thread: closing a connection has not come to its end for seconds, and never will: nng
+ * 1.5.2 can wait for ever for one that broke as it was written to. Only another process helps. */
+bool plane_is_stuck(const struct plane *p, uint64_t now_ns);
+
 /*
  * Sends `request` and waits for the answer, which the lane keeps until its next call. ERRC_TIMEOUT,
  * ERRC_CLOSED (the connection, or plane_stop()), ERRC_NOMEM. After a failure the session's lane has

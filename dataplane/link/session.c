@@ -753,6 +753,11 @@ void session_drain(struct session *s)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+bool session_is_stuck(const struct session *s, uint64_t now_ns)
+{
+    return plane_is_stuck(s->plane, now_ns);
+}
+
 int session_fd(const struct session *s)
 {
     return s->wake;

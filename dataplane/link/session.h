@@ -61,6 +61,8 @@ MUST_CHECK enum errc session_renew(struct session *s, const struct session_confi
 
 void session_drain(struct session *s); /* from now on the pod is said to drain */
 
+bool session_is_stuck(const struct session *s, uint64_t now_ns); /* plane_is_stuck() */
+
 int session_fd(const struct session *s); /* readable when there is news */
 
 struct session_news {
