@@ -231,7 +231,8 @@ class LoadFailed(Failed):
 
 def load(ctx, port, path="/v1/chat/completions", **options):
     """Runs the load generator; options are its own with underscores, or key. Returns its JSON."""
-    return load_result(start_load(ctx, port, path, **options))
+    may_refuse = options.pop("may_refuse", False)
+    return load_result(start_load(ctx, port, path, **options), may_refuse)
 
 
 def start_load(ctx, port, path="/v1/chat/completions", **options):

@@ -102,8 +102,9 @@ def policy(ctx):
         for load, options in loads.items():
             for r in range(ctx.pick(2, 8)):
                 for kind in list(keys)[::1 if r % 2 else -1]:
+                    # a disk that counts what it serves stalls now and then: what is not recorded is refused
                     measure(ctx, "policy", f"{kind}, {load}", p.weir, p.weir.port, key=keys[kind], duration=duration,
-                            **LOAD, **options)
+                            may_refuse=load == "saturated", **LOAD, **options)
     ctx.table["policy"] = {}
     for load in loads:
         master, virtual = (chosen(ctx, "policy", f"{kind}, {load}", "weir") for kind in keys)
