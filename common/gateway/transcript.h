@@ -1,8 +1,12 @@
 #pragma once
 
-/* What both planes know of a prompt with its reply on its way (proto/weir.proto). */
+/*
+ * What both planes know of a prompt with its reply on its way (proto/weir.proto). Each is sealed
+ * (seal.h) by a key of its own, which follows from its identity: there are more of them than one
+ * key with random nonces bears (NIST SP 800-38D 8.3: 2^32).
+ */
 
-#include "common/arena.h"
+#include "common/gateway/seal.h"
 
 enum {
     TRANSCRIPTS_BATCH = 64,              /* of a request */
@@ -10,10 +14,16 @@ enum {
     TRANSCRIPT_MAX = 2304 * 1024,        /* bytes of one, before it is sealed */
 };
 
-/* The place it is sealed for (seal.h); in the arena, empty when that has no room. */
-static inline struct str transcript_place(struct arena *a, struct str call, int64_t start_us,
-                                          uint32_t attempt)
-{
-    return arena_printf(a, "transcript " STR_FMT " %lld %u", STR_ARG(call), (long long)start_us,
-                        attempt);
-}
+struct transcript_id { /* of its record; `call` is borrowed, printable text */
+    struct str call;
+    int64_t start_us;
+    uint32_t attempt;
+};
+
+/* In the arena; empty without a key, without memory, or beyond TRANSCRIPT_MAX. */
+struct str transcript_seal(const struct seal_key *k, const struct transcript_id *id,
+                           struct str plain, struct arena *a);
+
+/* False: not sealed by this key for this exchange. *ret_plain lies in the arena. */
+MUST_CHECK bool transcript_open(const struct seal_key *k, const struct transcript_id *id,
+                                struct str sealed, struct arena *a, struct str *ret_plain);

@@ -31,14 +31,14 @@ static bool is_sound(const Weir__Transcripts *m)
 static void open_one(struct opened *o, const struct seal_key *key, const Weir__Transcript *t,
                      struct arena *a)
 {
-    struct str call = {(const char *)t->call.data, t->call.len};
+    const struct transcript_id id = {
+        {(const char *)t->call.data, t->call.len}, t->start_us, t->attempt};
     struct str sealed = {(const char *)t->sealed.data, t->sealed.len};
-    struct str place = transcript_place(a, call, t->start_us, t->attempt);
     int64_t ms = t->start_us / 1000;
 
-    if (!place.n || !seal_own_open(key, place, sealed, a, &o->body[o->n]))
+    if (!transcript_open(key, &id, sealed, a, &o->body[o->n]))
         return;
-    o->call[o->n] = call;
+    o->call[o->n] = id.call;
     o->start_ms[o->n] = arena_printf(a, "%lld", (long long)ms);
     o->attempt[o->n] = arena_printf(a, "%u", t->attempt);
     o->first_ms = o->n ? MIN(o->first_ms, ms) : ms;

@@ -3,7 +3,6 @@
 #include <sys/prctl.h>
 
 #include "common/clock.h"
-#include "common/gateway/seal.h"
 #include "common/gateway/transcript.h"
 #include "common/log.h"
 
@@ -69,12 +68,11 @@ static struct str sealed(struct transcript_ship *s, const struct transcript_view
                                  reply = {v->reply, en->reply_bytes};
     const struct transcript_rules rules = {.string_max = string_max,
                                            .redacts = en->flags & TRANSCRIPT_REDACT};
-    struct str call = {en->call, TRANSCRIPT_CALL}, ret = {0};
+    const struct transcript_id id = {{en->call, TRANSCRIPT_CALL}, en->start_us, en->attempt};
+    struct str text = transcript_text(&request, &reply, &rules, &s->text), ret = {0};
 
-    struct str text = transcript_text(&request, &reply, &rules, &s->text);
-    struct str place = transcript_place(&s->text, call, en->start_us, en->attempt);
-    if (text.n && place.n && text.n <= TRANSCRIPT_MAX)
-        ret = seal_own(key, place, text, &s->batch);
+    if (text.n)
+        ret = transcript_seal(key, &id, text, &s->batch);
     arena_reset(&s->text);
     return ret;
 }
