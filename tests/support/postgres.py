@@ -42,6 +42,20 @@ def _memory():
 PLACE = _memory()
 
 
+@contextlib.contextmanager
+def locked(url, *tables):
+    """Nobody reads or writes the tables meanwhile."""
+    psql = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    psql.stdin.write(f"BEGIN; LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE; SELECT 'locked';\n")
+    psql.stdin.flush()
+    assert psql.stdout.readline() == "locked\n"
+    try:
+        yield
+    finally:
+        psql.stdin.close()
+        psql.wait(10)
+
+
 class Postgres:
     def __init__(self):
         self.bin = _programs()

@@ -1,33 +1,18 @@
 """The lane of reports: one of a user at a time, cancelled with its caller, read from a replica where there is one."""
 
 import concurrent.futures
-import contextlib
 import json
-import subprocess
 import time
 
 import pytest
 from support import http
 from support.ledger import Ledger
+from support.postgres import locked
 from support.tenants import Tenants
 
 DAYS = "start_date=2026-01-01&end_date=2026-01-03"
 REPORT = f"/user/daily/activity/aggregated?{DAYS}"
 TABLE = '"LiteLLM_DailyUserSpend"'
-
-
-@contextlib.contextmanager
-def locked(postgres, url, table=TABLE):
-    """Nobody reads the table meanwhile."""
-    psql = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    psql.stdin.write(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT 'locked';\n")
-    psql.stdin.flush()
-    assert psql.stdout.readline() == "locked\n"
-    try:
-        yield
-    finally:
-        psql.stdin.close()
-        psql.wait(10)
 
 
 def running(postgres, url, name="weir report"):
@@ -54,7 +39,7 @@ def test_a_users_reports_come_one_behind_the_other(start, database, postgres):
     other = tenants.make_key(user_id="ann")  # another key of ann's
     Ledger(postgres, database).add("user", "ann", "2026-01-01", "k", spend=1)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        with locked(postgres, database):
+        with locked(database, TABLE):
             anns = [pool.submit(cp.get, REPORT, key=k) for k in (tenants.keys["ann"], other) * 3]
             wait(lambda: running(postgres, database) == 1, "ann's first")
             bobs = pool.submit(cp.get, REPORT, key=tenants.keys["bob"])
@@ -72,7 +57,7 @@ def test_too_many_of_one_user_are_refused(start, database, postgres):
     cp = start(database, {"weir": {"report_threads": 3}})
     tenants = Tenants(cp, postgres)
     clients = []
-    with locked(postgres, database):
+    with locked(database, TABLE):
         clients = [ask(cp, tenants.keys["ann"]) for _ in range(20)]
         wait(lambda: cp.log().count("status=429") == 3, "the others are refused")
         other = ask(cp, tenants.keys["bob"])
@@ -86,7 +71,7 @@ def test_too_many_of_one_user_are_refused(start, database, postgres):
 @pytest.mark.parametrize("path", [REPORT, f"/user/daily/activity/export?{DAYS}", f"/spend/export/focus?{DAYS}", "/tag/dau"])
 def test_a_report_ends_with_its_caller(start, database, postgres, path):
     cp = start(database)
-    with locked(postgres, database, '"LiteLLM_DailyTagSpend"' if "/tag" in path else TABLE):
+    with locked(database, '"LiteLLM_DailyTagSpend"' if "/tag" in path else TABLE):
         client = ask(cp, cp.key, path)
         wait(lambda: running(postgres, database) == 1, "it runs")
         begun = time.monotonic()
@@ -100,7 +85,7 @@ def test_a_report_ends_with_its_caller(start, database, postgres, path):
 
 def test_a_caller_that_waits_behind_another_may_go(start, database, postgres):
     cp = start(database)
-    with locked(postgres, database):
+    with locked(database, TABLE):
         first = ask(cp, cp.key)
         wait(lambda: running(postgres, database) == 1, "it runs")
         waiting = [ask(cp, cp.key) for _ in range(3)]
@@ -258,7 +243,7 @@ def test_a_slow_replica_is_not_waited_for(start, database, postgres, replica):
     wait(lambda: cp.get(REPORT).json["metadata"]["total_spend"] == 1, "replayed")
     there = replica.url(postgres.name(database))
     held = f"SELECT count(*) FROM pg_locks WHERE relation = '{TABLE}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
-    with locked(postgres, database):
+    with locked(database, TABLE):
         wait(lambda: replica.sql(there, held) == [("1",)], "the replica takes the lock as well")
         replica.pause()  # and keeps it
     try:

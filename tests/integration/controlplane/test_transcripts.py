@@ -12,6 +12,7 @@ import pytest
 from support import played as p
 from support.controlplane import STORE
 from support.mock_provider import Mock, json_reply, sse_reply
+from support.postgres import locked
 
 ON = {"store_prompts_in_spend_logs": True}
 MARKER = "MARKER-7f3a"
@@ -318,17 +319,12 @@ def test_a_full_ring_costs_transcripts_and_no_records(world):
     """The control plane takes none for a while: the ring fills, what is dropped is counted, every record is there."""
     w = world(env={"MAX_STRING_LENGTH_PROMPT_IN_DB": "200"})
     w.stored(w.say())
-    w.sql("ALTER TABLE weir.transcript RENAME TO transcript_away")
-    w.sql("CREATE VIEW weir.transcript AS SELECT * FROM weir.transcript_away WHERE pg_sleep(1000) IS NULL")
-    w.sql("ALTER TABLE weir.spool RENAME TO spool_away")
     text = "y" * 900_000
-    calls = [w.say(model="mocked", messages=[{"role": "user", "content": text}]) for _ in range(40)]
-    dropped = w.weir.metrics()["weir_transcripts_dropped_total"]
-    assert 10 <= dropped <= 30
-    w.sql("ALTER TABLE weir.spool_away RENAME TO spool")
+    with locked(w.cp.database, "weir.transcript", "weir.spool"):
+        calls = [w.say(model="mocked", messages=[{"role": "user", "content": text}]) for _ in range(40)]
+        dropped = w.weir.metrics()["weir_transcripts_dropped_total"]
+        assert 10 <= dropped <= 30
     w.weir.wait(lambda: all(w.row(c) for c in calls), 20, "every row")
-    w.sql("DROP VIEW weir.transcript")
-    w.sql("ALTER TABLE weir.transcript_away RENAME TO transcript")
     w.weir.wait(lambda: sum(bool(w.row(c)[0]) for c in calls) == 40 - dropped, 60, "what was kept is stored")
     w.stored(w.say())
 
