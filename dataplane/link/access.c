@@ -2,6 +2,8 @@
  * Two buffers: the link fills one while the thread writes the other. A batch goes over when it is
  * half full or 50 ms old and the thread is idle. With a full buffer the link waits for the thread,
  * 20 ms at most: a sink that takes longer is slow, and lines are dropped until it has caught up.
+ * A buffer holds what a busy worker leaves between two looks at its ring, and more: the two threads
+ * share a core with it, and large writes cost half of small ones for each byte.
  */
 
 #include "link/access.h"
@@ -17,7 +19,7 @@
 #include "common/pages.h"
 
 enum {
-    BUFFER = 64 * 1024,
+    BUFFER = 256 * 1024,
     BATCH_NS = 50 * 1000000,
     WAIT_NS = 20 * 1000000,
     WRITER_STACK = 64 * 1024,
@@ -150,28 +152,24 @@ static struct str route_path(uint8_t route)
     return route < ARRAY_LEN(paths) ? paths[route] : STR("other");
 }
 
-static char *put_bool(char *p, bool v)
-{
-    return v ? PUT(p, "true") : PUT(p, "false");
-}
-
 size_t access_format(char *out, const struct record *r)
 {
     static const struct {
         enum record_string which;
         struct str key;
+        enum record_string usual; /* left out when it says the same; itself: there is none */
     } texts[] = {
-        {RS_CLIENT_IP, STR_INIT(",\"client_ip\":")},
-        {RS_KEY_ALIAS, STR_INIT(",\"key_alias\":")},
-        {RS_TEAM, STR_INIT(",\"team\":")},
-        {RS_USER, STR_INIT(",\"user\":")},
-        {RS_MODEL, STR_INIT(",\"model\":")},
-        {RS_GROUP, STR_INIT(",\"group\":")},
-        {RS_DEPLOYMENT, STR_INIT(",\"deployment\":")},
-        {RS_UPSTREAM_MODEL, STR_INIT(",\"upstream_model\":")},
-        {RS_PROVIDER, STR_INIT(",\"provider\":")},
-        {RS_API_BASE, STR_INIT(",\"api_base\":")},
-        {RS_ERROR, STR_INIT(",\"error\":")},
+        {RS_CLIENT_IP, STR_INIT(",\"client_ip\":"), RS_CLIENT_IP},
+        {RS_KEY_ALIAS, STR_INIT(",\"key_alias\":"), RS_KEY_ALIAS},
+        {RS_TEAM, STR_INIT(",\"team\":"), RS_TEAM},
+        {RS_USER, STR_INIT(",\"user\":"), RS_USER},
+        {RS_MODEL, STR_INIT(",\"model\":"), RS_MODEL},
+        {RS_GROUP, STR_INIT(",\"group\":"), RS_MODEL},
+        {RS_DEPLOYMENT, STR_INIT(",\"deployment\":"), RS_DEPLOYMENT},
+        {RS_UPSTREAM_MODEL, STR_INIT(",\"upstream_model\":"), RS_GROUP},
+        {RS_PROVIDER, STR_INIT(",\"provider\":"), RS_PROVIDER},
+        {RS_API_BASE, STR_INIT(",\"api_base\":"), RS_API_BASE},
+        {RS_ERROR, STR_INIT(",\"error\":"), RS_ERROR},
     };
     const struct usage *u = &r->usage;
     char *p = out;
@@ -184,31 +182,38 @@ size_t access_format(char *out, const struct record *r)
     p = put_json(p, route_path(r->route));
     p = PUT(p, ",\"status\":");
     p = put_u64(p, r->status);
-    p = PUT(p, ",\"upstream_status\":");
-    p = put_u64(p, r->upstream_status);
+    if (r->upstream_status != r->status) {
+        p = PUT(p, ",\"upstream_status\":");
+        p = put_u64(p, r->upstream_status);
+    }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct str s = record_get(r, texts[i].which);
-        if (s.n == 0)
+        if (s.n == 0 ||
+            (texts[i].usual != texts[i].which && str_eq(s, record_get(r, texts[i].usual))))
             continue;
         p = put(p, texts[i].key);
         p = put_json(p, s);
     }
-    p = PUT(p, ",\"stream\":");
-    p = put_bool(p, r->flags & RECORD_STREAM);
+    if (r->flags & RECORD_STREAM)
+        p = PUT(p, ",\"stream\":true");
     if (r->flags & RECORD_CLIENT_GONE)
         p = PUT(p, ",\"client_gone\":true");
     if (r->flags & RECORD_DIED)
         p = PUT(p, ",\"worker_died\":true");
-    p = PUT(p, ",\"attempts\":");
-    p = put_u64(p, r->attempt);
+    if (r->attempt != 1) {
+        p = PUT(p, ",\"attempts\":");
+        p = put_u64(p, r->attempt);
+    }
     p = PUT(p, ",\"bytes_in\":");
     p = put_u64(p, r->bytes_in);
     p = PUT(p, ",\"bytes_out\":");
     p = put_u64(p, r->bytes_out);
     p = PUT(p, ",\"total_ms\":");
     p = put_ms(p, r->total_ns);
-    p = PUT(p, ",\"connect_ms\":");
-    p = put_ms(p, r->connect_ns);
+    if (r->connect_ns) {
+        p = PUT(p, ",\"connect_ms\":");
+        p = put_ms(p, r->connect_ns);
+    }
     p = PUT(p, ",\"first_byte_ms\":");
     p = put_ms(p, r->first_byte_ns);
     p = PUT(p, ",\"upstream_ms\":");
@@ -219,8 +224,10 @@ size_t access_format(char *out, const struct record *r)
     p = put_u64(p, usage_prompt(u));
     p = PUT(p, ",\"completion_tokens\":");
     p = put_u64(p, usage_completion(u));
-    p = PUT(p, ",\"cached_tokens\":");
-    p = put_u64(p, u->cache_read);
+    if (u->cache_read) {
+        p = PUT(p, ",\"cached_tokens\":");
+        p = put_u64(p, u->cache_read);
+    }
     if (u->estimated)
         p = PUT(p, ",\"tokens_estimated\":true");
     p = PUT(p, ",\"cost_usd\":");

@@ -67,7 +67,7 @@ static void test_access_line_is_golden(void **state)
     size_t n = access_format(line, example(&u));
     assert_str(((struct str){line, n}),
                "{\"time\":\"2026-11-20T14:04:09.358023Z\",\"request_id\":\"0190-abc\","
-               "\"route\":\"/chat/completions\",\"status\":200,\"upstream_status\":200,"
+               "\"route\":\"/chat/completions\",\"status\":200,"
                "\"client_ip\":\"127.0.0.1\",\"model\":\"gpt \\\"5\\\"\\u000a\\\\\","
                "\"group\":\"gr\xc3\xbcn \\ufffd\\ufffd\\ufffd\\ufffd\",\"deployment\":\"d-1\","
                "\"provider\":\"openai\",\"api_base\":\"https://api.openai.com/v1\","
@@ -75,6 +75,46 @@ static void test_access_line_is_golden(void **state)
                "\"total_ms\":1234.567,\"connect_ms\":0.000,\"first_byte_ms\":210.000,"
                "\"upstream_ms\":1200.000,\"overhead_ms\":0.084,\"prompt_tokens\":15,"
                "\"completion_tokens\":27,\"cached_tokens\":5,\"cost_usd\":0.0012345}\n");
+}
+
+static void test_access_line_leaves_out_what_is_usual(void **state)
+{
+    static const struct {
+        struct str model, group, upstream_model;
+        const char *names;
+    } rows[] = {
+        {STR_INIT("m"), STR_INIT("m"), STR_INIT("m"), "\"model\":\"m\""},
+        {STR_INIT("m"), STR_INIT("m"), STR_INIT("u"), "\"model\":\"m\",\"upstream_model\":\"u\""},
+        {STR_INIT("m"), STR_INIT("g"), STR_INIT("g"), "\"model\":\"m\",\"group\":\"g\""},
+        {STR_INIT("m"), STR_INIT("g"), STR_INIT("m"),
+         "\"model\":\"m\",\"group\":\"g\",\"upstream_model\":\"m\""},
+    };
+    char line[ACCESS_LINE_MAX], want[512];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        union any_record u;
+        struct record *r = &u.r;
+
+        record_init(r);
+        r->status = 502;
+        r->upstream_status = 500;
+        r->attempt = 1;
+        r->end_us = INT64_C(1795183448123456);
+        record_set(r, RS_REQUEST_ID, STR("id"));
+        record_set(r, RS_MODEL, rows[i].model);
+        record_set(r, RS_GROUP, rows[i].group);
+        record_set(r, RS_UPSTREAM_MODEL, rows[i].upstream_model);
+        (void)snprintf(want, sizeof want,
+                       "{\"time\":\"2026-11-20T14:04:08.123456Z\",\"request_id\":\"id\","
+                       "\"route\":\"/chat/completions\",\"status\":502,\"upstream_status\":500,%s,"
+                       "\"bytes_in\":0,\"bytes_out\":0,\"total_ms\":0.000,\"first_byte_ms\":0.000,"
+                       "\"upstream_ms\":0.000,\"overhead_ms\":0.000,\"prompt_tokens\":0,"
+                       "\"completion_tokens\":0,\"cost_usd\":0}\n",
+                       rows[i].names);
+        size_t n = access_format(line, r);
+        assert_str(((struct str){line, n}), want);
+    }
 }
 
 static void test_access_line_has_no_key(void **state)
@@ -241,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_access_line_is_golden),
+        cmocka_unit_test(test_access_line_leaves_out_what_is_usual),
         cmocka_unit_test(test_access_line_has_no_key),
         cmocka_unit_test(test_longest_line_fits),
         cmocka_unit_test(test_message_holds_the_record),
