@@ -44,5 +44,12 @@ void proc_harden(bool cores);
  */
 MUST_CHECK enum errc proc_hide_environment(struct err *e);
 
+/*
+ * The calling thread asks for turns of `us` microseconds (100 at least): woken, it need not wait for
+ * the end of the longer turn of another. Nothing where the kernel does not know that (before Linux
+ * 6.12), or the thread is scheduled in a way of the operator's own.
+ */
+void proc_set_slice(unsigned us);
+
 /* Processors this process may use: affinity, and the quota of its control groups rounded up. */
 unsigned proc_cpus(void);

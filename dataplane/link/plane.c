@@ -5,11 +5,14 @@
 
 #include "link/plane.h"
 
+#include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
 #include <pthread.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 
@@ -18,8 +21,8 @@
 enum {
     CONNECT_IPC_MS = 1000,
     CONNECT_TLS_MS = 3000,
-    REDIAL_MIN_MS = 50, /* nng dials again itself within those */
-    REDIAL_MAX_MS = 500,
+    REDIAL_MIN_MS = 250, /* nng dials again itself within those */
+    REDIAL_MAX_MS = 1000,
     STUCK_MS = 3000,
 };
 
@@ -277,15 +280,26 @@ static int open_socket(struct plane *p)
 }
 
 /*
- * nng dials in the background and does not say when nobody is there: of a socket its absence can be
- * seen. A connection to find out would not do, for one that ends before nng's greeting ends the
- * other's listener (nng 1.5.2).
+ * nng dials in the background and does not say when nobody is there, at the cost of threads that
+ * spin for milliseconds around each time it is refused (1.5.2). So the kernel is asked first, in
+ * microseconds: of a path that a stream socket listens at it says that the type is another one
+ * before it connects anything, of one that nobody listens at that it refuses.
  */
-static bool is_there(const char *path)
+static enum errc find_listener(const char *address, struct err *e)
 {
-    struct stat st;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int sys = 0;
 
-    return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s", address + strlen("ipc://")); /* fits */
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_set(e, ERRC_SYS, errno, "socket");
+    if (connect(fd, (const struct sockaddr *)&at, sizeof at) != 0)
+        sys = errno;
+    close(fd);
+    if (sys == ENOENT || sys == ENOTDIR || sys == ECONNREFUSED || sys == EACCES)
+        return err_set(e, ERRC_CLOSED, sys, "%s", address);
+    return ERRC_OK; /* EPROTOTYPE */
 }
 
 enum errc plane_connect(struct plane *p, const char *address, const struct join *j, struct err *e)
@@ -294,8 +308,8 @@ enum errc plane_connect(struct plane *p, const char *address, const struct join 
     const bool never = false;
 
     plane_disconnect(p);
-    if (!is_tls && !is_there(address + strlen("ipc://")))
-        return err_set(e, ERRC_CLOSED, 0, "%s: there is no such socket", address);
+    if (!is_tls && find_listener(address, e))
+        return e->code;
     int rc = open_socket(p);
     if (!rc)
         rc = dial(p, address, j, is_tls);

@@ -19,8 +19,8 @@ struct plane *plane_new(void); /* NULL: no memory */
 struct plane *plane_free(struct plane *p);
 
 /* Connects to an address with the certificates of `j` (borrowed for the call), whatever was before.
- * ERRC_TIMEOUT: nobody is there, or a certificate is not accepted; ERRC_CLOSED: plane_stop();
- * ERRC_INVALID, ERRC_NOMEM. */
+ * ERRC_TIMEOUT: nobody answers, or a certificate is not accepted; ERRC_CLOSED: nobody listens, which
+ * of a local socket shows at once, or plane_stop(); ERRC_INVALID, ERRC_NOMEM, ERRC_SYS. */
 MUST_CHECK enum errc plane_connect(struct plane *p, const char *address, const struct join *j,
                                    struct err *e);
 /* What another lane asks is given up, and waited for. */

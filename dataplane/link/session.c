@@ -32,11 +32,13 @@ enum {
     GRACE_MS = 2500, /* beyond the heartbeat, then the answer will not come */
     BACK_OFF_MIN_MS = 50,
     BACK_OFF_MAX_MS = 5000,
-    AWAY_MS = 500,          /* the control plane has no database now */
-    ADOPT_MS = 500,         /* the workers have this long */
-    LOOK_MS = 1,            /* between looks at them */
-    STATUS_MS = 3500,       /* between two of them, on a heartbeat */
-    STATUS_LATE_MS = 10000, /* ... or whenever */
+    BACK_OFF_REFUSED_MS = 1000, /* at most, where finding out that nobody listens costs nothing */
+    LOST_MS = 60000,            /* between two lines about one that stays away */
+    AWAY_MS = 500,              /* the control plane has no database now */
+    ADOPT_MS = 500,             /* the workers have this long */
+    LOOK_MS = 1,                /* between looks at them */
+    STATUS_MS = 3500,           /* between two of them, on a heartbeat */
+    STATUS_LATE_MS = 10000,     /* ... or whenever */
     SAVE_MS = 60000,
     PUBLISH_MS = 500, /* a manager that does not read */
     RESTARTS_MAX = 5, /* of one question */
@@ -224,13 +226,32 @@ static void disconnect(struct session *s)
     transcript_ship_session(s->o.transcripts, NULL, NULL, 0);
 }
 
-static void lose(struct session *s, const struct err *e)
+/* Said at once, and now and then for as long as none answers. */
+static void tell_lost(struct session *s, const struct err *e)
 {
-    if (s->name_len || !(s->told & TOLD_DOWN))
+    uint64_t now_ns = clock_mono_ns();
+
+    if (s->name_len || !(s->told & TOLD_DOWN)) {
+        s->lost_ns = now_ns;
         log_warn("control_plane_lost",
                  "address=\"%s\" error=\"%s\" consequence=\"served as known\"", address_of(s),
                  e->msg);
+    } else if (now_ns - s->told_lost_ns >= ms_ns(LOST_MS)) {
+        log_warn("control_plane_lost",
+                 "address=\"%s\" error=\"%s\" since_s=%llu attempts=%u consequence=\"served as "
+                 "known\"",
+                 address_of(s), e->msg, (unsigned long long)((now_ns - s->lost_ns) / 1000000000),
+                 s->failures + 1);
+    } else {
+        return;
+    }
     s->told |= TOLD_DOWN;
+    s->told_lost_ns = now_ns;
+}
+
+static void lose(struct session *s, const struct err *e)
+{
+    tell_lost(s, e);
     disconnect(s);
     directory_abandon(s->directory);
     gauge(s, POD_PLANE_UP, 0);
@@ -568,7 +589,8 @@ static bool wants_status(const struct session *s, bool is_quiet)
 static unsigned back_off_ms(const struct session *s)
 {
     unsigned rounds = MIN(s->failures / s->params->join.n_addresses, 10), r = 0;
-    unsigned ms = MIN((unsigned)BACK_OFF_MIN_MS << rounds, (unsigned)BACK_OFF_MAX_MS);
+    unsigned max_ms = s->is_refused ? BACK_OFF_REFUSED_MS : BACK_OFF_MAX_MS;
+    unsigned ms = MIN((unsigned)BACK_OFF_MIN_MS << rounds, max_ms);
 
     (void)!getrandom(&r, sizeof r, 0);
     return s->failures < s->params->join.n_addresses ? r % 10 : ms / 2 + r % (ms / 2 + 1);
@@ -623,6 +645,7 @@ static void *run(void *arg)
         enum errc rc = ERRC_OK;
         if (!s->name_len)
             rc = plane_connect(s->plane, address_of(s), &s->params->join, &e);
+        s->is_refused = rc == ERRC_CLOSED;
         s->hellos = 0;
         while (!rc && !plane_is_stopped(s->plane)) {
             rc = turn(s, &e);

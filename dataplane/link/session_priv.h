@@ -49,6 +49,7 @@ struct session {
     struct arena arena; /* one answer, one request */
     unsigned address;   /* the one that is tried or used */
     unsigned failures;  /* in a row */
+    bool is_refused;    /* the last of them: nobody listens */
     unsigned hellos;    /* since a question was answered */
     unsigned char name[64];
     size_t name_len; /* 0: no session */
@@ -62,6 +63,7 @@ struct session {
     char error[200];    /* why the last revision could not be taken whole; "": it was */
     char status_error[200];
     unsigned told; /* bits: said once of this control plane */
+    uint64_t lost_ns, told_lost_ns;
 };
 
 /* ---- session_local.c ---- */

@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/pages.h"
+#include "common/proc.h"
 
 #include "client/conn.h"
 #include "meter/meter.h"
@@ -36,6 +37,7 @@ enum {
     ORPHAN_MS = 60000, /* without a manager: serve on this long, then drain */
     DESCRIPTORS_RESERVED = 64,
     SPARE_BLOCKS = 256,
+    SLICE_US = 100, /* the least there is: whom a client waits for goes before who writes files */
 };
 
 struct worker {
@@ -398,6 +400,7 @@ int worker_main(unsigned region, unsigned n_listeners)
     (void)snprintf(who, sizeof who, "worker %u", region);
     log_init(who, LOG_INFO);
     worker_raise_limits();
+    proc_set_slice(SLICE_US);
     if (!worker_open(&w, region, n_listeners, &e)) {
         log_error("worker_not_started", "reason=\"%s\"", e.msg);
         return 1;

@@ -247,6 +247,21 @@ def test_a_control_plane_that_died_and_came_back(start, plane, at):
         again.close()
 
 
+def test_a_control_plane_that_stayed_away_is_found_soon(start, plane):
+    plane.put(a=p.model("m1", "first", says("one")))
+    weir = start(config(plane.address))
+    in_sync(weir, plane)
+    plane.close()
+    weir.wait(lambda: weir.metrics()["weir_control_plane_failures_total"] >= 9, 15, "asked again and again")
+    again = p.Plane(plane.path, entities=plane.entities)
+    again.n, again.log = plane.n, plane.log
+    try:
+        weir.wait(lambda: again.asked("hello"), 2.5, "found within a pause of a second")
+        assert weir.log().count(LOST) == 1  # said once a minute
+    finally:
+        again.close()
+
+
 def test_a_frozen_control_plane_is_left_for_another(start, plane, at):
     plane.put(a=p.model("m1", "first", says("one")))
     other = p.Plane(at("b"), entities=plane.entities)
