@@ -230,21 +230,16 @@ static void disconnect(struct session *s)
 static void tell_lost(struct session *s, const struct err *e)
 {
     uint64_t now_ns = clock_mono_ns();
+    bool is_new = s->name_len || !(s->told & TOLD_DOWN);
 
-    if (s->name_len || !(s->told & TOLD_DOWN)) {
+    if (is_new)
         s->lost_ns = now_ns;
-        log_warn("control_plane_lost",
-                 "address=\"%s\" error=\"%s\" consequence=\"served as known\"", address_of(s),
-                 e->msg);
-    } else if (now_ns - s->told_lost_ns >= ms_ns(LOST_MS)) {
-        log_warn("control_plane_lost",
-                 "address=\"%s\" error=\"%s\" since_s=%llu attempts=%u consequence=\"served as "
-                 "known\"",
-                 address_of(s), e->msg, (unsigned long long)((now_ns - s->lost_ns) / 1000000000),
-                 s->failures + 1);
-    } else {
+    else if (now_ns - s->told_lost_ns < ms_ns(LOST_MS))
         return;
-    }
+    log_warn("control_plane_lost",
+             "address=\"%s\" error=\"%s\" since_s=%llu failures=%u consequence=\"served as known\"",
+             address_of(s), e->msg, (unsigned long long)((now_ns - s->lost_ns) / 1000000000),
+             s->failures + 1);
     s->told |= TOLD_DOWN;
     s->told_lost_ns = now_ns;
 }
