@@ -228,6 +228,7 @@ static const char usage[] =
     "(0)\n"
     "  --duration MS      (2000)          --requests N   at most so many\n"
     "  --timeout MS       per request (10000)\n"
+    "  --window MS        with --json: p99 of the latency in each part of the duration\n"
     "  --header 'N: V'    may be repeated\n"
     "  --body FILE        or, made:       --model NAME (mock-small), --body-bytes N (300), "
     "--stream 1\n"
@@ -238,8 +239,8 @@ static const char usage[] =
 
 struct options {
     const char *url, *body, *model;
-    uint64_t connections, body_bytes, streams, stream, json, duration_ms, timeout_ms, rate,
-        requests;
+    uint64_t connections, body_bytes, streams, stream, json, duration_ms, timeout_ms, window_ms,
+        rate, requests;
     struct text headers;
 };
 
@@ -260,6 +261,7 @@ static void options_read(struct options *o, int argc, char **argv)
         {"json", NULL, &o->json},
         {"duration", NULL, &o->duration_ms},
         {"timeout", NULL, &o->timeout_ms},
+        {"window", NULL, &o->window_ms},
         {"rate", NULL, &o->rate},
         {"requests", NULL, &o->requests},
     };
@@ -359,6 +361,9 @@ int main(int argc, char **argv)
     l->max_requests = o.streams ? o.streams : o.requests;
     l->duration_ns = o.duration_ms * NS_PER_MS;
     l->timeout_ns = o.timeout_ms * NS_PER_MS;
+    l->window_ns = o.window_ms * NS_PER_MS;
+    l->window_count = o.window_ms ? o.duration_ms / o.window_ms : 0;
+    l->windows = xalloc(l->window_count, sizeof(*l->windows));
     l->conns = xalloc(l->conn_count, sizeof(*l->conns));
     l->ep = epoll_create1(EPOLL_CLOEXEC);
     if (l->ep < 0)

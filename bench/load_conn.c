@@ -110,7 +110,7 @@ static void conn_answered(struct conn *c)
         l->failures[FAIL_BODY]++;
     else {
         l->ok++;
-        hist_add(&l->measures[LATENCY], l->now_ns - c->due_ns);
+        load_add_latency(l, c->due_ns);
     }
     l->answered++;
     l->last_ns = l->now_ns;

@@ -74,6 +74,9 @@ struct load {
     uint64_t sent, waited, ok, answered, reconnects, bytes_in, ready;
     uint64_t failures[FAILURES];
     struct hist measures[MEASURES];
+    struct hist *windows; /* --window: latencies once more, by when a request was due */
+    size_t window_count;
+    uint64_t window_ns;
     char read_buf[READ_MAX];
 };
 
@@ -93,5 +96,7 @@ bool load_may_send(const struct load *l);
 /* load_report.c */
 
 void hist_add(struct hist *h, uint64_t v);
+/* The answer that is complete now, to a request that was due then. */
+void load_add_latency(struct load *l, uint64_t due_ns);
 void load_print(const struct load *l);
 void load_print_json(const struct load *l);

@@ -45,6 +45,15 @@ void hist_add(struct hist *h, uint64_t v)
     h->at[hist_index(v)]++;
 }
 
+void load_add_latency(struct load *l, uint64_t due_ns)
+{
+    size_t window = l->window_ns ? (size_t)((due_ns - l->start_ns) / l->window_ns) : 0;
+
+    hist_add(&l->measures[LATENCY], l->now_ns - due_ns);
+    if (window < l->window_count)
+        hist_add(&l->windows[window], l->now_ns - due_ns);
+}
+
 static uint64_t hist_quantile(const struct hist *h, double q)
 {
     uint64_t want = (uint64_t)(q * (double)h->count + 0.5), seen = 0;
@@ -124,7 +133,10 @@ void load_print_json(const struct load *l)
     printf("}");
     for (unsigned i = 0; i < MEASURES; i++)
         hist_print_json(&l->measures[i], measure_names[i]);
-    printf("}\n");
+    for (size_t i = 0; i < l->window_count; i++)
+        printf("%s%llu", i ? "," : ",\"windows_p99_ns\":[",
+               (unsigned long long)hist_quantile(&l->windows[i], 0.99));
+    printf("%s}\n", l->window_count ? "]" : "");
 }
 
 void load_print(const struct load *l)

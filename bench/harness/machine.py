@@ -62,6 +62,18 @@ def in_real_time(pids=()):
             os.sched_setscheduler(pid, before, os.sched_param(0))
 
 
+@contextlib.contextmanager
+def staying_on(core):
+    """Keeps this thread, and what it starts that is not pinned elsewhere, to one core: bench/run itself beside what
+    is measured would be measured as well."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Awake:
     """Keeps cores from sleeping, by spinning at idle priority, while the block runs: waking a virtual core is the
     hypervisor's cost, and would be most of a latency at low load."""

@@ -16,6 +16,7 @@ LIMITS = {"max_budget": FAR, "rpm_limit": FAR, "tpm_limit": FAR}
 STATES = ("undisturbed", "saturated", "frozen", "killed")
 LOAD = dict(connections=32)
 OUTAGE_RATE = 5000
+WINDOW_MS = 250  # of an outage's rounds: see README
 POLICY_RATE = 40_000  # most of what a core can, and no more: see README
 
 
@@ -193,26 +194,31 @@ def outage(ctx):
         return
     worst = {}
     # the other core's may not be: at bench/run's own priority they would starve PostgreSQL
-    with Planes(ctx) as p, machine.Awake({ctx.cores.gateway}):
+    with Planes(ctx) as p, machine.Awake({ctx.cores.gateway}), machine.staying_on(ctx.cores.load):
         measure(ctx, "outage", "warm-up", p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE, duration=500, **LOAD)
         for r in range(ctx.pick(1, 9)):
             for state in STATES if r % 2 == 0 else STATES[::-1]:
                 with (TROUBLE[state](*([] if state == "undisturbed" else [p])), Liveness(p.weir.port) as liveness,
                       machine.in_real_time([ctx.mock.child.pid])):
                     measure(ctx, "outage", state, p.weir, p.weir.port, key=p.key, rate=OUTAGE_RATE,
-                            duration=1500, **LOAD)
+                            duration=1500, window=WINDOW_MS, **LOAD)
                     direct = ctx.gateways["direct"]
                     measure(ctx, "outage", state, direct, direct.port, rate=OUTAGE_RATE, duration=500,
-                            **LOAD)
+                            window=WINDOW_MS, **LOAD)
                 worst[state] = max(worst.get(state, 0), liveness.worst_ms)
     row = ctx.table["outage"] = {}
     for state in STATES:
-        seen = {f"{name}{q}_us": [r[measured][q] / 1000 for r in chosen(ctx, "outage", state, gateway)]
-                for gateway, name, measured, q in (
-                    ("weir", "", "latency_ns", "p50"), ("weir", "", "latency_ns", "p99"),
-                    ("weir", "lateness_", "lateness_ns", "p99"),
-                    ("direct", "direct_", "latency_ns", "p50"), ("direct", "direct_", "latency_ns", "p99"))}
-        row[state] = {k: median(v) for k, v in seen.items()} | {"liveness_ms": worst[state]}
+        weir, direct = (chosen(ctx, "outage", state, name) for name in ("weir", "direct"))
+        row[state] = {
+            "p50_us": median(r["latency_ns"]["p50"] for r in weir) / 1000,
+            "p99_us": median(ns for r in weir for ns in r["windows_p99_ns"]) / 1000,
+            "round_p99_us": median(r["latency_ns"]["p99"] for r in weir) / 1000,
+            "lateness_p99_us": median(r["lateness_ns"]["p99"] for r in weir) / 1000,
+            "direct_p50_us": median(r["latency_ns"]["p50"] for r in direct) / 1000,
+            "direct_p99_us": median(ns for r in direct for ns in r["windows_p99_ns"]) / 1000,
+            "direct_round_p99_us": median(r["latency_ns"]["p99"] for r in direct) / 1000,
+            "liveness_ms": worst[state],
+        }
         if state == STATES[0]:
             base = row[state]["p99_us"]
             continue
