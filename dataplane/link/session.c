@@ -11,7 +11,6 @@
  * applied twice, which changes nothing; what is older than what is known breaks the session.
  */
 
-#include <errno.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -22,7 +21,6 @@
 
 #include "link/reply.h"
 #include "link/session_priv.h"
-#include "snapshot/identity.h"
 
 enum {
     HELLO_MS = 3000,
@@ -35,12 +33,9 @@ enum {
     BACK_OFF_REFUSED_MS = 1000, /* at most, where finding out that nobody listens costs nothing */
     LOST_MS = 60000,            /* between two lines about one that stays away */
     AWAY_MS = 500,              /* the control plane has no database now */
-    ADOPT_MS = 500,             /* the workers have this long */
-    LOOK_MS = 1,                /* between looks at them */
     STATUS_MS = 3500,           /* between two of them, on a heartbeat */
     STATUS_LATE_MS = 10000,     /* ... or whenever */
     SAVE_MS = 60000,
-    PUBLISH_MS = 500, /* a manager that does not read */
     RESTARTS_MAX = 5, /* of one question */
     HELLOS_MAX = 5,   /* in a row, without a question answered */
 };
@@ -122,98 +117,6 @@ void session_built(struct session *s, uint64_t version, uint64_t generation, con
     s->news.generation = generation;
     (void)snprintf(s->news.error, sizeof s->news.error, "%s", error ? error : "");
     (void)pthread_mutex_unlock(&s->lock);
-}
-
-/* ---- sealed files to the manager ---- */
-
-static enum errc hand_on(struct session *s, enum control_type type, int *take_fd, struct err *e)
-{
-    struct identity_header h;
-    enum errc rc = ERRC_OK;
-
-    if (*take_fd < 0)
-        return ERRC_OK;
-    if (pread(*take_fd, &h, sizeof h, 0) != (ssize_t)sizeof h)
-        return err_set(e, ERRC_SYS, errno, "read a sealed file");
-    for (unsigned waited = 0; waited < PUBLISH_MS; waited += 10) {
-        rc = s->o.publish(s->o.ctx, type, h.n, *take_fd, e);
-        if (rc != ERRC_LIMIT || !plane_sleep(s->plane, 10))
-            break;
-    }
-    if (rc == ERRC_CLOSED) /* no manager: nobody is there to take it */
-        rc = ERRC_OK;
-    if (!rc) {
-        close(*take_fd);
-        *take_fd = -1;
-    }
-    return rc;
-}
-
-/* Seals what was applied, and hands on what is not yet. */
-static enum errc publish(struct session *s, struct directory_revision r, struct err *e)
-{
-    int base = -1, overlay = -1;
-    enum errc rc = directory_seal(s->directory, r, &base, &overlay, e);
-
-    if (rc)
-        return rc;
-    if (base >= 0) {
-        if (s->base >= 0)
-            close(s->base);
-        s->base = base;
-    }
-    if (overlay >= 0) {
-        if (s->overlay >= 0)
-            close(s->overlay);
-        s->overlay = overlay;
-        s->is_dirty = true;
-    }
-    rc = hand_on(s, CONTROL_BASE, &s->base, e);
-    return rc ? rc : hand_on(s, CONTROL_OVERLAY, &s->overlay, e);
-}
-
-/* Whether each worker that serves does so with these. One that is starting will. */
-static bool is_adopted(const struct session *s, uint64_t identity, uint64_t generation)
-{
-    const struct shared *sh = s->o.shared;
-
-    for (unsigned i = 0; i < shared_regions(sh); i++) {
-        const struct region *r = shared_region(sh, i);
-        if (r->state == REGION_HELD && r->heartbeat_ns &&
-            (r->identity < identity || r->generation < generation))
-            return false;
-    }
-    return true;
-}
-
-/* The generation that has the documents; 0: none is needed. False: it is not built yet. */
-static bool generation_of(struct session *s, uint64_t *ret)
-{
-    (void)pthread_mutex_lock(&s->lock);
-    bool is_built = s->news.version == s->documents;
-    *ret = is_built ? s->news.generation : 0;
-    (void)pthread_mutex_unlock(&s->lock);
-    return is_built;
-}
-
-/* Waits for the workers, within bounds. */
-static void await_workers(struct session *s, bool has_documents)
-{
-    uint64_t until_ns = clock_mono_ns() + ms_ns(ADOPT_MS), generation = 0;
-
-    for (;;) {
-        bool is_built = !has_documents || generation_of(s, &generation);
-        if (is_built && is_adopted(s, directory_n(s->directory), generation))
-            return;
-        if (clock_mono_ns() >= until_ns || !plane_sleep(s->plane, LOOK_MS))
-            break;
-    }
-    if (plane_is_stopped(s->plane))
-        return;
-    (void)snprintf(s->error, sizeof s->error, "some workers do not serve with revision %llu yet",
-                   (unsigned long long)directory_revision(s->directory).n);
-    log_warn("adoption_late", "revision=%llu consequence=\"acknowledged all the same\"",
-             (unsigned long long)directory_revision(s->directory).n);
 }
 
 /* ---- asking ---- */
@@ -487,7 +390,7 @@ static enum errc sync_end(struct session *s, struct sync *y, struct err *e)
 {
     uint64_t documents = s->documents;
     bool is_news = y->is_full || y->has_entities || y->now.n != y->have.n;
-    enum errc rc = publish(s, y->now, e);
+    enum errc rc = session_publish(s, y->now, e);
 
     if (!rc && !give_documents(s))
         rc = err_set(e, ERRC_NOMEM, 0, "models and settings");
@@ -500,7 +403,7 @@ static enum errc sync_end(struct session *s, struct sync *y, struct err *e)
     if (is_news && !y->bad)
         s->error[0] = '\0';
     if (is_news) {
-        await_workers(s, s->documents != documents);
+        session_await_workers(s, s->documents != documents);
         gauge(s, POD_REVISION_LAG, (clock_mono_ns() - y->arrived_ns) / 1000000);
     }
     gauge(s, POD_REVISION, y->now.n);
@@ -690,7 +593,7 @@ static enum errc open_directory(struct session *s, int base_fd, int overlay_fd, 
             log_warn("identities_not_adopted", "error=\"%s\" consequence=\"asked for again\"",
                      e->msg);
     } else if (s->news.is_known) {
-        enum errc rc = publish(s, directory_revision(s->directory), e);
+        enum errc rc = session_publish(s, directory_revision(s->directory), e);
         if (rc)
             return rc;
     }

@@ -79,6 +79,13 @@ void session_name_pod(struct session *s);
 bool session_load(struct session *s);
 void session_save(struct session *s);
 
+/* ---- session_publish.c ---- */
+
+/* Seals what was applied as `r`, and hands on what is not yet. */
+MUST_CHECK enum errc session_publish(struct session *s, struct directory_revision r, struct err *e);
+/* Waits for the workers to serve with it, and where documents changed with those; within bounds. */
+void session_await_workers(struct session *s, bool has_documents);
+
 /* ---- status.c ---- */
 
 /* Filled from shared memory and /proc; texts are borrowed from the session. */
