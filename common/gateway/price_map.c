@@ -441,7 +441,7 @@ static bool lookup_below(struct str prefix, struct str name, price_get_fn get, v
 {
     const struct str bare = without_geo(name);
     const struct str names[] = {name, bare, without_version(name), without_version(bare)};
-    char full[NAME_MAX_BYTES];
+    char full[NAME_MAX_BYTES] UNINITIALIZED;
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         size_t n = prefix.n + names[i].n;

@@ -83,7 +83,7 @@ static bool refused(struct request *r, enum client_error error)
 
 bool admit_address(struct request *r)
 {
-    struct ask k;
+    struct ask k UNINITIALIZED;
 
     if (!(r->snapshot->h->settings.allowed_ips.n | r->snapshot->h->settings.allowed_routes.n))
         return true;
@@ -420,7 +420,7 @@ void admit_record(struct request *r, struct inflight *slot)
     const struct caller *c = &r->caller;
     struct record *rec = &slot->record;
     struct str id = found_id(&c->key);
-    char text[2 * IDENTITY_HASH];
+    char text[2 * IDENTITY_HASH] UNINITIALIZED;
 
     if (r->charges)
         charges_copy(&slot->charges, r->charges);

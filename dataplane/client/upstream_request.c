@@ -155,7 +155,7 @@ enum body_edit_result upstream_request_edit(struct request *r, struct body_edit 
                                             const struct request_scan *scan, struct str body)
 {
     bool is_sent = api == r->upstream_api; /* else it is translated first */
-    struct str drop[PARAM_LIST_MAX], allow[PARAM_LIST_MAX];
+    struct str drop[PARAM_LIST_MAX] UNINITIALIZED, allow[PARAM_LIST_MAX] UNINITIALIZED;
     struct body_edit_options o = {
         .api = api,
         .client = request_api(r),

@@ -70,7 +70,7 @@ void caller_tags_json(struct caller *c, struct str json, struct arena *a)
     static const struct json_watch element = {.id = 1};
     static const struct json_watch root = {.elements = &element};
     struct tag_reader r = {c, a};
-    struct json_scan scan;
+    struct json_scan scan UNINITIALIZED;
 
     if (!json.n || json.p[0] != '[')
         return;

@@ -244,7 +244,7 @@ static bool member_has(const struct ask *k, const struct member *m, struct str n
 {
     struct json_watch child = {.key = name, .id = 1};
     struct json_watch root = {.children = &child, .n_children = 1};
-    struct json_scan scan;
+    struct json_scan scan UNINITIALIZED;
     bool has = false;
 
     if (m->type != JSON_OBJECT)
@@ -314,7 +314,7 @@ static bool check_params(struct ask *k)
         return false;
     struct str own = metadata_member(key, STR("enforced_params"));
     if (own.n && own.p[0] == '[') {
-        struct json_scan scan;
+        struct json_scan scan UNINITIALIZED;
         json_scan_init(&scan, &root, on_param, &r);
         (void)json_scan_feed(&scan, own.p, own.n);
     }

@@ -151,7 +151,7 @@ void conn_save_session(struct upconn *c)
 
 static void conn_tls_input(struct upconn *c, const char *p, size_t n)
 {
-    char aside[512];
+    char aside[512] UNINITIALIZED;
     struct tls_io io = {.in = p, .in_n = n, .out = aside, .out_cap = sizeof aside};
     struct pool *pool = c->pool;
     size_t n_plain;
