@@ -217,6 +217,20 @@ static void page_of_found(struct store *s, const struct log_query *q, const stru
         ret->rows = log_read_entries(s, q, &f, &w);
 }
 
+/* The same in an order that the index does not have. */
+static void page_of_found_rows(struct store *s, const struct log_query *q, struct log_page *ret)
+{
+    struct log_query few = *q;
+    struct str found = arena_printf(s->arena,
+                                    "(t.request_id, t.\"startTime\") IN"
+                                    " (SELECT request_id, at FROM weir.%s WHERE %s)",
+                                    log_entries_table(q), q->found);
+
+    if (found.n)
+        filter_add(&few.rows, found.p, &q->found_arg, 1);
+    log_page_of_rows(s, &few, ret);
+}
+
 /* How many entries of these series there are in the days of the query. */
 static int64_t count_series(struct store *s, const struct log_query *q, const struct log_series *of)
 {
@@ -261,9 +275,11 @@ void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
     if (of.own.p && of.n == 0)
         return;
     if (!log_values[q->sort].column) {
-        if (q->index.n || !log_page_packed(s, q, &of, ret))
+        if (q->found)
+            page_of_found_rows(s, q, ret);
+        else if (q->index.n || !log_page_packed(s, q, &of, ret))
             log_page_of_rows(s, q, ret);
-    } else if (q->is_found)
+    } else if (q->found)
         page_of_found(s, q, &of, ret);
     else if (q->index.n)
         page_of_values(s, q, &of, ret);

@@ -25,7 +25,8 @@ static const struct {
 } values[LOG_SORTS] = {
     [LOG_BY_SPEND] = {NULL, "spend"},
     [LOG_BY_TOKENS] = {NULL, "total_tokens::float8"},
-    [LOG_BY_MODEL] = {NULL, "(SELECT s.code FROM weir.log_series s WHERE s.id = l.series)::float8"},
+    [LOG_BY_MODEL] = {NULL,
+                      "(SELECT c.code FROM weir.log_code c WHERE c.series = l.series)::float8"},
     [LOG_BY_END] = {MS_OF("t.\"endTime\""), NULL},
     [LOG_BY_FIRST_TOKEN] = {MS_OF("CASE WHEN t.\"completionStartTime\" <> t.\"endTime\""
                                   " THEN t.\"completionStartTime\" - t.\"startTime\" END"),
@@ -41,27 +42,29 @@ static const struct {
     " FROM weir.log_mark m WHERE m.block = s.id AND m.at < " when                                  \
     " ORDER BY m.seq DESC LIMIT 1), 0)"
 
+/* Blocks b that are as their rows are, and stretches g that lie in none; `more`: columns of b. */
+#define BLOCKS_WITHIN(more)                                                                        \
+    "WITH w AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"                             \
+    "  coalesce($2::timestamp + interval '1 ms', 'infinity') AS until),"                           \
+    " b AS (SELECT k.id, k.since, k.until, k.n" more " FROM weir.log_block k, w"                   \
+    "  WHERE k.n IS NOT NULL AND k.until > w.since AND k.since < w.until"                          \
+    "  AND NOT EXISTS (SELECT FROM weir.log_touched t WHERE t.block = k.id)),"                     \
+    " x AS (SELECT until AS since, lead(since, 1, 'infinity') OVER (ORDER BY since, until)"        \
+    "   AS until FROM (SELECT since, until FROM b UNION ALL SELECT '-infinity', '-infinity') x),"  \
+    " g AS (SELECT greatest(x.since, w.since) AS since, least(x.until, w.until) AS until"          \
+    "  FROM x, w WHERE greatest(x.since, w.since) < least(x.until, w.until))"
+
 /* False: there is no block. */
 static bool find_sources(struct packed *p)
 {
     static const char sql[] =
-        "WITH w AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"
-        "  coalesce($2::timestamp + interval '1 ms', 'infinity') AS until),"
-        " b AS (SELECT k.id, k.since, k.until, k.n FROM weir.log_block k, w WHERE k.n IS NOT NULL"
-        "  AND k.until > w.since AND k.since < w.until"
-        "  AND NOT EXISTS (SELECT FROM weir.log_touched t WHERE t.block = k.id)),"
-        " g AS (SELECT until AS since, lead(since, 1, 'infinity') OVER (ORDER BY since, until)"
-        "   AS until FROM (SELECT since, until FROM b UNION ALL SELECT '-infinity', '-infinity') "
-        "x),"
-        " s AS (SELECT * FROM b UNION ALL"
-        "  SELECT NULL, greatest(g.since, w.since), least(g.until, w.until), 0 FROM g, w"
-        "  WHERE greatest(g.since, w.since) < least(g.until, w.until))"
-        " SELECT s.id, s.since, s.until, s.n,"
-        "  CASE WHEN s.since < w.since THEN " PLACE_AT(
-            "w.since") " ELSE 0 END,"
-                       "  CASE WHEN s.until > w.until THEN " PLACE_AT(
-                           "w.until") " ELSE s.n END"
-                                      " FROM s, w ORDER BY s.since, s.until";
+        BLOCKS_WITHIN("") ", s AS (SELECT * FROM b UNION ALL SELECT NULL, since, until, 0 FROM g)"
+                          " SELECT s.id, s.since, s.until, s.n,"
+                          "  CASE WHEN s.since < w.since THEN " PLACE_AT(
+                              "w.since") " ELSE 0 END,"
+                                         "  CASE WHEN s.until > w.until THEN " PLACE_AT(
+                                             "w.until") " ELSE s.n END"
+                                                        " FROM s, w ORDER BY s.since, s.until";
     struct rows r =
         TX_QUERY(&p->s->tx, sql, DB_TEXT_OR_NULL(p->q->from), DB_TEXT_OR_NULL(p->q->until));
     bool has_blocks = false;
@@ -79,6 +82,45 @@ static bool find_sources(struct packed *p)
         p->n_sources++;
     }
     return has_blocks;
+}
+
+static void narrow(struct store *s, struct log_query *q, const char *sql, struct str value)
+{
+    enum { STRETCHES_MAX = 6 };
+    struct db_arg args[2 * STRETCHES_MAX];
+    struct str any = {0};
+    int n = 0;
+
+    if (!log_is_covered(s, q->from))
+        return;
+    struct rows r = TX_QUERY(&s->tx, sql, DB_TEXT_OR_NULL(q->from), DB_TEXT_OR_NULL(q->until),
+                             DB_TEXT(value), DB_INT(STRETCHES_MAX + 1));
+    if (r.n > STRETCHES_MAX || !tx_ok(&s->tx))
+        return;
+    for (int i = 0; i < r.n; i++) {
+        any = arena_printf(s->arena,
+                           STR_FMT "%s(t.\"startTime\" >= $?::timestamp"
+                                   " AND t.\"startTime\" < $?::timestamp)",
+                           STR_ARG(any), i ? " OR " : "");
+        args[n++] = DB_TEXT(rows_text(r, i, 0));
+        args[n++] = DB_TEXT(rows_text(r, i, 1));
+    }
+    if (!r.n || any.n)
+        log_where_row(q, any.n ? any.p : "false", args, n);
+}
+
+#define STRETCHES                                                                                  \
+    " SELECT since, until FROM (SELECT since, until FROM b WHERE may UNION ALL SELECT * FROM g) y" \
+    " ORDER BY since LIMIT $4"
+
+void log_narrow_session(struct store *s, struct log_query *q, struct str text)
+{
+    narrow(s, q, BLOCKS_WITHIN(", strpos(k.sessions, $3) > 0 AS may") STRETCHES, text);
+}
+
+void log_narrow_token(struct store *s, struct log_query *q, struct str value)
+{
+    narrow(s, q, BLOCKS_WITHIN(", $3 = ANY (k.tokens) AS may") STRETCHES, value);
 }
 
 /* ---- series ---- */
@@ -105,7 +147,7 @@ static bool read_kinds(struct packed *p, const struct log_series *of)
         p->s->arena,
         "SELECT max(code), array_agg(code)::text, array_agg(m)::text, max(m), bool_or(is_null)"
         " FROM (SELECT code, %s AS m, model IS NULL AS is_null FROM weir.log_series"
-        "  WHERE level = 0 AND code IS NOT NULL%s" STR_FMT ") s",
+        "  JOIN weir.log_code c ON c.series = id WHERE level = 0%s" STR_FMT ") s",
         p->by_model ? "dense_rank() OVER (ORDER BY model) - 1" : "0", f->sql.n ? " AND " : "",
         STR_ARG(f->sql));
 

@@ -4,9 +4,9 @@
 
 #include "analytics/log.h"
 
-enum {                           /* what a plan is chosen by */
-       LOG_FEW_ROWS = 30000,     /* sorted with all they have */
-       LOG_SOME_ROWS = 300000,   /* looked through one by one, their values sorted */
+enum {                          /* what a plan is chosen by */
+       LOG_FEW_ROWS = 30000,    /* sorted with all they have */
+       LOG_SOME_ROWS = 300000,  /* looked through one by one, their values sorted */
        LOG_PACKED_ROWS = 10000, /* more are looked through where they are packed */
 };
 
@@ -69,3 +69,8 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
  */
 bool log_page_packed(struct store *s, const struct log_query *q, const struct log_series *of,
                      struct log_page *ret);
+
+/* To the time in which rows may be whose session's id holds the text, or whose metadata has that
+ * used_client_oauth_token: where it is short, rows of other times are not looked at. */
+void log_narrow_session(struct store *s, struct log_query *q, struct str text);
+void log_narrow_token(struct store *s, struct log_query *q, struct str value);

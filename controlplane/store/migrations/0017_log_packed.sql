@@ -3,21 +3,23 @@
 -- control plane looks through those of ten million at once (analytics/log_packed.c). A job makes the blocks; who writes
 -- to the time of one leaves a line that says so, and it is not read until it is packed anew.
 
--- A small number instead of the hash.
-CREATE SEQUENCE weir.log_code AS integer;
-ALTER TABLE weir.log_series ADD COLUMN code integer;
-UPDATE weir.log_series SET code = nextval('weir.log_code') WHERE level = 0;
+-- Of a series: a small number instead of the hash.
+CREATE TABLE weir.log_code (
+    series bigint PRIMARY KEY,
+    code integer NOT NULL GENERATED ALWAYS AS IDENTITY
+);
+INSERT INTO weir.log_code (series) SELECT id FROM weir.log_series WHERE level = 0 AND by_key IS NOT NULL;
 
--- As before; a new series has its code.
+-- As before; a new series gets its code.
 CREATE OR REPLACE FUNCTION weir.log_parts() RETURNS void LANGUAGE sql AS $$
     WITH new AS (
         UPDATE weir.log_series
         SET by_model = weir.log_hash(ROW(1, team_id, organization_id, model, model_group, model_id, custom_llm_provider,
                                          call_type, status, cache_hit, error_code, error_class)::text),
-            by_key = weir.log_hash(ROW(2, api_key, "user", team_id, organization_id, call_type)::text),
-            code = coalesce(code, nextval('weir.log_code'))
+            by_key = weir.log_hash(ROW(2, api_key, "user", team_id, organization_id, call_type)::text)
         WHERE by_key IS NULL AND level = 0 RETURNING *
     ),
+    codes AS (INSERT INTO weir.log_code (series) SELECT id FROM new ON CONFLICT DO NOTHING),
     models AS (
         INSERT INTO weir.log_series (id, level, team_id, organization_id, model, model_group, model_id, custom_llm_provider,
                                      call_type, status, cache_hit, error_code, error_class)
@@ -35,8 +37,11 @@ CREATE TABLE weir.log_block (
     since timestamp NOT NULL,
     until timestamp NOT NULL, -- not included
     seen xid8, -- whoever began before this one may not know of the block
-    n integer -- entries; NULL: not packed yet
+    n integer, -- entries; NULL: not packed yet
+    sessions text, -- their ids, a line each
+    tokens text[] -- used_client_oauth_token of their metadata, each value there is
 );
+ALTER TABLE weir.log_block ALTER sessions SET STORAGE EXTERNAL; -- looked through
 
 -- Numbers as they are sent, big-endian, in the order of (value, place). Places count from 0 in the order of (at,
 -- request_id).
@@ -111,7 +116,8 @@ AS $$
 DECLARE
     old bigint[] := ARRAY(SELECT id FROM weir.log_block o WHERE o.since >= b.since AND o.until <= b.until);
     elapsed text := '(extract(epoch FROM (t."endTime" - t."startTime")) * 1000)::bigint';
-    n_entries integer;
+    session text := 'NULL::text'; -- an older LiteLLM has none
+    k record;
 BEGIN
     DELETE FROM weir.log_touched WHERE block = ANY (old); -- what comes from now on leaves another line
     DELETE FROM weir.log_packed WHERE block = ANY (old);
@@ -122,13 +128,18 @@ BEGIN
                AND attname = 'request_duration_ms' AND NOT attisdropped) THEN
         elapsed := 'coalesce(t.request_duration_ms, ' || elapsed || ')';
     END IF;
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = '"LiteLLM_SpendLogs"'::regclass AND attname = 'session_id'
+               AND NOT attisdropped) THEN
+        session := 't.session_id';
+    END IF;
     EXECUTE format('
     WITH e AS MATERIALIZED (
-        SELECT row_number() OVER (ORDER BY l.at, l.request_id)::integer - 1 AS place, coalesce(s.code, 0) AS code, l.at,
+        SELECT row_number() OVER (ORDER BY l.at, l.request_id)::integer - 1 AS place, coalesce(c.code, 0) AS code, l.at,
                l.request_id, l.spend, l.total_tokens::float8 AS tokens, extract(epoch FROM t."endTime") * 1000 AS ended,
                (%s)::float8 AS elapsed, extract(epoch FROM CASE WHEN t."completionStartTime" <> t."endTime"
-                                                THEN t."completionStartTime" - t."startTime" END) * 1000 AS first_token
-        FROM weir.log l LEFT JOIN weir.log_series s ON s.id = l.series
+                                                THEN t."completionStartTime" - t."startTime" END) * 1000 AS first_token,
+               %s AS session, t.metadata ->> ''used_client_oauth_token'' AS token
+        FROM weir.log l LEFT JOIN weir.log_code c ON c.series = l.series
         LEFT JOIN "LiteLLM_SpendLogs" t ON t.request_id = l.request_id AND t."startTime" = l.at
             AND t."startTime" >= $2 AND t."startTime" < $3
         WHERE l.at >= $2 AND l.at < $3
@@ -147,11 +158,13 @@ BEGIN
                string_agg(int4send(code), ''''), string_agg(int4send(place), ''''), string_agg(float8send(v), '''')
         FROM (SELECT * FROM v ORDER BY sort, o) x GROUP BY sort
     )
-    SELECT count(*) FROM e', elapsed) INTO n_entries USING b.id, b.since, b.until;
-    IF n_entries = 0 THEN
+    SELECT count(*) AS n, string_agg(DISTINCT session, E''\n'') AS sessions,
+           array_agg(DISTINCT token) FILTER (WHERE token IS NOT NULL) AS tokens FROM e', elapsed, session)
+    INTO k USING b.id, b.since, b.until;
+    IF k.n = 0 THEN
         DELETE FROM weir.log_block WHERE id = b.id;
     ELSE
-        UPDATE weir.log_block SET n = n_entries WHERE id = b.id;
+        UPDATE weir.log_block SET n = k.n, sessions = k.sessions, tokens = k.tokens WHERE id = b.id;
     END IF;
 END $$;
 
