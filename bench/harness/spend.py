@@ -23,7 +23,10 @@ PAGES = [{}, {"api_key": KEY}, {"user_id": "user-7"}, {"team_id": "team-7"}, {"m
          {"min_spend": 0.0008, "team_id": "team-7"}, {"error_message": "never said"}, {"session_id": hashlib.md5(b"session777").hexdigest()},
          {"search": "user-7"}, {"search": hashlib.md5(b"session777").hexdigest()}, {"search": "nobody"}, {"sort_by": "spend"},
          {"sort_by": "spend", "sort_order": "asc"}, {"sort_by": "total_tokens"}, {"sort_by": "spend", "team_id": "team-7"}, {"page": 150000},
-         {"request_id": "chatcmpl-" + hashlib.md5(b"77").hexdigest()}, {"search": KEY}]  # fmt: skip
+         {"request_id": "chatcmpl-" + hashlib.md5(b"77").hexdigest()}, {"search": KEY}, {"session_id": "nowhere"},
+         {"used_client_oauth_token": "true"}, {"end_user": "customer-7", "sort_by": "endTime"}, {"sort_by": "spend", "page": 150000},
+         *({"sort_by": by, **of} for by in ("spend", "total_tokens", "endTime", "request_duration_ms", "model", "ttft_ms")
+           for of in ({}, {"model": "model-3"}, {"status_filter": "success"}, {"user_id": "user-7"}))]  # fmt: skip
 
 REPORTS = [("/spend/logs", DAYS), ("/spend/logs", {**DAYS, "api_key": KEY}), ("/spend/tags", DAYS), ("/global/spend", {}), ("/global/spend/logs", {}),
            ("/global/spend/keys", {"limit": 10}), ("/global/spend/models", {}), ("/global/spend/teams", {}), ("/global/spend/provider", DAYS),
@@ -67,7 +70,9 @@ def reports(ctx):
         with ControlPlane(url) as cp:
             begun = time.monotonic()
             cp.wait(lambda: sql("SELECT covered_from = '-infinity' AND NOT EXISTS (SELECT FROM weir.log_delta)"
-                                " FROM weir.log_state") == [("t",)], timeout=3600, what="index and sums")  # fmt: skip
+                                " AND NOT EXISTS (SELECT FROM weir.log_block WHERE n IS NULL)"
+                                " AND (SELECT count(*) - (SELECT coalesce(sum(n), 0) FROM weir.log_block) FROM weir.log) < 16384"
+                                " FROM weir.log_state") == [("t",)], timeout=3600, what="index, sums and blocks")  # fmt: skip
             ctx.say(f"  reports: {rows} rows taken in {time.monotonic() - begun:.0f} s")
             sql("VACUUM ANALYZE")
             found = {"page": [], "report": []}

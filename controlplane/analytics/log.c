@@ -90,9 +90,11 @@ void log_where_error(struct log_query *q, struct str text)
 {
     struct db_arg like = DB_TEXT(filter_contains(q->rows.arena, text));
 
-    filter_add(&q->index, "error LIKE $?", &like, 1);
+    q->found = "error LIKE $?";
+    q->found_arg = like;
+    q->has_failed = true;
+    filter_add(&q->index, q->found, &like, 1);
     filter_add(&q->rows, "t.metadata -> 'error_information' ->> 'error_message' LIKE $?", &like, 1);
-    q->is_found = q->has_failed = true;
 }
 
 void log_where_end_user(struct log_query *q, struct str id)
@@ -102,8 +104,9 @@ void log_where_end_user(struct log_query *q, struct str id)
         return;
     }
     FILTER_ADD(&q->rows, "t.end_user = $?", DB_TEXT(id));
-    FILTER_ADD(&q->index, "end_user = $?", DB_TEXT(id));
-    q->is_found = true;
+    q->found = "end_user = $? AND end_user <> ''";
+    q->found_arg = DB_TEXT(id);
+    filter_add(&q->index, q->found, &q->found_arg, 1);
 }
 
 void log_where_session(struct store *s, struct log_query *q, struct str text)
@@ -114,10 +117,18 @@ void log_where_session(struct store *s, struct log_query *q, struct str text)
                                      DB_TEXT(text)),
                             0, 0);
 
-    if (is_one)
+    if (is_one) {
         LOG_WHERE_ROW(q, "t.session_id = $?", DB_TEXT(text));
-    else
-        LOG_WHERE_ROW(q, "t.session_id LIKE $?", DB_TEXT(filter_contains(s->arena, text)));
+        return;
+    }
+    LOG_WHERE_ROW(q, "t.session_id LIKE $?", DB_TEXT(filter_contains(s->arena, text)));
+    log_narrow_session(s, q, text);
+}
+
+void log_where_token(struct store *s, struct log_query *q, struct str value)
+{
+    LOG_WHERE_ROW(q, "t.metadata ->> 'used_client_oauth_token' = $?", DB_TEXT(value));
+    log_narrow_token(s, q, value);
 }
 
 #define IN_WINDOW "t.\"startTime\" >= $?::timestamp AND t.\"startTime\" <= $?::timestamp"

@@ -35,10 +35,11 @@ enum {
 
 struct log_query {
     struct filter series, index,
-        rows;               /* on weir.log_series; on weir.log; both, and more, on rows */
-    unsigned levels;        /* that can answer `series` */
-    bool needs_rows;        /* `rows` says more than `series` and `index` */
-    bool is_found;          /* what `index` says has an index of its own */
+        rows;          /* on weir.log_series; on weir.log; both, and more, on rows */
+    unsigned levels;   /* that can answer `series` */
+    bool needs_rows;   /* `rows` says more than `series` and `index` */
+    const char *found; /* of what `index` says this has an index of its own; NULL: nothing */
+    struct db_arg found_arg;
     bool has_failed;        /* rows that failed alone */
     struct str from, until; /* both included, "2026-01-31 00:00:00"; p NULL: open */
     struct str exact;       /* a row of this request_id comes first; p NULL: none */
@@ -75,6 +76,8 @@ void log_where_any(struct store *s, struct log_query *q, struct str id, bool at_
 void log_where_session(struct store *s, struct log_query *q, struct str text);
 /* Rows of that end user; empty: of none. */
 void log_where_end_user(struct log_query *q, struct str id);
+/* Rows whose metadata says so: "true", "false". */
+void log_where_token(struct store *s, struct log_query *q, struct str value);
 /* Rows that failed with a message that holds this text. */
 void log_where_error(struct log_query *q, struct str text);
 

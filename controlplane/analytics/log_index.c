@@ -180,6 +180,8 @@ static void page_of_buckets(struct store *s, const struct log_query *q, const st
     if (!find_span(q, count_buckets(s, q, of), &p, &ret->total))
         return;
     if (q->sort != LOG_BY_START) { /* anywhere in the range */
+        if (ret->total > LOG_PACKED_ROWS && log_page_packed(s, q, of, ret))
+            return;
         ret->rows = log_by_value(s, q, &f, of->own.p ? ret->total : INT64_MAX, ret->total);
         return;
     }
@@ -213,6 +215,20 @@ static void page_of_found(struct store *s, const struct log_query *q, const stru
     count_entries(s, q, &f, ret);
     if (ret->is_capped || q->offset < ret->total)
         ret->rows = log_read_entries(s, q, &f, &w);
+}
+
+/* The same in an order that the index does not have. */
+static void page_of_found_rows(struct store *s, const struct log_query *q, struct log_page *ret)
+{
+    struct log_query few = *q;
+    struct str found = arena_printf(s->arena,
+                                    "(t.request_id, t.\"startTime\") IN"
+                                    " (SELECT request_id, at FROM weir.%s WHERE %s)",
+                                    log_entries_table(q), q->found);
+
+    if (found.n)
+        filter_add(&few.rows, found.p, &q->found_arg, 1);
+    log_page_of_rows(s, &few, ret);
 }
 
 /* How many entries of these series there are in the days of the query. */
@@ -251,14 +267,19 @@ void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
 
     *ret = (struct log_page){0};
     log_begin(s);
-    if (q->needs_rows || !log_values[q->sort].column || !log_is_covered(s, q->from)) {
+    if (q->needs_rows || !log_is_covered(s, q->from)) {
         log_page_of_rows(s, q, ret);
         return;
     }
     find_series(s, q, &of);
     if (of.own.p && of.n == 0)
         return;
-    if (q->is_found)
+    if (!log_values[q->sort].column) {
+        if (q->found)
+            page_of_found_rows(s, q, ret);
+        else if (q->index.n || !log_page_packed(s, q, &of, ret))
+            log_page_of_rows(s, q, ret);
+    } else if (q->found)
         page_of_found(s, q, &of, ret);
     else if (q->index.n)
         page_of_values(s, q, &of, ret);

@@ -4,9 +4,10 @@
 
 #include "analytics/log.h"
 
-enum {                         /* what a plan is chosen by */
-       LOG_FEW_ROWS = 30000,   /* sorted with all they have */
-       LOG_SOME_ROWS = 300000, /* looked through one by one, their values sorted */
+enum {                          /* what a plan is chosen by */
+       LOG_FEW_ROWS = 30000,    /* sorted with all they have */
+       LOG_SOME_ROWS = 300000,  /* looked through one by one, their values sorted */
+       LOG_PACKED_ROWS = 10000, /* more are looked through where they are packed */
 };
 
 /* What the index has in order, and its type; column NULL: it has no such order. */
@@ -61,3 +62,15 @@ void log_by_day(struct store *s, const struct log_query *q, const struct filter 
  * no series are asked for), of which `total` match (INT64_MAX: not known). */
 struct rows log_by_value(struct store *s, const struct log_query *q, const struct filter *f,
                          int64_t n, int64_t total);
+
+/*
+ * The page in the order of a value that is packed, of series alone. False, and nothing of it: there
+ * are no blocks, or too much lies in none.
+ */
+bool log_page_packed(struct store *s, const struct log_query *q, const struct log_series *of,
+                     struct log_page *ret);
+
+/* To the time in which rows may be whose session's id holds the text, or whose metadata has that
+ * used_client_oauth_token: where it is short, rows of other times are not looked at. */
+void log_narrow_session(struct store *s, struct log_query *q, struct str text);
+void log_narrow_token(struct store *s, struct log_query *q, struct str value);

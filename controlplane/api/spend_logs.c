@@ -176,8 +176,8 @@ static void where_rest(struct call *c, struct log_query *q)
     if (in_set(c, "max_spend"))
         log_where_spend(q, "spend <= $?", in_num(c, "max_spend"));
     if (in_set(c, "used_client_oauth_token"))
-        LOG_WHERE_ROW(q, "t.metadata ->> 'used_client_oauth_token' = $?",
-                      DB_TEXT(in_bool(c, "used_client_oauth_token") ? STR("true") : STR("false")));
+        log_where_token(&c->store, q,
+                        in_bool(c, "used_client_oauth_token") ? STR("true") : STR("false"));
 }
 
 /* False with an answer. */

@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-enum { FILTER_ARGS = 48 }; /* more than any list takes with all its filters at once */
+enum { FILTER_ARGS = 60 }; /* more than any list takes with all its filters at once */
 
 struct filter {
     struct arena *arena;

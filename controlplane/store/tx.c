@@ -383,7 +383,7 @@ void tx_begin(struct tx *tx)
 void tx_begin_read_only(struct tx *tx)
 {
     ASSERT(!tx->is_open);
-    (void)TX_QUERY0(tx, "BEGIN TRANSACTION READ ONLY");
+    (void)TX_QUERY0(tx, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
     tx->is_open = tx_ok(tx);
 }
 
@@ -413,6 +413,42 @@ struct rows tx_fetch(struct tx *tx, unsigned most)
     return tx_ok(tx) ? run(tx, sql, NULL, 0, true) : (struct rows){0};
 }
 
+void tx_open_bytes(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
+{
+    struct str declare =
+        arena_printf(tx->arena, "DECLARE bytes BINARY NO SCROLL CURSOR FOR %s", sql);
+
+    ASSERT(tx->is_open || !tx_ok(tx));
+    if (tx_ok(tx) && declare.n)
+        (void)tx_query(tx, declare.p, args, n_args);
+}
+
+static void forget_piece(struct tx *tx)
+{
+    if (tx->has_piece)
+        PQclear(tx->results[--tx->n_results]);
+    tx->has_piece = false;
+}
+
+struct rows tx_fetch_bytes(struct tx *tx, unsigned most)
+{
+    char sql[64];
+
+    (void)snprintf(sql, sizeof sql, "FETCH %u FROM bytes", most);
+    forget_piece(tx);
+    unsigned n = tx->n_results;
+    struct rows r = tx_ok(tx) ? run(tx, sql, NULL, 0, true) : (struct rows){0};
+    tx->has_piece = tx->n_results > n;
+    return r;
+}
+
+void tx_close_bytes(struct tx *tx)
+{
+    forget_piece(tx);
+    if (tx_ok(tx))
+        (void)run(tx, "CLOSE bytes", NULL, 0, true);
+}
+
 bool tx_commit(struct tx *tx)
 {
     if (!tx_ok(tx))
@@ -428,6 +464,7 @@ void tx_forget(struct tx *tx)
 {
     for (unsigned i = 0; i < tx->n_results; i++)
         PQclear(tx->results[i]);
+    tx->has_piece = false;
     tx->results = NULL; /* the arena may be reset as well */
     tx->n_results = tx->cap_results = 0;
 }

@@ -24,7 +24,7 @@ struct tx {
     struct db_conn *conn;
     struct arena *arena;
     struct db_wait wait;
-    bool is_used, is_broken, has_run;
+    bool is_used, is_broken, has_run, has_piece; /* of tx_fetch_bytes(), the last of the results */
     struct pg_result **results; /* in the arena; cleared by tx_end() */
     unsigned n_results, cap_results;
 };
@@ -32,7 +32,8 @@ struct tx {
 /* `db` and `arena` are borrowed until tx_end(). Takes no connection yet. */
 void tx_init(struct tx *tx, struct db *db, struct arena *arena, const struct db_wait *w);
 
-/* BEGIN; what follows is one transaction until tx_commit() or tx_end(). */
+/* BEGIN; what follows is one transaction until tx_commit() or tx_end(). The one that only reads sees
+ * one state of the database. */
 void tx_begin(struct tx *tx);
 void tx_begin_read_only(struct tx *tx);
 
@@ -122,6 +123,15 @@ int64_t rows_affected(struct rows r);
 enum { TX_PIECE = 2000 /* rows of some KiB */ };
 void tx_open_cursor(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
 struct rows tx_fetch(struct tx *tx, unsigned most);
+
+/*
+ * The same of bytes as the database has them (numbers big-endian, bytea), in a transaction that is
+ * open: one cursor after the other, no statements between, other results stay. tx_fetch_bytes()
+ * frees the rows of the one before.
+ */
+void tx_open_bytes(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
+struct rows tx_fetch_bytes(struct tx *tx, unsigned most);
+void tx_close_bytes(struct tx *tx);
 
 /* ---- cells; of a row or column that is not there: NULL ---- */
 bool rows_is_null(struct rows r, int row, int col);

@@ -1,0 +1,338 @@
+/* Packed entries looked through: how many match, and which of them are near a page. */
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "analytics/log_packed.h"
+enum {
+    BLOCKS_AT_ONCE = 4,
+    PARTS_AT_ONCE = 64,
+};
+
+static void fail(struct packed *p)
+{
+    if (tx_ok(&p->s->tx)) {
+        p->s->tx.fault = DB_BUG;
+        (void)err_set(&p->s->tx.err, ERRC_PROTO, 0, "packed log entries do not fit their block");
+    }
+}
+
+static uint32_t be32(const char *p, uint32_t i)
+{
+    uint32_t v;
+
+    memcpy(&v, p + (size_t)4 * i, sizeof v);
+    return __builtin_bswap32(v);
+}
+
+static double be_num(const char *p, uint32_t i)
+{
+    uint64_t v;
+    double num;
+
+    memcpy(&v, p + (size_t)8 * i, sizeof v);
+    v = __builtin_bswap64(v);
+    memcpy(&num, &v, sizeof num);
+    return num;
+}
+
+struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
+                          int64_t i)
+{
+    int64_t sign = p->q->asc ? 1 : -1;
+
+    return (struct log_key){.is_null = is_null,
+                            .value = is_null ? 0 : (double)sign * value,
+                            .source = sign * (int64_t)source,
+                            .i = sign * i};
+}
+
+/* ---- how many match ---- */
+
+/* Entries as they lie in a block, or a part of them. */
+struct slice {
+    const char *codes, *places; /* NULL: they tell nothing */
+};
+
+static int kind_of(const struct packed *p, const struct slice *e, uint32_t i)
+{
+    if (!e->codes)
+        return 0;
+    uint32_t code = be32(e->codes, i);
+    return code < p->n_kinds ? p->kinds[code] : -1;
+}
+
+static bool is_within(const struct source *o, const struct slice *e, uint32_t i)
+{
+    if (!e->places)
+        return true;
+    uint32_t place = be32(e->places, i);
+    return place >= o->first && place < o->last;
+}
+
+static uint32_t count(const struct packed *p, const struct source *o, const struct slice *e,
+                      uint32_t first, uint32_t end)
+{
+    uint32_t n = 0;
+
+    if (!e->codes && !e->places)
+        return end - first;
+    for (uint32_t i = first; i < end; i++)
+        n += kind_of(p, e, i) >= 0 && is_within(o, e, i);
+    return n;
+}
+
+static void add_part(struct packed *p, struct log_part part)
+{
+    if (part.found)
+        p->parts[p->n_parts++] = part;
+}
+
+/* Between two marks, or a mark and the end of those with a value. */
+static void add_parts(struct packed *p, uint32_t at, const struct slice *e, const char *marks,
+                      uint32_t n_null)
+{
+    const struct source *o = &p->sources[at];
+    uint32_t n_some = o->n - n_null;
+
+    for (uint32_t first = 0, end; first < o->n; first = end) {
+        bool is_null = first >= n_some;
+        end = MIN((first / PACKED_MARK + 1) * PACKED_MARK, is_null ? o->n : n_some);
+        double low = be_num(marks, first / PACKED_MARK);
+        double high = end < n_some ? be_num(marks, end / PACKED_MARK) : HUGE_VAL;
+        struct log_part part = {.source = at, .first = first, .n = end - first};
+        part.found = count(p, o, e, first, end);
+        part.begin = packed_key(p, p->q->asc ? low : high, is_null, at, p->q->asc ? first : end);
+        part.end = packed_key(p, p->q->asc ? high : low, is_null, at,
+                              p->q->asc ? end : (int64_t)first - 1);
+        add_part(p, part);
+    }
+}
+
+/* Each model's; they lie anywhere in the block, in the order of their places. */
+static void add_models(struct packed *p, uint32_t at, const struct slice *e)
+{
+    const struct source *o = &p->sources[at];
+    uint32_t *n = arena_zalloc(p->s->arena, (p->n_models + 1) * sizeof *n);
+
+    for (uint32_t i = 0; n && i < o->n; i++) {
+        int kind = kind_of(p, e, i);
+        if (kind >= 0 && is_within(o, e, i))
+            n[kind]++;
+    }
+    for (unsigned k = 0; n && k < p->n_models; k++) {
+        bool is_null = p->has_null && k == p->n_models - 1;
+        struct log_part part = {.source = at, .n = o->n, .found = n[k], .model = k};
+        part.begin = packed_key(p, k, is_null, at, p->q->asc ? 0 : (int64_t)o->n);
+        part.end = packed_key(p, k, is_null, at, p->q->asc ? (int64_t)o->n : -1);
+        add_part(p, part);
+    }
+}
+
+static struct str sort_of(const struct packed *p)
+{
+    return str_of(log_sort_names[p->by_model ? LOG_BY_SPEND : p->q->sort]);
+}
+
+/* Of a row "n_null, marks, codes, places". */
+static bool count_block(struct packed *p, uint32_t at, struct rows r, int row)
+{
+    struct str null = rows_text(r, row, 0), marks = rows_text(r, row, 1);
+    struct str codes = rows_text(r, row, 2), places = rows_text(r, row, 3);
+    struct slice e = {codes.p, places.p};
+    size_t n = p->sources[at].n;
+
+    if (null.n != 4 || be32(null.p, 0) > n || marks.n != 8 * PACKED_MARKS(n) ||
+        (codes.p && codes.n != 4 * n) || (places.p && places.n != 4 * n))
+        return false;
+    if (p->by_model)
+        add_models(p, at, &e);
+    else
+        add_parts(p, at, &e, marks.p, be32(null.p, 0));
+    return true;
+}
+
+static uint32_t next_block(const struct packed *p, uint32_t at)
+{
+    while (at < p->n_sources && !p->sources[at].is_block)
+        at++;
+    return at;
+}
+
+static void count_blocks(struct packed *p)
+{
+    struct str *ids = arena_alloc(p->s->arena, 2 * (p->n_sources + 1) * sizeof *ids);
+    struct str *cuts = ids + p->n_sources + 1;
+    struct rows r;
+    size_t n = 0;
+    uint32_t at = next_block(p, 0);
+
+    for (size_t i = 0; ids && i < p->n_sources; i++) {
+        const struct source *o = &p->sources[i];
+        if (o->is_block) {
+            ids[n] = o->id;
+            cuts[n++] = o->first > 0 || o->last < o->n ? STR("t") : STR("f");
+        }
+    }
+    const struct db_arg args[] = {DB_TEXTS(ids, n), DB_TEXTS(cuts, n), DB_TEXT(sort_of(p)),
+                                  DB_BOOL(p->kinds != NULL)};
+    tx_open_bytes(&p->s->tx,
+                  "SELECT k.n_null, k.marks, CASE WHEN $4 THEN k.codes END,"
+                  " CASE WHEN b.is_cut THEN k.places END"
+                  " FROM unnest($1::bigint[], $2::boolean[]) WITH ORDINALITY AS b (id, is_cut, o)"
+                  " JOIN weir.log_packed k ON k.block = b.id AND k.sort = $3 ORDER BY b.o",
+                  args, ARRAY_LEN(args));
+    while ((r = tx_fetch_bytes(&p->s->tx, BLOCKS_AT_ONCE)).n > 0)
+        for (int i = 0; i < r.n; i++, at = next_block(p, at + 1))
+            if (at >= p->n_sources || !count_block(p, at, r, i)) {
+                fail(p);
+                return;
+            }
+    if (at < p->n_sources)
+        fail(p);
+    tx_close_bytes(&p->s->tx);
+}
+
+/* Every entry that is in no block for itself. */
+static void count_live(struct packed *p)
+{
+    for (size_t i = 0; i < p->n_live; i++) {
+        struct log_part part = {.found = 1, .live = &p->live[i]};
+        part.begin = part.end = p->live[i].key;
+        part.end.i++;
+        add_part(p, part);
+    }
+}
+
+/* ---- the entries near the page ---- */
+
+static int by_key(const void *a, const void *b)
+{
+    return log_key_cmp(&((const struct found *)a)->key, &((const struct found *)b)->key);
+}
+
+/* `most` entries match. */
+static size_t read_part(struct packed *p, const struct log_part *part, struct rows r, int row,
+                        struct found *ret, size_t most)
+{
+    const struct source *o = &p->sources[part->source];
+    struct str codes = rows_text(r, row, 0), places = rows_text(r, row, 1);
+    struct str vals = rows_text(r, row, 2);
+    struct slice e = {codes.p, places.p};
+    size_t n = 0;
+
+    if ((codes.p && codes.n != (size_t)4 * part->n) || places.n != (size_t)4 * part->n ||
+        (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_model) {
+        fail(p);
+        return 0;
+    }
+    for (uint32_t i = 0; i < part->n; i++) {
+        int kind = kind_of(p, &e, i);
+        if (kind < 0 || !is_within(o, &e, i) || (p->by_model && (unsigned)kind != part->model))
+            continue;
+        if (n == most) {
+            fail(p);
+            return 0;
+        }
+        struct found *f = &ret[n++];
+        *f = (struct found){.source = part->source, .place = be32(places.p, i)};
+        if (p->by_model)
+            f->key = packed_key(p, kind, part->begin.is_null, part->source, f->place);
+        else
+            f->key = packed_key(p, be_num(vals.p, i), part->begin.is_null, part->source,
+                                (int64_t)part->first + i);
+    }
+    return n;
+}
+
+/* Parts of blocks at once: their ids, and which bytes of them. */
+static size_t read_blocks(struct packed *p, const struct log_part *const *near, size_t n_near,
+                          struct found *ret, size_t most)
+{
+    struct str *ids = arena_alloc(p->s->arena, 3 * (n_near + 1) * sizeof *ids);
+    struct str *firsts = ids + n_near + 1, *sizes = firsts + n_near + 1;
+    size_t n = 0, at = 0;
+    struct rows r;
+
+    for (size_t i = 0; ids && i < n_near; i++) {
+        ids[i] = p->sources[near[i]->source].id;
+        firsts[i] = arena_printf(p->s->arena, "%u", near[i]->first);
+        sizes[i] = arena_printf(p->s->arena, "%u", near[i]->n);
+    }
+    const struct db_arg args[] = {DB_TEXTS(ids, n_near),     DB_TEXTS(firsts, n_near),
+                                  DB_TEXTS(sizes, n_near),   DB_TEXT(sort_of(p)),
+                                  DB_BOOL(p->kinds != NULL), DB_BOOL(!p->by_model)};
+    if (!ids || !n_near)
+        return 0;
+    tx_open_bytes(&p->s->tx,
+                  "SELECT CASE WHEN $5 THEN substring(k.codes FROM 4 * u.a + 1 FOR 4 * u.n) END,"
+                  " substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
+                  " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
+                  " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
+                  " WITH ORDINALITY AS u (block, a, n, o)"
+                  " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 ORDER BY u.o",
+                  args, ARRAY_LEN(args));
+    while ((r = tx_fetch_bytes(&p->s->tx, p->by_model ? BLOCKS_AT_ONCE : PARTS_AT_ONCE)).n > 0)
+        for (int i = 0; i < r.n && at < n_near; i++, at++)
+            n += read_part(p, near[at], r, i, ret + n, most - n);
+    if (at < n_near)
+        fail(p);
+    tx_close_bytes(&p->s->tx);
+    return n;
+}
+
+/* Those of the parts that are near, in their order. */
+static struct found *read_near(struct packed *p, size_t *ret_n)
+{
+    const struct log_part **near = arena_alloc(p->s->arena, (p->n_parts + 1) * sizeof *near);
+    size_t n_near = 0, most = 0, n = 0;
+
+    for (size_t i = 0; near && i < p->n_parts; i++)
+        most += p->parts[i].is_near ? p->parts[i].found : 0;
+    struct found *ret = arena_alloc(p->s->arena, (most + 1) * sizeof *ret);
+    for (size_t i = 0; ret && near && i < p->n_parts; i++) {
+        const struct log_part *part = &p->parts[i];
+        if (part->is_near && part->live)
+            ret[n++] = (struct found){.key = part->begin, .live = part->live};
+        else if (part->is_near)
+            near[n_near++] = part;
+    }
+    if (ret && near)
+        n += read_blocks(p, near, n_near, ret + n, most - n);
+    if (n < most)
+        fail(p);
+    if (!ret || !near || !tx_ok(&p->s->tx))
+        n = 0;
+    else
+        qsort(ret, n, sizeof *ret, by_key);
+    *ret_n = n;
+    return ret;
+}
+
+int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n)
+{
+    int64_t total = 0;
+    size_t cap = p->n_live + 1, n;
+
+    *ret_n = 0;
+    for (size_t i = 0; i < p->n_sources; i++)
+        if (p->sources[i].is_block)
+            cap += p->by_model ? p->n_models : PACKED_MARKS(p->sources[i].n) + 1;
+    p->parts = arena_alloc(p->s->arena, cap * sizeof *p->parts);
+    if (!p->parts)
+        return 0;
+    count_live(p);
+    count_blocks(p);
+    if (!tx_ok(&p->s->tx))
+        return 0;
+    for (size_t i = 0; i < p->n_parts; i++)
+        total += p->parts[i].found;
+    if (p->q->offset >= total)
+        return total;
+    int64_t before = log_near(p->s->arena, p->parts, p->n_parts, p->q->offset, p->q->limit);
+    const struct found *f = read_near(p, &n);
+    size_t skip = MIN((size_t)(p->q->offset - before), n);
+    *ret = f + skip;
+    *ret_n = MIN((size_t)p->q->limit, n - skip);
+    return total;
+}
