@@ -1,7 +1,8 @@
 /*
  * Batches to transactions.
  *
- *   read all -> partitions -> BEGIN, cursors, ids, COPY of rows, daily rows, spend, COMMIT
+ *   read all -> partitions -> BEGIN, cursors, ids, COPY of rows and of their entries, daily
+ *   rows, spend, COMMIT
  *
  * When the database does not take a record's data the batches go alone, then halves of them, down
  * to the record, which is set aside in weir.spool_refused; each step moves the cursor to its end.
@@ -16,6 +17,7 @@
 #include "ingest/daily.h"
 #include "ingest/days.h"
 #include "ingest/entity.h"
+#include "ingest/entries.h"
 #include "ingest/ids.h"
 #include "ingest/log_row.h"
 #include "ingest/periods.h"
@@ -34,6 +36,7 @@ struct ingest {
     struct ingest_options o;
     struct arena statements;
     struct log_rows log_rows;
+    bool is_whole; /* no column is missing that triggers of ours look at */
     struct daily_tables daily;
     struct entity_tables entities;
     struct days days;
@@ -124,19 +127,22 @@ static struct spent **gather(struct run *r, const struct part *parts, size_t n, 
     return s;
 }
 
-static void write_rows(struct run *r, struct tx *tx, struct spent *const *s, size_t n)
+static void write_rows(struct run *r, struct tx *tx, struct spent *const *s, size_t n, bool by_day)
 {
     const struct ingest *in = r->in;
     struct arena scratch;
 
+    if (in->is_whole) {
+        (void)TX_QUERY0(tx, "SET LOCAL weir.ingest = on"); /* triggers leave it to us */
+        daily_note(tx, s, n);
+    }
     arena_init(&scratch, &r->pool, ARENA_WORK);
-    copy_begin(&r->copy, tx, in->log_rows.sql);
-    for (size_t i = 0; i < n && tx_ok(tx); i++)
-        log_row_put(&r->copy, &in->log_rows, s[i], &scratch);
-    copy_end(&r->copy);
+    log_rows_add(tx, &r->copy, &in->log_rows, s, n, by_day && in->is_whole, &scratch);
     arena_reset(&scratch);
-    entity_add(tx, &in->entities, s, n);
+    if (in->is_whole)
+        entries_add(tx, &r->copy, s, n);
     daily_add(tx, &in->daily, s, n);
+    entity_add(tx, &in->entities, s, n); /* last: whoever manages keys waits for these rows */
 }
 
 /* Later. */
@@ -163,7 +169,7 @@ static enum db_fault attempt(struct run *r, struct part *parts, size_t n,
     struct spent **s = tx_ok(&tx) ? gather(r, parts, n, &n_spent) : NULL;
     if (n_spent) {
         ids_decide(&tx, s, n_spent, ids, &r->records);
-        write_rows(r, &tx, s, n_spent);
+        write_rows(r, &tx, s, n_spent, ids->by_day);
     }
     for (size_t i = 0; i < n && tx_ok(&tx); i++)
         if (parts[i].is_taken)
@@ -371,6 +377,7 @@ enum errc ingest_new(struct ingest **ret_in, const struct ingest_options *o, str
     days_init(&in->days);
     arena_init(&in->statements, NULL, ARENA_STATEMENTS);
     log_rows_init(&in->log_rows, o->catalog, &in->statements);
+    in->is_whole = log_rows_are_whole(o->catalog);
     daily_init(&in->daily, o->catalog, &in->statements);
     entity_init(&in->entities, o->catalog, o->zone, o->standard_budget);
     if (!arena_ok(&in->statements))
