@@ -60,6 +60,7 @@ struct run {
     struct arena records; /* what was read, and the ids */
     struct arena work;    /* of one statement */
     struct arena_pool pool;
+    bool is_split; /* something is refused: triggers write entries, which refuse nobody */
     struct copy copy;
 };
 
@@ -130,16 +131,17 @@ static struct spent **gather(struct run *r, const struct part *parts, size_t n, 
 static void write_rows(struct run *r, struct tx *tx, struct spent *const *s, size_t n, bool by_day)
 {
     const struct ingest *in = r->in;
+    bool is_ours = in->is_whole && !r->is_split;
     struct arena scratch;
 
-    if (in->is_whole) {
+    if (is_ours) {
         (void)TX_QUERY0(tx, "SET LOCAL weir.ingest = on"); /* triggers leave it to us */
         daily_note(tx, s, n);
     }
     arena_init(&scratch, &r->pool, ARENA_WORK);
-    log_rows_add(tx, &r->copy, &in->log_rows, s, n, by_day && in->is_whole, &scratch);
+    log_rows_add(tx, &r->copy, &in->log_rows, s, n, by_day && is_ours, &scratch);
     arena_reset(&scratch);
-    if (in->is_whole)
+    if (is_ours)
         entries_add(tx, &r->copy, s, n);
     daily_add(tx, &in->daily, s, n);
     entity_add(tx, &in->entities, s, n); /* last: whoever manages keys waits for these rows */
@@ -269,6 +271,7 @@ static enum db_fault take_all(struct run *r, struct part *parts, size_t n, struc
     if (!is_data(fault))
         return fault;
     fault = DB_OK;
+    r->is_split = true;
     for (size_t i = 0; i < n && !fault; i++) {
         unsigned budget = REFUSED_MAX;
         fault = take_split(r, &parts[i], &budget, e);

@@ -586,6 +586,13 @@ def test_the_triggers_are_others_as_before(postgres, database, door):
     assert one(postgres, database, "SELECT count(*) FROM weir.log WHERE request_id = 'theirs'") == ("1",)
 
 
+def test_an_entry_that_cannot_be_made_refuses_no_record(postgres, database, door):
+    postgres.sql(database, "ALTER TABLE weir.log ADD CONSTRAINT none CHECK (request_id <> 'odd')")
+    got = door.take(Spool().batch(*(record(response_id=i, cost_nusd=1) for i in ("even", "odd", "other"))))
+    assert (got["records"], got["refused"]) == (3, 0) and logged(postgres, database) == (3, "3")
+    assert one(postgres, database, "SELECT covered_from, failures > 0 FROM weir.log_state") == ("infinity", "t")
+
+
 @pytest.mark.parametrize("kind", ["user", "team", "organization", "customer", "tag"])
 def test_late_usage_takes_the_sums_of_its_day_out_of_use(postgres, database, door, kind):
     def days():
