@@ -1,6 +1,8 @@
 #include "ingest/copy.h"
 
-static const int64_t year_2000_ms = INT64_C(946684800000); /* PostgreSQL counts from there */
+/* PostgreSQL counts from 2000. */
+static const int32_t year_2000_day = 10957;
+static const int64_t year_2000_ms = INT64_C(946684800000);
 
 static void flush(struct copy *c)
 {
@@ -78,6 +80,12 @@ void copy_i32(struct copy *c, int64_t v)
     put_be(c, (uint64_t)nearest, 4);
 }
 
+void copy_i64(struct copy *c, int64_t v)
+{
+    put_be(c, 8, 4);
+    put_be(c, (uint64_t)v, 8);
+}
+
 void copy_f64(struct copy *c, double v)
 {
     uint64_t bits;
@@ -85,6 +93,12 @@ void copy_f64(struct copy *c, double v)
     memcpy(&bits, &v, sizeof bits);
     put_be(c, 8, 4);
     put_be(c, bits, 8);
+}
+
+void copy_date(struct copy *c, int32_t day)
+{
+    put_be(c, 4, 4);
+    put_be(c, (uint32_t)(day - year_2000_day), 4);
 }
 
 void copy_timestamp(struct copy *c, int64_t wall_ms)

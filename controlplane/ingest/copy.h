@@ -24,5 +24,7 @@ void copy_null(struct copy *c);
 void copy_text(struct copy *c, struct str s);
 void copy_jsonb(struct copy *c, struct str json);
 void copy_i32(struct copy *c, int64_t v); /* the nearest there is */
+void copy_i64(struct copy *c, int64_t v);
 void copy_f64(struct copy *c, double v);
+void copy_date(struct copy *c, int32_t day);          /* since 1970 */
 void copy_timestamp(struct copy *c, int64_t wall_ms); /* without time zone, UTC */

@@ -234,6 +234,13 @@ static struct str part_of(const struct spent *s, enum daily d, enum part p)
     return (struct str){"", 0};
 }
 
+static bool has_row(enum daily d, const struct spent *s)
+{
+    if (d == DAILY_TAG)
+        return s->n_tags;
+    return !tables[d].needs_entity || part_of(s, d, tables[d].key[0]).n;
+}
+
 static void tally_exchange(struct tally *t, enum daily d, uint32_t columns, const struct spent *s)
 {
     struct str key[TALLY_KEY_MAX];
@@ -246,7 +253,7 @@ static void tally_exchange(struct tally *t, enum daily d, uint32_t columns, cons
         key[0] = s->tags[i];
         tally_add(t, key, s);
     }
-    if (d != DAILY_TAG && (key[0].n || !tables[d].needs_entity))
+    if (d != DAILY_TAG && has_row(d, s))
         tally_add(t, key, s);
 }
 
@@ -256,7 +263,7 @@ static struct db_arg groups_of(struct arena *a, const struct tally *t, bool ids)
 
     for (size_t r = 0; texts && r < t->n; r++)
         texts[r] = ids ? t->rows[r].last->id : t->rows[r].last->group;
-    return DB_TEXTS(texts, texts ? t->n : 0);
+    return array_of_texts(a, texts, texts ? t->n : 0);
 }
 
 static void table_add(struct tx *tx, const struct daily_table *dt, enum daily d,
@@ -287,6 +294,40 @@ static void table_add(struct tx *tx, const struct daily_table *dt, enum daily d,
             args[n_args++] = tally_sums(a, t.rows, t.n, sums[i].sum);
     args[n_args++] = tally_sums(a, t.rows, t.n, SUM_NUSD);
     (void)tx_query(tx, dt->sql, args, (int)n_args);
+}
+
+/* ---- days that are over ---- */
+
+/* Kinds of weir.daily_kinds(). */
+static const struct {
+    struct str name;
+    enum daily table;
+} kinds[] = {
+    {STR_INIT("user"), DAILY_USER},
+    {STR_INIT("team"), DAILY_TEAM},
+    {STR_INIT("organization"), DAILY_ORGANIZATION},
+    {STR_INIT("customer"), DAILY_END_USER},
+    {STR_INIT("tag"), DAILY_TAG},
+};
+
+void daily_note(struct tx *tx, struct spent *const *s, size_t n)
+{
+    struct arena *a = tx->arena;
+    struct tally t;
+
+    tally_init(&t, a, 2);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+            const struct str key[] = {kinds[k].name, {s[i]->date, DATE_TEXT}};
+            if (has_row(kinds[k].table, s[i]))
+                (void)tally_add(&t, key, s[i]);
+        }
+    (void)TX_QUERY(tx, "SELECT weir.daily_note($1::text[], $2::text[])",
+                   tally_keys(a, t.rows, t.n, 0), tally_keys(a, t.rows, t.n, 1));
+    if (!arena_ok(a))
+        tx->fault = DB_NOMEM;
+    tx_forget(tx);
+    arena_reset(a);
 }
 
 void daily_add(struct tx *tx, const struct daily_tables *d, struct spent *const *s, size_t n)

@@ -26,5 +26,9 @@ struct daily_tables { /* private */
 /* Of this database; the statements lie in the arena. */
 void daily_init(struct daily_tables *d, const struct catalog *c, struct arena *a);
 
+/* Takes the sums of days that are over out of use, where they are written to (weir.daily_day). The
+ * unit's arena is reset. */
+void daily_note(struct tx *tx, struct spent *const *s, size_t n);
+
 /* Adds them. The unit's arena is reset between two tables. */
 void daily_add(struct tx *tx, const struct daily_tables *d, struct spent *const *s, size_t n);

@@ -36,15 +36,18 @@ static struct str other_choice(const struct spent *s, bool strict, struct arena 
     return !strict && s->response_id.n && s->call_id.n ? second_choice(s, a) : last_choice(s, a);
 }
 
-/* Those of `s` that the database has already. */
+/* Those of `s` that the database has already: one lookup each, whatever the planner knows of the
+ * table. */
 static struct rows find(struct tx *tx, struct spent *const *s, size_t n, bool by_day)
 {
     static const char everywhere[] =
-        "SELECT request_id FROM \"LiteLLM_SpendLogs\" WHERE request_id = ANY ($1)";
+        "SELECT d.id FROM unnest($1::text[]) AS d (id) CROSS JOIN LATERAL (SELECT FROM"
+        " \"LiteLLM_SpendLogs\" l WHERE l.request_id = d.id LIMIT 1) x";
     static const char in_days[] =
-        "SELECT request_id FROM \"LiteLLM_SpendLogs\" WHERE request_id = ANY ($1)"
-        " AND \"startTime\" >= 'epoch'::timestamp + $2 * interval '1 day'"
-        " AND \"startTime\" < 'epoch'::timestamp + $3 * interval '1 day'";
+        "SELECT d.id FROM unnest($1::text[]) AS d (id) CROSS JOIN LATERAL (SELECT FROM"
+        " \"LiteLLM_SpendLogs\" l WHERE l.request_id = d.id"
+        " AND l.\"startTime\" >= 'epoch'::timestamp + $2 * interval '1 day'"
+        " AND l.\"startTime\" < 'epoch'::timestamp + $3 * interval '1 day' LIMIT 1) x";
     struct str *ids = arena_alloc(tx->arena, n * sizeof *ids);
     int32_t first = INT32_MAX, last = INT32_MIN;
 
@@ -53,9 +56,10 @@ static struct rows find(struct tx *tx, struct spent *const *s, size_t n, bool by
         first = MIN(first, s[i]->day);
         last = MAX(last, s[i]->day);
     }
+    const struct db_arg named = array_of_texts(tx->arena, ids, ids ? n : 0);
     if (!by_day)
-        return TX_QUERY(tx, everywhere, DB_TEXTS(ids, ids ? n : 0));
-    return TX_QUERY(tx, in_days, DB_TEXTS(ids, ids ? n : 0), DB_INT(first), DB_INT(last + 1));
+        return TX_QUERY(tx, everywhere, named);
+    return TX_QUERY(tx, in_days, named, DB_INT(first), DB_INT(last + 1));
 }
 
 void ids_decide(struct tx *tx, struct spent *const *s, size_t n, const struct ids_options *o,

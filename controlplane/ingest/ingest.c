@@ -1,7 +1,8 @@
 /*
  * Batches to transactions.
  *
- *   read all -> partitions -> BEGIN, cursors, ids, COPY of rows, daily rows, spend, COMMIT
+ *   read all -> partitions -> BEGIN, cursors, ids, COPY of rows and of their entries, daily
+ *   rows, spend, COMMIT
  *
  * When the database does not take a record's data the batches go alone, then halves of them, down
  * to the record, which is set aside in weir.spool_refused; each step moves the cursor to its end.
@@ -16,6 +17,7 @@
 #include "ingest/daily.h"
 #include "ingest/days.h"
 #include "ingest/entity.h"
+#include "ingest/entries.h"
 #include "ingest/ids.h"
 #include "ingest/log_row.h"
 #include "ingest/periods.h"
@@ -34,6 +36,7 @@ struct ingest {
     struct ingest_options o;
     struct arena statements;
     struct log_rows log_rows;
+    bool is_whole; /* no column is missing that triggers of ours look at */
     struct daily_tables daily;
     struct entity_tables entities;
     struct days days;
@@ -57,6 +60,7 @@ struct run {
     struct arena records; /* what was read, and the ids */
     struct arena work;    /* of one statement */
     struct arena_pool pool;
+    bool is_split; /* something is refused: triggers write entries, which refuse nobody */
     struct copy copy;
 };
 
@@ -124,19 +128,23 @@ static struct spent **gather(struct run *r, const struct part *parts, size_t n, 
     return s;
 }
 
-static void write_rows(struct run *r, struct tx *tx, struct spent *const *s, size_t n)
+static void write_rows(struct run *r, struct tx *tx, struct spent *const *s, size_t n, bool by_day)
 {
     const struct ingest *in = r->in;
+    bool is_ours = in->is_whole && !r->is_split;
     struct arena scratch;
 
+    if (is_ours) {
+        (void)TX_QUERY0(tx, "SET LOCAL weir.ingest = on"); /* triggers leave it to us */
+        daily_note(tx, s, n);
+    }
     arena_init(&scratch, &r->pool, ARENA_WORK);
-    copy_begin(&r->copy, tx, in->log_rows.sql);
-    for (size_t i = 0; i < n && tx_ok(tx); i++)
-        log_row_put(&r->copy, &in->log_rows, s[i], &scratch);
-    copy_end(&r->copy);
+    log_rows_add(tx, &r->copy, &in->log_rows, s, n, by_day && is_ours, &scratch);
     arena_reset(&scratch);
-    entity_add(tx, &in->entities, s, n);
+    if (is_ours)
+        entries_add(tx, &r->copy, s, n);
     daily_add(tx, &in->daily, s, n);
+    entity_add(tx, &in->entities, s, n); /* last: whoever manages keys waits for these rows */
 }
 
 /* Later. */
@@ -163,7 +171,7 @@ static enum db_fault attempt(struct run *r, struct part *parts, size_t n,
     struct spent **s = tx_ok(&tx) ? gather(r, parts, n, &n_spent) : NULL;
     if (n_spent) {
         ids_decide(&tx, s, n_spent, ids, &r->records);
-        write_rows(r, &tx, s, n_spent);
+        write_rows(r, &tx, s, n_spent, ids->by_day);
     }
     for (size_t i = 0; i < n && tx_ok(&tx); i++)
         if (parts[i].is_taken)
@@ -263,6 +271,7 @@ static enum db_fault take_all(struct run *r, struct part *parts, size_t n, struc
     if (!is_data(fault))
         return fault;
     fault = DB_OK;
+    r->is_split = true;
     for (size_t i = 0; i < n && !fault; i++) {
         unsigned budget = REFUSED_MAX;
         fault = take_split(r, &parts[i], &budget, e);
@@ -371,6 +380,7 @@ enum errc ingest_new(struct ingest **ret_in, const struct ingest_options *o, str
     days_init(&in->days);
     arena_init(&in->statements, NULL, ARENA_STATEMENTS);
     log_rows_init(&in->log_rows, o->catalog, &in->statements);
+    in->is_whole = log_rows_are_whole(o->catalog);
     daily_init(&in->daily, o->catalog, &in->statements);
     entity_init(&in->entities, o->catalog, o->zone, o->standard_budget);
     if (!arena_ok(&in->statements))

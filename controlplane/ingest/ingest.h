@@ -13,6 +13,7 @@
  *   days.c     partitions
  *   periods.c  whether budgets' periods have begun
  *   log_row.c  rows, by copy.c
+ *   entries.c  their index and its sums
  *   daily.c, entity.c   what is added up, by tally.c
  *
  * Apart from these transcripts.c: prompts and replies into the rows.

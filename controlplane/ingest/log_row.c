@@ -6,32 +6,6 @@
 
 /* ---- metadata ---- */
 
-/* The class of LiteLLM's exception for a status. */
-static struct str error_class(unsigned status)
-{
-    static const struct {
-        unsigned status;
-        struct str name;
-    } rows[] = {
-        {400, STR_INIT("BadRequestError")},
-        {401, STR_INIT("AuthenticationError")},
-        {403, STR_INIT("PermissionDeniedError")},
-        {404, STR_INIT("NotFoundError")},
-        {408, STR_INIT("Timeout")},
-        {422, STR_INIT("UnprocessableEntityError")},
-        {429, STR_INIT("RateLimitError")},
-        {500, STR_INIT("InternalServerError")},
-        {502, STR_INIT("BadGatewayError")},
-        {503, STR_INIT("ServiceUnavailableError")},
-        {504, STR_INIT("Timeout")},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].status == status)
-            return rows[i].name;
-    return STR("APIError");
-}
-
 static void put_text(struct jw *w, const char *key, struct str s)
 {
     jw_key(w, str_of(key));
@@ -129,14 +103,13 @@ static void put_cost(struct jw *w, const struct spent *s)
 
 static void put_error(struct jw *w, const struct spent *s)
 {
-    unsigned status = s->m->upstream_status >= 400 ? s->m->upstream_status : s->m->status;
     char code[16];
 
-    (void)snprintf(code, sizeof code, "%u", status);
+    (void)snprintf(code, sizeof code, "%u", spent_error_status(s));
     jw_key(w, STR("error_information"));
     jw_obj(w);
     put_text(w, "error_code", str_of(code));
-    put_text(w, "error_class", error_class(status));
+    put_text(w, "error_class", spent_error_class(s));
     put_text(w, "llm_provider", s->provider);
     jw_key(w, STR("error_message"));
     jw_put_str(w, s->error);
@@ -277,20 +250,28 @@ static const struct {
 
 static_assert(ARRAY_LEN(columns) <= 32, "bits of struct log_rows");
 
+bool log_rows_are_whole(const struct catalog *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+        if (!catalog_column(c, TABLE_SPEND_LOGS, columns[i].name))
+            return false;
+    return true;
+}
+
 void log_rows_init(struct log_rows *l, const struct catalog *c, struct arena *a)
 {
-    struct str sql = STR("COPY \"LiteLLM_SpendLogs\" (");
+    struct str names = {"", 0};
 
     *l = (struct log_rows){0};
     for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
         if (!catalog_column(c, TABLE_SPEND_LOGS, columns[i].name))
             continue;
-        sql = arena_printf(a, STR_FMT "%s\"" STR_FMT "\"", STR_ARG(sql), l->n ? ", " : "",
-                           STR_ARG(columns[i].name));
+        names = arena_printf(a, STR_FMT "%s\"" STR_FMT "\"", STR_ARG(names), l->n ? ", " : "",
+                             STR_ARG(columns[i].name));
         l->columns |= UINT32_C(1) << i;
         l->n++;
     }
-    l->sql = arena_printf(a, STR_FMT ") FROM STDIN (FORMAT binary)", STR_ARG(sql)).p;
+    l->names = names;
 }
 
 static void put_cell(struct copy *to, enum kind kind, const struct cell *v)
@@ -320,10 +301,10 @@ static void put_cell(struct copy *to, enum kind kind, const struct cell *v)
     }
 }
 
-void log_row_put(struct copy *to, const struct log_rows *l, const struct spent *s,
-                 struct arena *scratch)
+/* The arena is reset. */
+static void put_row(struct copy *to, const struct log_rows *l, const struct spent *s,
+                    struct arena *a)
 {
-    struct arena *a = scratch;
 #define X(column, kind, ...) {__VA_ARGS__},
     const struct cell cells[] = {COLUMNS(X)};
 #undef X
@@ -335,4 +316,86 @@ void log_row_put(struct copy *to, const struct log_rows *l, const struct spent *
     if (!arena_ok(a))
         to->tx->fault = DB_NOMEM;
     arena_reset(a);
+}
+
+/* ---- where they go ---- */
+
+static bool has_day(const int32_t *days, size_t n, int32_t day)
+{
+    bool has = false;
+
+    for (size_t i = 0; i < n && !has; i++)
+        has = days[i] == day;
+    return has;
+}
+
+/* The days of these records that have a partition, in the arena. */
+static int32_t *find_days(struct tx *tx, struct spent *const *s, size_t n, size_t *ret_n)
+{
+    static const char sql[] =
+        "SELECT d.day FROM unnest($1::integer[]) AS d (day) JOIN pg_inherits i ON i.inhrelid ="
+        " to_regclass('weir.spend_logs_' || to_char('epoch'::date + d.day, 'YYYYMMDD'))"
+        " AND i.inhparent = to_regclass('\"LiteLLM_SpendLogs\"') AND NOT i.inhdetachpending";
+    int32_t *days = arena_alloc(tx->arena, (n + 1) * sizeof *days);
+    struct str list = STR("{");
+
+    *ret_n = 0;
+    for (size_t i = 0; days && i < n; i++) {
+        if ((i && s[i]->day == s[i - 1]->day) || has_day(days, *ret_n, s[i]->day))
+            continue;
+        list = arena_printf(tx->arena, STR_FMT "%s%d", STR_ARG(list), *ret_n ? "," : "", s[i]->day);
+        days[(*ret_n)++] = s[i]->day;
+    }
+    struct rows r = TX_QUERY(tx, sql, DB_TEXT(arena_printf(tx->arena, STR_FMT "}", STR_ARG(list))));
+    for (int i = 0; days && i < r.n; i++)
+        days[i] = (int32_t)rows_int(r, i, 0);
+    *ret_n = (size_t)r.n;
+    return days;
+}
+
+static void begin(struct copy *copy, struct tx *tx, const struct log_rows *l, const char *table)
+{
+    copy_begin(copy, tx,
+               arena_printf(tx->arena, "COPY %s (" STR_FMT ") FROM STDIN (FORMAT binary)", table,
+                            STR_ARG(l->names))
+                   .p);
+}
+
+/* One partition does not keep others, nor statement's triggers, busy with each row. */
+static void add_day(struct tx *tx, struct copy *copy, const struct log_rows *l,
+                    struct spent *const *s, size_t n, int32_t day, struct arena *scratch)
+{
+    struct date d = date_of_day(day);
+    char table[64];
+
+    (void)snprintf(table, sizeof table, "weir.spend_logs_%04d%02u%02u", (int)d.year, d.month,
+                   d.day);
+    begin(copy, tx, l, table);
+    for (size_t i = 0; i < n && tx_ok(tx); i++)
+        if (s[i]->day == day)
+            put_row(copy, l, s[i], scratch);
+    copy_end(copy);
+}
+
+void log_rows_add(struct tx *tx, struct copy *copy, const struct log_rows *l,
+                  struct spent *const *s, size_t n, bool by_day, struct arena *scratch)
+{
+    size_t n_days = 0, put = 0;
+    int32_t *days = by_day ? find_days(tx, s, n, &n_days) : NULL;
+
+    for (size_t i = 0; i < n_days && tx_ok(tx); i++)
+        add_day(tx, copy, l, s, n, days[i], scratch);
+    for (size_t i = 0; i < n && tx_ok(tx); i++) {
+        if (has_day(days, n_days, s[i]->day))
+            continue;
+        if (!put++)
+            begin(copy, tx, l, "\"LiteLLM_SpendLogs\"");
+        put_row(copy, l, s[i], scratch);
+    }
+    if (put)
+        copy_end(copy);
+    if (!arena_ok(tx->arena))
+        tx->fault = DB_NOMEM;
+    tx_forget(tx);
+    arena_reset(tx->arena);
 }

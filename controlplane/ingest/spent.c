@@ -226,3 +226,37 @@ struct str spent_endpoint(const struct spent *s)
 {
     return s->m->api < API_COUNT ? calls[s->m->api].endpoint : (struct str){"", 0};
 }
+
+/* ---- failures ---- */
+
+unsigned spent_error_status(const struct spent *s)
+{
+    return s->m->upstream_status >= 400 ? s->m->upstream_status : s->m->status;
+}
+
+/* The class of LiteLLM's exception for a status. */
+struct str spent_error_class(const struct spent *s)
+{
+    static const struct {
+        unsigned status;
+        struct str name;
+    } rows[] = {
+        {400, STR_INIT("BadRequestError")},
+        {401, STR_INIT("AuthenticationError")},
+        {403, STR_INIT("PermissionDeniedError")},
+        {404, STR_INIT("NotFoundError")},
+        {408, STR_INIT("Timeout")},
+        {422, STR_INIT("UnprocessableEntityError")},
+        {429, STR_INIT("RateLimitError")},
+        {500, STR_INIT("InternalServerError")},
+        {502, STR_INIT("BadGatewayError")},
+        {503, STR_INIT("ServiceUnavailableError")},
+        {504, STR_INIT("Timeout")},
+    };
+
+    unsigned status = spent_error_status(s);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].status == status)
+            return rows[i].name;
+    return STR("APIError");
+}

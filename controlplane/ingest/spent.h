@@ -33,6 +33,7 @@ struct spent {
     int64_t prompt, completion, cache_read, cache_written, nusd;
     int64_t requests; /* of the caller: 0 for one that was tried again */
     bool is_failure;
+    int64_t series, hour; /* of its entry: entries.c */
 };
 
 enum spent_read {
@@ -54,6 +55,10 @@ const char *spent_read_name(enum spent_read r);
 /* "acompletion", and "/chat/completions", which is empty where LiteLLM has none. */
 struct str spent_call_type(const struct spent *s);
 struct str spent_endpoint(const struct spent *s);
+
+/* The status that a failure is told by, and LiteLLM's name of it. */
+unsigned spent_error_status(const struct spent *s);
+struct str spent_error_class(const struct spent *s);
 
 static inline int64_t spent_duration_ms(const struct spent *s)
 {

@@ -1,7 +1,5 @@
 #include "ingest/tally.h"
 
-#include "common/num.h"
-
 enum { CAP_FIRST = 64 };
 
 void tally_init(struct tally *t, struct arena *a, unsigned key_n)
@@ -86,12 +84,12 @@ static struct tally_row *row_of(struct tally *t, const struct str *key)
 }
 
 /* Amounts of one exchange are bounded (spent.c), and the exchanges of a batch: no sum overflows. */
-void tally_add(struct tally *t, const struct str *key, const struct spent *s)
+size_t tally_add(struct tally *t, const struct str *key, const struct spent *s)
 {
     struct tally_row *r = row_of(t, key);
 
     if (!r)
-        return;
+        return 0;
     const int64_t add[SUMS] = {
         [SUM_NUSD] = s->nusd,
         [SUM_PERIOD_NUSD] = s->nusd,
@@ -104,12 +102,17 @@ void tally_add(struct tally *t, const struct str *key, const struct spent *s)
         [SUM_FAILED] = s->is_failure ? s->requests : 0,
         [SUM_DURATION_MS] = s->is_failure ? 0 : spent_duration_ms(s),
         [SUM_TIMED] = !s->is_failure,
+        [SUM_ROWS] = 1,
+        [SUM_ROW_PROMPT] = MIN(s->prompt, (int64_t)INT32_MAX),
+        [SUM_ROW_COMPLETION] = MIN(s->completion, (int64_t)INT32_MAX),
+        [SUM_ROW_TOTAL] = MIN(s->prompt + s->completion, (int64_t)INT32_MAX),
     };
 
     r->first_ms = r->last ? MIN(r->first_ms, s->end_ms) : s->end_ms;
     r->last = s;
     for (unsigned i = 0; i < SUMS; i++)
         r->sum[i] += add[i];
+    return (size_t)(r - t->rows);
 }
 
 static int key_cmp(const struct str *x, const struct str *y, unsigned key_n)
@@ -157,27 +160,17 @@ struct db_arg tally_keys(struct arena *a, const struct tally_row *rows, size_t n
 
     for (size_t r = 0; texts && r < n; r++)
         texts[r] = rows[r].key[i];
-    return DB_TEXTS(texts, texts ? n : 0);
+    return array_of_texts(a, texts, texts ? n : 0);
 }
 
-/* '{1,2}' of the int64_t at `off` in each row, none of them negative. */
+/* Of the int64_t at `off` in each row. */
 static struct db_arg numbers(struct arena *a, const struct tally_row *rows, size_t n, size_t off)
 {
-    enum { DIGITS = 20 };
-    int64_t v;
-    char *out = arena_alloc(a, n * (DIGITS + 1) + 2), *p = out;
+    int64_t *v = arena_alloc(a, (n + 1) * sizeof *v);
 
-    if (!out)
-        return DB_TEXT(STR("{}"));
-    *p++ = '{';
-    for (size_t r = 0; r < n; r++) {
-        if (r)
-            *p++ = ',';
-        memcpy(&v, (const char *)&rows[r] + off, sizeof v);
-        p += num_put_u64(p, (uint64_t)v);
-    }
-    *p++ = '}';
-    return DB_TEXT(((struct str){out, (size_t)(p - out)}));
+    for (size_t r = 0; v && r < n; r++)
+        memcpy(&v[r], (const char *)&rows[r] + off, sizeof v[r]);
+    return array_of_ints(a, v, v ? n : 0);
 }
 
 struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n, enum sum which)

@@ -6,9 +6,9 @@
  */
 
 #include "ingest/spent.h"
-#include "store/tx.h"
+#include "store/array.h"
 
-enum { TALLY_KEY_MAX = 7 };
+enum { TALLY_KEY_MAX = 12 };
 
 enum sum {
     SUM_NUSD,
@@ -22,6 +22,10 @@ enum sum {
     SUM_FAILED,
     SUM_DURATION_MS,
     SUM_TIMED,
+    SUM_ROWS, /* of LiteLLM_SpendLogs, and their columns, which are integers */
+    SUM_ROW_PROMPT,
+    SUM_ROW_COMPLETION,
+    SUM_ROW_TOTAL,
     SUMS,
 };
 
@@ -44,7 +48,8 @@ struct tally { /* private but for n and rows, after tally_sort() */
 /* Keys of `key_n` texts, borrowed until the arena ends. */
 void tally_init(struct tally *t, struct arena *a, unsigned key_n);
 
-void tally_add(struct tally *t, const struct str *key, const struct spent *s);
+/* Which row, in the order of their coming; none, if there was no memory. */
+size_t tally_add(struct tally *t, const struct str *key, const struct spent *s);
 
 void tally_sort(struct tally *t);
 
@@ -52,7 +57,7 @@ void tally_sort(struct tally *t);
 size_t tally_find(const struct tally_row *rows, size_t n, const struct str *key, unsigned key_n);
 
 /* Columns of some rows, as values of a statement over unnest(): the i-th text of the keys (text[]),
- * a sum, the earliest end (bigint[] as text). In the arena. */
+ * a sum, the earliest end (bigint[]). In the arena. */
 struct db_arg tally_keys(struct arena *a, const struct tally_row *rows, size_t n, unsigned i);
 struct db_arg tally_sums(struct arena *a, const struct tally_row *rows, size_t n, enum sum which);
 struct db_arg tally_firsts(struct arena *a, const struct tally_row *rows, size_t n);

@@ -146,7 +146,8 @@ static void watch(struct tx *tx, const char *schema, FILE *out)
     tx_begin(tx);
     struct rows r =
         TX_QUERY(tx, "SELECT weir.log_watch($1), weir.daily_watch($1)", DB_TEXT(str_of(schema)));
-    (void)TX_QUERY(tx, "SELECT weir.texts_watch($1)", DB_TEXT(str_of(schema)));
+    (void)TX_QUERY(tx, "SELECT weir.texts_watch($1), weir.ingest_watch()",
+                   DB_TEXT(str_of(schema)));
     bool indexed = rows_bool(r, 0, 0), summed = rows_bool(r, 0, 1);
     if (!tx_commit(tx))
         return;

@@ -76,6 +76,8 @@ static const char *arg_text(struct arena *a, const struct db_arg *v)
         return v->i ? "true" : "false";
     case ARG_TEXTS:
         return texts_literal(a, v);
+    case ARG_BINARY:
+        return v->text.p;
     }
     return NULL;
 }
@@ -195,9 +197,16 @@ static uint64_t fnv1a(const char *s)
     return h ? h : 1;
 }
 
+enum { ARGS_MAX = 64 };
+
+struct values { /* as libpq takes them */
+    const char *of[ARGS_MAX];
+    int length[ARGS_MAX], format[ARGS_MAX]; /* of binary ones */
+    int n;
+};
+
 /* One round trip; NULL with the fault set, or (connection found dead) without. */
-static PGresult *round_trip(struct tx *tx, const char *sql, const char *const *values, int n,
-                            bool is_script)
+static PGresult *round_trip(struct tx *tx, const char *sql, const struct values *v, bool is_script)
 {
     PGconn *pg = db_conn_pg(tx->conn);
     uint64_t id = fnv1a(sql);
@@ -208,17 +217,17 @@ static PGresult *round_trip(struct tx *tx, const char *sql, const char *const *v
     if (is_script) {
         sent = PQsendQuery(pg, sql);
     } else if (db_options(tx->db)->no_prepare || (!is_known && !db_conn_may_learn(tx->conn))) {
-        sent = PQsendQueryParams(pg, sql, n, NULL, values, NULL, NULL, 0);
+        sent = PQsendQueryParams(pg, sql, v->n, NULL, v->of, v->length, v->format, 0);
     } else {
         (void)snprintf(name, sizeof name, "w%016llx", (unsigned long long)id);
         if (!is_known) {
-            PGresult *r = PQsendPrepare(pg, name, sql, n, NULL) ? collect(tx) : NULL;
+            PGresult *r = PQsendPrepare(pg, name, sql, v->n, NULL) ? collect(tx) : NULL;
             if (!r || PQresultStatus(r) != PGRES_COMMAND_OK)
                 return r;
             PQclear(r);
             db_conn_learn(tx->conn, id);
         }
-        sent = PQsendQueryPrepared(pg, name, n, values, NULL, NULL, 0);
+        sent = PQsendQueryPrepared(pg, name, v->n, v->of, v->length, v->format, 0);
     }
     if (sent)
         return collect(tx);
@@ -258,22 +267,23 @@ static uint64_t changed_by(PGresult *r)
 static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args, int n_args,
                        bool is_script)
 {
-    enum { ARGS_MAX = 64 };
-    const char *values[ARGS_MAX];
+    struct values values = {.n = n_args};
     PGresult *r = NULL;
 
     ASSERT(n_args <= ARGS_MAX);
     if (tx->wait.cancelled && !tx->no_cancel && atomic_load(tx->wait.cancelled))
         tx_fail(tx, DB_CANCELLED, "cancelled");
     for (int i = 0; i < n_args; i++) {
-        values[i] = arg_text(tx->arena, &args[i]);
-        if (!values[i] && args[i].type != ARG_NULL)
+        values.of[i] = arg_text(tx->arena, &args[i]);
+        values.length[i] = (int)args[i].text.n;
+        values.format[i] = args[i].type == ARG_BINARY;
+        if (!values.of[i] && args[i].type != ARG_NULL)
             tx_fail(tx, DB_NOMEM, "no memory");
     }
     while (!tx->fault && !r) {
         if (!tx_lease(tx))
             break;
-        r = round_trip(tx, sql, values, n_args, is_script);
+        r = round_trip(tx, sql, &values, is_script);
         if (!r && !tx->fault)
             tx_release(tx); /* it died in its sleep: another */
     }

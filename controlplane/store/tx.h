@@ -66,11 +66,11 @@ MUST_CHECK bool tx_notified(struct tx *tx);
 
 /* ---- values ---- */
 
-enum db_arg_type { ARG_NULL, ARG_TEXT, ARG_INT, ARG_NUM, ARG_BOOL, ARG_TEXTS };
+enum db_arg_type { ARG_NULL, ARG_TEXT, ARG_INT, ARG_NUM, ARG_BOOL, ARG_TEXTS, ARG_BINARY };
 
 struct db_arg {
     enum db_arg_type type;
-    struct str text;
+    struct str text; /* ARG_BINARY: its type's own form (store/array.h) */
     int64_t i;
     double num;
     const struct str *texts;

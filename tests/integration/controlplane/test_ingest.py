@@ -538,6 +538,85 @@ def test_usage_of_any_shape(postgres, database, door, seed_):
     assert nusd(got[4]) == sum(r["cost_nusd"] for r in records)
 
 
+# --- what triggers would do
+
+
+INDEX = [
+    "SELECT at, series, spend, call_id, total_tokens, end_user, request_id, error FROM weir.log ORDER BY request_id",
+    "SELECT * FROM weir.log_series ORDER BY id",
+    """SELECT hour, day, series, end_user, sum(n), round(sum(spend)::numeric, 9), sum(prompt_tokens), sum(completion_tokens), sum(total_tokens)
+       FROM weir.log_delta GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4""",
+    """SELECT day, tag, "user", team_id, sum(n), round(sum(spend)::numeric, 9) FROM weir.log_delta_tag GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4""",
+]  # fmt: skip
+
+
+def test_entries_are_what_the_trigger_makes_of_the_rows(postgres, database, door):
+    """Of rows in partitions, in the default one, of failures, of names that need quotes, beyond what integers hold."""
+    rng, spool = random.Random(16), Spool()
+    odd = {"key": 'k"1\\,(', "key_alias": "a, b", "user": "", "team": 't"', "end_user": "é'", "deployment": "d 1", "provider": "", "tags": ["x,y", '"', "\\"]}
+    records = some_records(rng, 300) + [
+        record(**odd, cost_nusd=3), record(**odd, cost_nusd=4, error="upstream_status", status=502, upstream_status=429),
+        record(error="upstream_timeout", status=504, request_id="", response_id="", exchanges=5, cost_nusd=70),
+        record(usage={"input": 10**12, "output": 10**12}, cost_nusd=10**14), record(key_alias="alone"),
+        *(record(start_us=us(t), end_us=us(t), key="far", cost_nusd=1) for t in ("2001-01-01T00:00:00", "2001-01-01T23:59:59.999", "2090-02-28T01:00:00")),
+    ]  # fmt: skip
+    door.take(spool.batch(*records[:200]), Spool().batch(*records[200:]))
+    made = [postgres.sql(database, q) for q in INDEX]
+    assert len(made[0]) == len(records) and one(postgres, database, "SELECT covered_from, failures FROM weir.log_state") == ("infinity", "0")
+    assert one(postgres, database, "SELECT count(*) FROM weir.spend_logs_default") == ("3",)
+    postgres.sql(database, """BEGIN; TRUNCATE weir.log, weir.log_series, weir.log_delta, weir.log_delta_tag;
+                              SELECT weir.log_take('-infinity', 'infinity'); COMMIT""")
+    for q, was in zip(INDEX, made):
+        assert postgres.sql(database, q) == was, q
+    # and whoever takes rows away takes out all of it
+    door.take(spool.batch(*some_records(rng, 50)))
+    postgres.sql(database, f"DELETE FROM {LOGS}")
+    assert one(postgres, database, "SELECT count(*) FROM weir.log") == ("0",)
+    for table in ("log_delta", "log_delta_tag"):
+        key = "hour, series, end_user" if table == "log_delta" else 'day, tag, "user", team_id'
+        left = f"SELECT sum(n) AS n, abs(sum(spend)) < 1e-9 AS ok FROM weir.{table} GROUP BY {key}"
+        assert one(postgres, database, f"SELECT bool_and(n = 0 AND ok) FROM ({left}) x") == ("t",), table
+
+
+def test_the_triggers_are_others_as_before(postgres, database, door):
+    """In the session of whoever says nothing, and after those who said something."""
+    door.take(Spool().batch(record(cost_nusd=1)))
+    postgres.sql(database, f"""BEGIN; SET LOCAL weir.ingest = on; COMMIT;
+        INSERT INTO {LOGS} (request_id, call_type, spend, "startTime", "endTime") VALUES ('theirs', 'x', 1, now(), now())""")
+    assert one(postgres, database, "SELECT count(*) FROM weir.log WHERE request_id = 'theirs'") == ("1",)
+
+
+def test_an_entry_that_cannot_be_made_refuses_no_record(postgres, database, door):
+    postgres.sql(database, "ALTER TABLE weir.log ADD CONSTRAINT none CHECK (request_id <> 'odd')")
+    got = door.take(Spool().batch(*(record(response_id=i, cost_nusd=1) for i in ("even", "odd", "other"))))
+    assert (got["records"], got["refused"]) == (3, 0) and logged(postgres, database) == (3, "3")
+    assert one(postgres, database, "SELECT covered_from, failures > 0 FROM weir.log_state") == ("infinity", "t")
+
+
+@pytest.mark.parametrize("kind", ["user", "team", "organization", "customer", "tag"])
+def test_late_usage_takes_the_sums_of_its_day_out_of_use(postgres, database, door, kind):
+    def days():
+        return postgres.sql(database, "SELECT kind, date, is_summed FROM weir.daily_day ORDER BY 1, 2")
+
+    at = us("2026-05-05T12:00:00")
+    entity = {"user": {"user": "u"}, "team": {"team": "t"}, "organization": {"organization": "o"}, "customer": {"end_user": "e"}, "tag": {"tags": ["x"]}}
+    mine = {"user", "team", kind}  # rows of nobody are rows of these tables
+    named = {"user_agent": "", "tags": [], **entity[kind], "start_us": at, "end_us": at, "cost_nusd": 1}
+    today = datetime.datetime.now(datetime.timezone.utc)
+    door.take(Spool().batch(record(**{**named, "start_us": us(today.strftime("%Y-%m-%dT%H:%M:%S")), "end_us": us(today.strftime("%Y-%m-%dT%H:%M:%S"))})))
+    assert days() == []
+    door.take(Spool().batch(record(**named)))
+    assert days() == sorted((k, "2026-05-05", "f") for k in mine)
+    while postgres.sql(database, "SELECT weir.daily_sum_up()") == [("t",)]:
+        pass
+    assert days() == sorted((k, "2026-05-05", "t") for k in mine)
+    door.take(Spool().batch(record(**{**named, "start_us": at + DAY_US, "end_us": at + DAY_US})))
+    door.take(Spool().batch(record(**named)))
+    assert days() == sorted((k, d, "f") for k in mine for d in ("2026-05-05", "2026-05-06"))
+    postgres.sql(database, "UPDATE weir.daily_day SET is_summed = true; UPDATE \"LiteLLM_DailyUserSpend\" SET spend = 2 WHERE date = '2026-05-05'")
+    assert ("user", "2026-05-05", "f") in days() and ("user", "2026-05-06", "t") in days()
+
+
 # --- days
 
 
