@@ -20,3 +20,9 @@ static inline int64_t clock_wall_us(void)
     (void)clock_gettime(CLOCK_REALTIME, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
+
+/* Milliseconds in nanoseconds, as clock_mono_ns() counts. */
+static inline uint64_t clock_ms(uint64_t ms)
+{
+    return ms * UINT64_C(1000000);
+}

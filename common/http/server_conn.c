@@ -89,11 +89,6 @@ static const char *reason_of(unsigned status)
 static void conn_input(struct http_conn *c, const char *p, size_t n);
 static void conn_send(struct http_conn *c, const struct http_answer *a);
 
-static uint64_t ms(uint32_t n)
-{
-    return n * UINT64_C(1000000);
-}
-
 static void conn_enter(struct http_conn *c, enum conn_state to)
 {
     ASSERT(conn_states[c->state].next & BIT(to));
@@ -108,20 +103,20 @@ static uint64_t conn_deadline(const struct http_conn *c)
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
         if (c->is_shaking)
-            return c->begun_ns + ms(o->header_timeout_ms);
-        return c->progress_ns + ms(o->idle_timeout_ms);
+            return c->begun_ns + clock_ms(o->header_timeout_ms);
+        return c->progress_ns + clock_ms(o->idle_timeout_ms);
     case CONN_HEAD: /* all of it: bytes that trickle in do not help */
-        return c->begun_ns + ms(o->header_timeout_ms);
+        return c->begun_ns + clock_ms(o->header_timeout_ms);
     case CONN_BODY: /* neither silent nor trickling */
-        return ms(o->body_timeout_ms) +
+        return clock_ms(o->body_timeout_ms) +
                MIN(c->progress_ns,
                    c->body_ns + c->req->in.body.n * (UINT64_C(1000000000) / BODY_RATE_MIN));
     case CONN_LINGER:
-        return c->linger_ns + ms(LINGER_MS);
+        return c->linger_ns + clock_ms(LINGER_MS);
     case CONN_STREAM: /* between two pieces it is the handler's turn */
-        return c->writing ? c->progress_ns + ms(o->write_timeout_ms) : 0;
+        return c->writing ? c->progress_ns + clock_ms(o->write_timeout_ms) : 0;
     case CONN_REPLY:
-        return c->progress_ns + ms(o->write_timeout_ms);
+        return c->progress_ns + clock_ms(o->write_timeout_ms);
     case CONN_BUSY:
     case CONN_CLOSING:
     case CONN_STATES:

@@ -63,11 +63,6 @@ static const unsigned work_max[HUB_WORKS] = {
     [HUB_TRANSCRIPTS] = 1,
 };
 
-static uint64_t ms(uint64_t n)
-{
-    return n * UINT64_C(1000000);
-}
-
 static void send_bytes(struct hub *h, void *to, struct str bytes)
 {
     h->o.send(h->o.ctx, to, bytes);
@@ -86,7 +81,7 @@ static bool is_live(const struct session *s, uint64_t now_ns)
 
     for (unsigned i = 0; i < HUB_WORKS; i++)
         waits |= s->n_working[i] > 0;
-    return s->is_connected && (waits || now_ns < s->seen_ns + ms(HUB_GONE_MS));
+    return s->is_connected && (waits || now_ns < s->seen_ns + clock_ms(HUB_GONE_MS));
 }
 
 static bool may_work(const struct session *s, enum hub_work work)
@@ -395,7 +390,7 @@ static void on_changes(struct hub *h, void *to, struct session *s, const Weir__C
         h->o.ahead(h->o.ctx, have);
     if (is_ahead || (have.epoch == now.epoch && have.n == now.n)) {
         s->parked = to;
-        s->parked_until_ns = now_ns + ms(HUB_HEARTBEAT_MS);
+        s->parked_until_ns = now_ns + clock_ms(HUB_HEARTBEAT_MS);
         if (!m->wait || has_totals(h, s))
             unpark(h, s);
     } else if (feed_has(&h->feed, have.epoch, have.n)) {
@@ -561,7 +556,7 @@ void hub_tick(struct hub *h, uint64_t now_ns)
         struct session *s = h->sessions[i];
         if (s->parked && now_ns >= s->parked_until_ns)
             unpark(h, s);
-        if (!is_live(s, now_ns) && now_ns >= s->seen_ns + ms(HUB_FORGET_MS))
+        if (!is_live(s, now_ns) && now_ns >= s->seen_ns + clock_ms(HUB_FORGET_MS))
             session_drop(h, i, -1, "");
     }
     (void)pthread_mutex_unlock(&h->lock);

@@ -46,11 +46,6 @@ struct db {
     unsigned n_idle, n_open;
 };
 
-static uint64_t ms(unsigned n)
-{
-    return n * UINT64_C(1000000);
-}
-
 /* ---- what is known of the server ---- */
 
 enum errc db_health_new(struct db_health **ret_h, struct err *e)
@@ -126,7 +121,7 @@ static void health_failed(struct db_health *h, const char *why)
     (void)snprintf(h->why.msg, sizeof h->why.msg, "%s", why);
     unsigned shift = MIN(h->failures, 5);
     uint64_t now = clock_mono_ns();
-    uint64_t pause = MIN(ms(BACKOFF_MIN_MS << shift), ms(BACKOFF_MAX_MS));
+    uint64_t pause = MIN(clock_ms(BACKOFF_MIN_MS << shift), clock_ms(BACKOFF_MAX_MS));
     h->failures = MIN(h->failures + 1, 1000000);
     h->away_until_ns = now + pause / 2 + now % (pause / 2 + 1); /* no two planes in step */
     h->is_probing = false;
@@ -292,7 +287,7 @@ static enum db_fault conn_open(struct db *db, const struct db_wait *w, struct db
         db->conninfo, db->name, "disable", db->o.is_replica ? "any" : "read-write",
         "5000",       "UTF8",   NULL};
     struct db_conn *c = calloc(1, sizeof *c);
-    uint64_t deadline = clock_mono_ns() + ms(DB_WAIT_MS);
+    uint64_t deadline = clock_mono_ns() + clock_ms(DB_WAIT_MS);
     enum db_fault fault = DB_OK;
 
     if (!c)

@@ -53,32 +53,27 @@ static const struct conn_state_desc conn_states[CONN_STATES] = {
     [CONN_CLOSING] = {"closing", 0},
 };
 
-static uint64_t ms(uint32_t n)
-{
-    return n * UINT64_C(1000000);
-}
-
 /* Until when the current state may last; 0: its own limits hold elsewhere. */
 static uint64_t conn_deadline(const struct conn *c)
 {
     const struct snap_settings *s = &c->cx->snapshot->h->settings;
 
     if (c->gone)
-        return c->gone_ns + ms(GONE_MS);
+        return c->gone_ns + clock_ms(GONE_MS);
     switch ((enum conn_state)c->state) {
     case CONN_IDLE:
-        return c->progress_ns + ms(s->idle_timeout_ms);
+        return c->progress_ns + clock_ms(s->idle_timeout_ms);
     case CONN_HEAD: /* all of it: bytes that trickle in do not help */
-        return c->begun_ns + ms(s->header_timeout_ms);
+        return c->begun_ns + clock_ms(s->header_timeout_ms);
     case CONN_BODY: /* neither silent nor trickling */
-        return ms(s->body_timeout_ms) +
+        return clock_ms(s->body_timeout_ms) +
                MIN(c->progress_ns,
                    c->req.head_ns + c->body.n * (UINT64_C(1000000000) / BODY_RATE_MIN));
     case CONN_LINGER:
-        return c->linger_ns + ms(LINGER_MS);
+        return c->linger_ns + clock_ms(LINGER_MS);
     case CONN_BUSY: /* the exchange is timed; here only what the client does not take */
     case CONN_REPLY:
-        return conn_backlog(c) ? c->progress_ns + ms(s->write_timeout_ms) : 0;
+        return conn_backlog(c) ? c->progress_ns + clock_ms(s->write_timeout_ms) : 0;
     case CONN_CLOSING:
     case CONN_STATES:
         break;

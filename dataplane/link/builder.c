@@ -31,11 +31,6 @@ struct builder {
     bool has_notes;
 };
 
-static uint64_t ms_ns(uint64_t ms)
-{
-    return ms * UINT64_C(1000000);
-}
-
 static enum errc tell(void *ctx, enum control_type type, uint64_t n, int fd, struct err *e)
 {
     const struct control_msg msg = {.type = type, .n = n};
@@ -145,7 +140,7 @@ static void make(struct builder *b, struct config *c, struct err *why)
         tell_refused(n, why->msg);
     b->has_built = true;
     b->is_due = b->is_behind = false;
-    b->due_ns = clock_mono_ns() + ms_ns(BUILD_MS);
+    b->due_ns = clock_mono_ns() + clock_ms(BUILD_MS);
     if (b->session && rc)
         session_built(b->session, version, 0, why->msg);
     else if (b->session)
@@ -291,7 +286,7 @@ void builder_start(struct builder *b)
         log_error("session_not_started", "error=\"%s\" consequence=\"served without it\"", e.msg);
         make(b, c, &e);
     } else {
-        b->due_ns = clock_mono_ns() + ms_ns(b->in_force ? BUILD_MS : FIRST_BUILD_MS);
+        b->due_ns = clock_mono_ns() + clock_ms(b->in_force ? BUILD_MS : FIRST_BUILD_MS);
         builder_tick(b, clock_mono_ns(), true); /* what was loaded is served at once */
     }
     (void)malloc_trim(0); /* reading a configuration takes megabytes, running takes none */

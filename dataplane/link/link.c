@@ -89,11 +89,6 @@ static void on_term(int signal)
     term_requested = 1;
 }
 
-static uint64_t ms_ns(uint64_t ms)
-{
-    return ms * UINT64_C(1000000);
-}
-
 /* True once per interval. */
 static bool may_alarm(uint64_t *next_ns)
 {
@@ -101,7 +96,7 @@ static bool may_alarm(uint64_t *next_ns)
 
     if (now_ns < *next_ns)
         return false;
-    *next_ns = now_ns + ms_ns(ALARM_MS);
+    *next_ns = now_ns + clock_ms(ALARM_MS);
     return true;
 }
 
@@ -135,7 +130,7 @@ static void spool_failed(struct link *l, const struct err *e)
 {
     l->stalled = true;
     l->failing = true;
-    l->retry_ns = clock_mono_ns() + ms_ns(RETRY_MS);
+    l->retry_ns = clock_mono_ns() + clock_ms(RETRY_MS);
     pod_metric_add(&l->shared, POD_SPOOL_FAILURES, 1);
     pod_metric_set(&l->shared, POD_SPOOL_FULL, 1);
     if (may_alarm(&l->alarm_spool_ns))
@@ -152,7 +147,7 @@ static void open_spool(struct link *l)
     (void)snprintf(dir, sizeof dir, "%s/spool", state_dir ? state_dir : "."); /* cut: refused */
     enum errc rc = spool_open(&l->spool, &o, on_spooled_before, l, &e);
     if (rc == ERRC_LIMIT && !l->draining) { /* the link before us is still writing the rest */
-        l->retry_ns = clock_mono_ns() + ms_ns(RETRY_MS);
+        l->retry_ns = clock_mono_ns() + clock_ms(RETRY_MS);
         return;
     }
     if (rc) {
@@ -344,7 +339,7 @@ static void report(struct link *l)
 static void trim(struct link *l, bool any, uint64_t now_ns)
 {
     if (any) {
-        l->quiet_ns = now_ns + ms_ns(QUIET_MS);
+        l->quiet_ns = now_ns + clock_ms(QUIET_MS);
     } else if (l->quiet_ns && now_ns >= l->quiet_ns) {
         l->quiet_ns = 0;
         spool_trim(l->spool);
@@ -412,7 +407,7 @@ static bool is_settled(const struct link *l)
 static bool is_shipped(struct link *l, uint64_t now_ns)
 {
     if (!l->shipped_until_ns)
-        l->shipped_until_ns = now_ns + ms_ns(SHIP_MS);
+        l->shipped_until_ns = now_ns + clock_ms(SHIP_MS);
     return (ship_is_done(l->ship) && transcript_ship_is_done(l->transcripts)) ||
            now_ns >= l->shipped_until_ns;
 }
@@ -424,7 +419,7 @@ static void look_for_orphans(struct link *l, uint64_t now_ns)
 
     if (now_ns < l->orphans_ns)
         return;
-    l->orphans_ns = now_ns + ms_ns(ORPHAN_MS);
+    l->orphans_ns = now_ns + clock_ms(ORPHAN_MS);
     for (unsigned i = 0; i < shared_regions(&l->shared); i++) {
         struct region *r = shared_region(&l->shared, i);
         if (r->state != REGION_HELD)
@@ -441,7 +436,7 @@ static void look_for_orphans(struct link *l, uint64_t now_ns)
         return;
     }
     l->draining = true;
-    l->deadline_ns = replaced ? now_ns : now_ns + ms_ns(FLUSH_MS);
+    l->deadline_ns = replaced ? now_ns : now_ns + clock_ms(FLUSH_MS);
 }
 
 static void on_manager_gone(struct link *l)
@@ -452,7 +447,7 @@ static void on_manager_gone(struct link *l)
 
     l->has_manager = false;
     l->orphans_ns = now_ns;
-    l->deadline_ns = now_ns + ms_ns(LINGER_MS + drain_ms);
+    l->deadline_ns = now_ns + clock_ms(LINGER_MS + drain_ms);
 }
 
 static void on_message(struct link *l, const struct control_msg *m, int fd)
@@ -466,7 +461,7 @@ static void on_message(struct link *l, const struct control_msg *m, int fd)
         break;
     case CONTROL_DRAIN:
         l->draining = true;
-        l->deadline_ns = clock_mono_ns() + ms_ns(m->n);
+        l->deadline_ns = clock_mono_ns() + clock_ms(m->n);
         builder_drain(l->builder);
         break;
     case CONTROL_GENERATION:

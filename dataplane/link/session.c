@@ -42,11 +42,6 @@ enum {
 
 enum { TOLD_HASH = BIT(0), TOLD_DOWN = BIT(1) };
 
-static uint64_t ms_ns(uint64_t ms)
-{
-    return ms * UINT64_C(1000000);
-}
-
 static const char *address_of(const struct session *s)
 {
     return s->params->join.addresses[s->address % s->params->join.n_addresses];
@@ -137,7 +132,7 @@ static void tell_lost(struct session *s, const struct err *e)
 
     if (is_new)
         s->lost_ns = now_ns;
-    else if (now_ns - s->told_lost_ns < ms_ns(LOST_MS))
+    else if (now_ns - s->told_lost_ns < clock_ms(LOST_MS))
         return;
     log_warn("control_plane_lost",
              "address=\"%s\" error=\"%s\" since_s=%llu failures=%u consequence=\"served as known\"",
@@ -478,7 +473,7 @@ static bool wants_status(const struct session *s, bool is_quiet)
 {
     uint64_t since_ns = clock_mono_ns() - s->status_ns;
 
-    return s->has_status && since_ns >= ms_ns(is_quiet ? STATUS_MS : STATUS_LATE_MS);
+    return s->has_status && since_ns >= clock_ms(is_quiet ? STATUS_MS : STATUS_LATE_MS);
 }
 
 /* ---- the thread ---- */
@@ -525,7 +520,7 @@ static enum errc turn(struct session *s, struct err *e)
 static void save_when_due(struct session *s, bool was_synced)
 {
     if (s->is_dirty && s->is_synced &&
-        (!was_synced || clock_mono_ns() - s->saved_ns >= ms_ns(SAVE_MS)))
+        (!was_synced || clock_mono_ns() - s->saved_ns >= clock_ms(SAVE_MS)))
         session_save(s);
 }
 

@@ -49,11 +49,6 @@ struct ship {
 
 enum step { STEP_ON, STEP_IDLE }; /* again at once, or when there is news */
 
-static uint64_t ms_ns(uint64_t ms)
-{
-    return ms * UINT64_C(1000000);
-}
-
 /* ---- what waits, for those who watch ---- */
 
 static int64_t time_of(struct str records)
@@ -107,7 +102,7 @@ static void look(struct ship *s, uint64_t now_ns)
 
     if (now_ns < s->look_ns)
         return;
-    s->look_ns = now_ns + ms_ns(LOOK_MS);
+    s->look_ns = now_ns + clock_ms(LOOK_MS);
     uint64_t bytes = bytes_between(s, s->at, end), age_ms = 0;
     bool is_old = !s->oldest_us || spool_place_cmp(s->oldest_at, s->at) < 0;
     while (bytes && is_old && any && !b.records.n)
@@ -175,7 +170,7 @@ static void back_off(struct ship *s)
     (void)!getrandom(&r, sizeof r, 0);
     s->failures++;
     s->is_known = false;
-    s->not_before_ns = clock_mono_ns() + ms_ns(ms / 2 + r % (ms / 2 + 1));
+    s->not_before_ns = clock_mono_ns() + clock_ms(ms / 2 + r % (ms / 2 + 1));
 }
 
 static enum step failed(struct ship *s, const struct err *e)
@@ -351,7 +346,7 @@ static enum step ship_next(struct ship *s)
         bytes += b[i].records.n;
         records += b[i].n;
     }
-    s->not_before_ns = clock_mono_ns() + (bytes < FULL ? ms_ns(PACE_MS) : 0);
+    s->not_before_ns = clock_mono_ns() + (bytes < FULL ? clock_ms(PACE_MS) : 0);
     if (!send(s, b, n, &cursor, &step))
         return step;
     if (spool_place_cmp(cursor, at) < 0) { /* its database lost what it had taken: ask, go there */
@@ -406,7 +401,7 @@ static struct timespec at_ns(uint64_t ns)
 /* Until there is news, or what was put off is due. False: it ends. */
 static bool wait(struct ship *s, enum step step)
 {
-    uint64_t until_ns = clock_mono_ns() + ms_ns(LOOK_MS);
+    uint64_t until_ns = clock_mono_ns() + clock_ms(LOOK_MS);
     struct way *w = &s->way;
 
     (void)pthread_mutex_lock(&w->lock);

@@ -43,11 +43,6 @@ struct batch {
     size_t n, bytes;
 };
 
-static uint64_t ms_ns(uint64_t ms)
-{
-    return ms * UINT64_C(1000000);
-}
-
 static unsigned regions(const struct transcript_ship *s)
 {
     return MIN(shared_regions(s->shared), s->rings->regions);
@@ -130,7 +125,7 @@ static void release(struct transcript_ship *s)
 static void back_off(struct transcript_ship *s)
 {
     s->not_before_ns =
-        clock_mono_ns() + ms_ns(MIN(BACK_OFF_MIN_MS << MIN(s->failures, 10U), BACK_OFF_MAX_MS));
+        clock_mono_ns() + clock_ms(MIN(BACK_OFF_MIN_MS << MIN(s->failures, 10U), BACK_OFF_MAX_MS));
     s->failures++;
 }
 
@@ -218,7 +213,7 @@ static bool turn(struct transcript_ship *s)
 
 static bool wait(struct transcript_ship *s)
 {
-    uint64_t until_ns = clock_mono_ns() + ms_ns(LOOK_MS);
+    uint64_t until_ns = clock_mono_ns() + clock_ms(LOOK_MS);
     struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     struct way *w = &s->way;
 

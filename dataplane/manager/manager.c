@@ -15,14 +15,11 @@
  * is in its region: the link settles that, and then the region is free for another worker.
  */
 
-#include "manager/manager.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,274 +27,23 @@
 #include "common/log.h"
 #include "common/proc.h"
 
-#include "manager/child.h"
-#include "manager/identities.h"
-#include "manager/listen.h"
-#include "manager/places.h"
-#include "shared/control.h"
+#include "manager/manager_priv.h"
 #include "shared/counters.h"
-#include "shared/region.h"
 #include "shared/response_store.h"
 #include "shared/transcripts.h"
 #include "snapshot/view.h"
 
 enum {
-    CHECK_MS = 500,        /* between looks at the heartbeats */
-    LATE_MS = 1500,        /* since the last look: we slept ourselves, and so may have they */
-    ACCEPT_MS = 5000,      /* after TERM new connections are still taken for */
-    DRAIN_GRACE_MS = 2000, /* beyond what workers were given */
-    FLUSH_MS = 10000,
-    FLUSH_NOW_MS = 2000,
-    RESTART_MS = 5000,      /* between starts of what keeps dying, at most */
-    RESTART_LINK_MS = 1000, /* without it the rings fill, and then requests are refused */
-    SPARE_REGIONS = 2,
+    CHECK_MS = 500,    /* between looks at the heartbeats */
+    LATE_MS = 1500,    /* since the last look: we slept ourselves, and so may have they */
+    ACCEPT_MS = 5000,  /* after TERM new connections are still taken for */
+    RESTART_MS = 5000, /* between starts of what keeps dying, at most */
     MIN_CAPACITY = 66, /* regions; costs only address space */
 };
-
-enum manager_state { MANAGER_STARTING, MANAGER_SERVING, MANAGER_DRAINING, MANAGER_FLUSHING };
-
-struct manager {
-    const struct manager_options *options;
-    enum manager_state state;
-    struct places places;
-    struct shared shared;
-    int shared_fd;
-    int responses_fd, counters_fd, transcripts_fd;
-    struct listeners listeners;
-    int epoll, signals;
-    struct child link;
-    struct child *workers;
-    unsigned n_workers;
-    int generation_fd; /* -1: none yet */
-    uint64_t generation;
-    struct identities_in_force identities;
-    unsigned drain_ms;
-    uint64_t deadline_ns; /* of draining and flushing */
-    uint64_t checked_ns;  /* heartbeats */
-    bool served;          /* a worker was ready once */
-    bool orphans;         /* workers of a manager that died still hold regions */
-    bool done;
-    int exit_code;
-};
-
-static uint64_t ms_ns(uint64_t ms)
-{
-    return ms * UINT64_C(1000000);
-}
 
 static bool is_ending(const struct manager *m)
 {
     return m->state >= MANAGER_DRAINING;
-}
-
-static void finish(struct manager *m, int exit_code)
-{
-    m->done = true;
-    m->exit_code = exit_code;
-}
-
-/* --- children -------------------------------------------------------------------------------- */
-
-static void child_close_control(struct child *c)
-{
-    if (c->control >= 0)
-        close(c->control); /* epoll forgets it by itself */
-    c->control = -1;
-}
-
-static void child_tell(const struct child *c, enum control_type type, uint64_t n, int pass_fd)
-{
-    struct control_msg msg = {.type = type, .n = n};
-    struct err e;
-
-    /* a child that is gone or hung is noticed elsewhere */
-    if (c->control >= 0 && control_send(c->control, &msg, pass_fd, &e))
-        log_warn("message_not_sent", "pid=%d type=%d error=\"%s\"", (int)c->pid, type, e.msg);
-}
-
-/* Starts `argv` with a socket pair at CONTROL_FD that already holds the generation in force, the
- * shared files, and `n_fds` listeners. `id` names the child in epoll: 0 the link, 1 + i worker i.
- */
-static enum errc child_start(struct manager *m, struct child *c, unsigned id, char *const *argv,
-                             const char *path, char *const *envp, unsigned n_fds, struct err *e)
-{
-    int pair[2], fds[LISTEN_FD - PROC_FIRST_FD + LISTEN_MAX];
-    struct proc_spec spec = {path, argv, envp, fds, LISTEN_FD - PROC_FIRST_FD + n_fds};
-    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = id};
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-        return err_set(e, ERRC_SYS, errno, "socket pair");
-    fds[CONTROL_FD - PROC_FIRST_FD] = pair[1];
-    fds[SHARED_FD - PROC_FIRST_FD] = m->shared_fd;
-    fds[RESPONSES_FD - PROC_FIRST_FD] = m->responses_fd;
-    fds[COUNTERS_FD - PROC_FIRST_FD] = m->counters_fd;
-    fds[TRANSCRIPTS_FD - PROC_FIRST_FD] = m->transcripts_fd;
-    for (unsigned i = 0; i < n_fds; i++)
-        fds[LISTEN_FD - PROC_FIRST_FD + i] = m->listeners.fd[i];
-    struct control_msg generation = {.type = CONTROL_GENERATION, .n = m->generation};
-    enum errc rc = ERRC_OK;
-    c->control = pair[0];
-    c->base_n = c->overlay_n = 0;
-    identities_give(&m->identities, c); /* the first things it finds: */
-    if (m->generation_fd >= 0)          /* with the generation it begins to serve */
-        rc = control_send(pair[0], &generation, m->generation_fd, e);
-    if (!rc && epoll_ctl(m->epoll, EPOLL_CTL_ADD, pair[0], &ev) != 0)
-        rc = err_set(e, ERRC_SYS, errno, "watch a child");
-    if (!rc)
-        rc = proc_spawn(&c->pid, &spec, e);
-    close(pair[1]);
-    if (rc) {
-        child_close_control(c);
-        return rc;
-    }
-    c->started_ns = clock_mono_ns();
-    c->alive_ns = c->started_ns;
-    child_enter(c, CHILD_STARTING);
-    return ERRC_OK;
-}
-
-static enum errc link_start(struct manager *m, struct err *e)
-{
-    char path[4096];
-    char *argv[] = {(char *)(uintptr_t) "weir-link", (char *)(uintptr_t) "--config",
-                    (char *)(uintptr_t)m->options->config, NULL};
-    enum errc rc = proc_sibling(path, sizeof path, "weir-link", e);
-
-    return rc ? rc : child_start(m, &m->link, 0, argv, path, environ, 0, e);
-}
-
-/* A region nobody holds; ERRC_LIMIT while the link has not settled enough dead ones. */
-static enum errc region_take(struct manager *m, unsigned *ret_region, struct err *e)
-{
-    unsigned n = shared_regions(&m->shared);
-    unsigned most = MIN(2 * m->n_workers + SPARE_REGIONS, m->shared.capacity);
-
-    for (unsigned i = 0; i < n; i++)
-        if (shared_region(&m->shared, i)->state == REGION_FREE) {
-            *ret_region = i;
-            return ERRC_OK;
-        }
-    if (n >= most)
-        return err_set(e, ERRC_LIMIT, 0, "no free region: the link has not settled the dead ones");
-    m->shared.header->n_regions = n + 1;
-    *ret_region = n;
-    return ERRC_OK;
-}
-
-static enum errc worker_start(struct manager *m, unsigned i, struct err *e)
-{
-    struct child *w = &m->workers[i];
-    char region_text[16], listeners_text[16];
-    char *argv[] = {(char *)(uintptr_t) "weir-dataplane", (char *)(uintptr_t) "--worker",
-                    region_text, listeners_text, NULL};
-    char *envp[] = {NULL}; /* no secret of ours is any of a worker's business */
-    enum errc rc = region_take(m, &w->region, e);
-
-    if (rc)
-        return rc;
-    struct region *r = shared_region(&m->shared, w->region);
-    (void)snprintf(region_text, sizeof region_text, "%u", w->region);
-    (void)snprintf(listeners_text, sizeof listeners_text, "%u", m->listeners.n);
-    r->pid = 0;
-    r->heartbeat_ns = 0;
-    r->state = REGION_HELD;
-    rc = child_start(m, w, 1 + i, argv, "/proc/self/exe", envp, m->listeners.n, e);
-    if (rc) {
-        r->state = REGION_FREE;
-        return rc;
-    }
-    r->pid = (uint32_t)w->pid;
-    return ERRC_OK;
-}
-
-/* Starts what is due; what cannot be started is due again later. */
-static void child_start_due(struct manager *m, struct child *c, uint64_t now_ns)
-{
-    struct err e;
-    enum errc rc;
-
-    if (c->state != CHILD_DOWN || now_ns < c->due_ns)
-        return;
-    rc = c == &m->link ? link_start(m, &e) : worker_start(m, (unsigned)(c - m->workers), &e);
-    if (rc) {
-        c->started_ns = now_ns;
-        unsigned wait_ms = child_back_off(c, now_ns, RESTART_LINK_MS);
-        log_error("start_failed", "process=%s error=\"%s\" retry_ms=%u",
-                  c == &m->link ? "link" : "worker", e.msg, wait_ms);
-    }
-}
-
-static unsigned workers_in(const struct manager *m, enum child_state state)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < m->n_workers; i++)
-        n += m->workers[i].state == state;
-    return n;
-}
-
-/* --- the end --------------------------------------------------------------------------------- */
-
-/* All workers are gone: the link may write the rest and end. */
-static void begin_flush(struct manager *m, uint64_t now_ns, unsigned bound_ms)
-{
-    m->state = MANAGER_FLUSHING;
-    m->deadline_ns = now_ns + ms_ns(bound_ms);
-    if (m->link.state == CHILD_DOWN) { /* it died: one more, for what lies in the rings */
-        m->link.due_ns = now_ns;
-        child_start_due(m, &m->link, now_ns);
-    }
-    if (m->link.pid == 0) {
-        finish(m, 1);
-        return;
-    }
-    child_tell(&m->link, CONTROL_DRAIN, bound_ms, -1);
-    child_enter(&m->link, CHILD_ENDING);
-}
-
-static void workers_gone(struct manager *m, uint64_t now_ns)
-{
-    if (m->state == MANAGER_DRAINING && workers_in(m, CHILD_ENDED) == m->n_workers)
-        begin_flush(m, now_ns, FLUSH_MS);
-}
-
-/* New connections are taken for `accept_ms` more, so that who balances the load can notice. */
-static void begin_drain(struct manager *m, uint64_t now_ns, unsigned accept_ms)
-{
-    log_info("draining", "workers=%u bound_ms=%u", m->n_workers, m->drain_ms);
-    m->state = MANAGER_DRAINING;
-    m->deadline_ns = now_ns + ms_ns(m->drain_ms + DRAIN_GRACE_MS);
-    for (unsigned i = 0; i < m->n_workers; i++) {
-        struct child *w = &m->workers[i];
-        if (w->state == CHILD_DOWN) {
-            child_enter(w, CHILD_ENDED);
-            continue;
-        }
-        child_tell(w, CONTROL_DRAIN, control_drain(m->drain_ms, accept_ms), -1);
-        child_enter(w, CHILD_ENDING);
-    }
-    workers_gone(m, now_ns);
-}
-
-static void kill_running(struct child *c)
-{
-    if (c->pid > 0 && kill(c->pid, SIGKILL) != 0)
-        log_warn("kill_failed", "pid=%d errno=%d", (int)c->pid, errno);
-}
-
-/* The second TERM, or the bound of draining or flushing. */
-static void end_now(struct manager *m, uint64_t now_ns)
-{
-    if (m->state == MANAGER_DRAINING) {
-        log_warn("drain_cut", "workers=%u", m->n_workers - workers_in(m, CHILD_ENDED));
-        for (unsigned i = 0; i < m->n_workers; i++)
-            kill_running(&m->workers[i]);
-        m->deadline_ns = now_ns + ms_ns(FLUSH_MS); /* they go at once; then the link's turn */
-        return;
-    }
-    log_warn("flush_cut", "%s", "the rings keep what is not yet in the spool");
-    kill_running(&m->link);
-    finish(m, 1);
 }
 
 /* --- generations ----------------------------------------------------------------------------- */
@@ -391,7 +137,7 @@ static void on_generation(struct manager *m, uint64_t n, int fd)
                   (unsigned long long)n, e.msg, first ? "not started" : "nothing changed");
         pod_metric_add(&m->shared, POD_GENERATIONS_REFUSED, 1);
         if (first)
-            finish(m, 1);
+            manager_finish(m, 1);
         return;
     }
     if (m->generation_fd >= 0)
@@ -425,7 +171,7 @@ static void on_refused(struct manager *m, const char *text)
               m->state == MANAGER_STARTING ? "not started" : "nothing changed");
     pod_metric_add(&m->shared, POD_GENERATIONS_REFUSED, 1);
     if (m->state == MANAGER_STARTING)
-        finish(m, 1);
+        manager_finish(m, 1);
 }
 
 static void on_ready(struct manager *m, struct child *c)
@@ -523,12 +269,12 @@ static void on_link_exit(struct manager *m, int status, uint64_t now_ns)
         if (status != 0)
             log_error("link_failed", "%s", how);
         child_enter(&m->link, CHILD_ENDED);
-        finish(m, status != 0);
+        manager_finish(m, status != 0);
         return;
     }
     if (m->state == MANAGER_STARTING) {
         log_error("link_died", "%s consequence=\"not started\"", how);
-        finish(m, 1);
+        manager_finish(m, 1);
         return;
     }
     pod_metric_add(&m->shared, POD_LINK_DEATHS, 1);
@@ -567,8 +313,8 @@ static void on_term(struct manager *m, unsigned accept_ms)
 
     switch (m->state) {
     case MANAGER_STARTING:
-        kill_running(&m->link);
-        finish(m, 0);
+        child_kill(&m->link);
+        manager_finish(m, 0);
         return;
     case MANAGER_SERVING:
         begin_drain(m, now_ns, accept_ms);
@@ -615,7 +361,7 @@ static void check_heartbeat(struct manager *m, struct child *w, uint64_t now_ns)
     struct region *r = shared_region(&m->shared, w->region);
 
     if (w->state == CHILD_ABORTED && now_ns >= w->due_ns) {
-        kill_running(w);
+        child_kill(w);
         w->due_ns = UINT64_MAX;
         return;
     }
@@ -623,13 +369,13 @@ static void check_heartbeat(struct manager *m, struct child *w, uint64_t now_ns)
         return;
     uint64_t alive_ns = MAX(r->heartbeat_ns, w->alive_ns);
     unsigned bound_ms = w->state == CHILD_UP ? CHILD_BEAT_MS : CHILD_START_MS;
-    if (now_ns < alive_ns + ms_ns(bound_ms))
+    if (now_ns < alive_ns + clock_ms(bound_ms))
         return;
     log_error("worker_hangs", "worker=%u pid=%d silent_ms=%llu consequence=\"aborted\"",
               (unsigned)(w - m->workers), (int)w->pid,
               (unsigned long long)((now_ns - alive_ns) / 1000000));
     (void)kill(w->pid, SIGABRT); /* ours until reaped */
-    w->due_ns = now_ns + ms_ns(CHILD_ABORT_MS);
+    w->due_ns = now_ns + clock_ms(CHILD_ABORT_MS);
     child_enter(w, CHILD_ABORTED);
 }
 
@@ -651,7 +397,7 @@ static void bury_orphans(struct manager *m)
 
 static void check_heartbeats(struct manager *m, uint64_t now_ns)
 {
-    bool late = now_ns - m->checked_ns > ms_ns(LATE_MS);
+    bool late = now_ns - m->checked_ns > clock_ms(LATE_MS);
 
     m->checked_ns = now_ns;
     give_identities(m); /* to whoever did not read when they came */
@@ -667,7 +413,7 @@ static void check_heartbeats(struct manager *m, uint64_t now_ns)
 /* Does what is due and returns how long to sleep. */
 static int on_time(struct manager *m)
 {
-    uint64_t now_ns = clock_mono_ns(), next_ns = now_ns + ms_ns(CHECK_MS);
+    uint64_t now_ns = clock_mono_ns(), next_ns = now_ns + clock_ms(CHECK_MS);
 
     if (is_ending(m)) {
         if (now_ns >= m->deadline_ns)
@@ -684,7 +430,7 @@ static int on_time(struct manager *m)
                 next_ns = MIN(next_ns, w->due_ns);
         }
     }
-    if (now_ns - m->checked_ns >= ms_ns(CHECK_MS) || next_ns < now_ns + ms_ns(CHECK_MS))
+    if (now_ns - m->checked_ns >= clock_ms(CHECK_MS) || next_ns < now_ns + clock_ms(CHECK_MS))
         check_heartbeats(m, now_ns);
     return (int)((MAX(next_ns, now_ns) - now_ns + 999999) / 1000000);
 }
