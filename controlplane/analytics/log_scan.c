@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "analytics/log_packed.h"
+
 enum {
     BLOCKS_AT_ONCE = 4,
     PARTS_AT_ONCE = 64,

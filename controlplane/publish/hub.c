@@ -1,60 +1,16 @@
-#include "publish/hub.h"
-
 #include <pthread.h>
 #include <sys/random.h>
 
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/log.h"
-#include "common/num.h"
+
+#include "publish/hub_priv.h"
 
 enum {
-    POD = 16,
-    SPOOL = 16,
     /* Another control plane's word for what a data plane has: so much may not have been seen when
      * that was said. */
     TOTALS_MARGIN_US = 10 * 1000 * 1000,
-};
-
-struct session {
-    unsigned char id[HUB_SESSION], pod[POD];
-    char host[128], version[32], error[256];
-    char token[40]; /* id of the one it joined with; empty: local */
-    uint32_t pipe;
-    bool is_connected;
-    uint64_t seen_ns;
-    struct revision have;
-    bool is_late;
-    uint64_t late_n; /* until it has this one */
-    void *parked;    /* NULL: nothing waits */
-    uint64_t parked_until_ns;
-    unsigned n_working[HUB_WORKS]; /* each up to work_max */
-    bool config_matches, is_draining, spool_is_full;
-    uint32_t workers;
-    uint64_t requests, in_flight, spool_bytes, resident_bytes, entities;
-    uint64_t unshipped_bytes, unshipped_ms;
-    bool wants_totals;
-    unsigned char spool[SPOOL];
-    uint64_t totals;             /* it has those, */
-    struct feed_place totals_at; /* and what lies before this of those behind; {0}: no more */
-    uint64_t claimed;            /* ... as it said itself, when the session began */
-    bool is_judged, was_told;    /* that was looked at; those are of this session */
-};
-
-struct hub {
-    struct hub_options o;
-    pthread_mutex_t lock; /* of all below */
-    struct feed feed;
-    struct feed totals;       /* "revisions" are moments */
-    struct hub_spool *spools; /* by name: what the newest of them hold */
-    size_t n_spools;
-    struct wire wire;
-    struct session *sessions[HUB_SESSIONS];
-    unsigned n_sessions;
-    struct hub_token *tokens;
-    size_t n_tokens;
-    bool has_tokens; /* they were read once */
-    bool is_awaited;
 };
 
 static const unsigned work_max[HUB_WORKS] = {
@@ -75,7 +31,7 @@ static void refuse(struct hub *h, void *to, Weir__Refusal__Why why, const char *
 
 /* ---- sessions ---- */
 
-static bool is_live(const struct session *s, uint64_t now_ns)
+bool session_is_live(const struct session *s, uint64_t now_ns)
 {
     bool waits = s->parked;
 
@@ -118,7 +74,7 @@ static bool make_room(struct hub *h, uint64_t now_ns)
     if (h->n_sessions < HUB_SESSIONS)
         return true;
     for (unsigned i = 0; i < h->n_sessions; i++)
-        if (!is_live(h->sessions[i], now_ns) &&
+        if (!session_is_live(h->sessions[i], now_ns) &&
             (oldest == h->n_sessions || h->sessions[i]->seen_ns < h->sessions[oldest]->seen_ns))
             oldest = i;
     if (oldest == h->n_sessions)
@@ -556,7 +512,7 @@ void hub_tick(struct hub *h, uint64_t now_ns)
         struct session *s = h->sessions[i];
         if (s->parked && now_ns >= s->parked_until_ns)
             unpark(h, s);
-        if (!is_live(s, now_ns) && now_ns >= s->seen_ns + clock_ms(HUB_FORGET_MS))
+        if (!session_is_live(s, now_ns) && now_ns >= s->seen_ns + clock_ms(HUB_FORGET_MS))
             session_drop(h, i, -1, "");
     }
     (void)pthread_mutex_unlock(&h->lock);
@@ -658,103 +614,6 @@ void hub_tokens(struct hub *h, struct hub_token *take_tokens, size_t n)
     h->n_tokens = n;
     h->has_tokens = true;
     cut(h);
-    (void)pthread_mutex_unlock(&h->lock);
-}
-
-/* ---- who has what ---- */
-
-void hub_await(struct hub *h, bool on)
-{
-    (void)pthread_mutex_lock(&h->lock);
-    h->is_awaited = on;
-    (void)pthread_mutex_unlock(&h->lock);
-}
-
-static bool has(const struct session *s, struct revision r)
-{
-    return s->have.epoch == r.epoch && s->have.n >= r.n;
-}
-
-struct hub_applied hub_applied(struct hub *h, struct revision r, uint64_t now_ns)
-{
-    struct hub_applied a = {0};
-
-    (void)pthread_mutex_lock(&h->lock);
-    for (unsigned i = 0; i < h->n_sessions; i++) {
-        const struct session *s = h->sessions[i];
-        if (!is_live(s, now_ns))
-            continue;
-        a.all++;
-        a.have += has(s, r);
-        a.waited_for += !has(s, r) && !s->is_late;
-    }
-    (void)pthread_mutex_unlock(&h->lock);
-    return a;
-}
-
-void hub_late(struct hub *h, struct revision r, uint64_t now_ns)
-{
-    (void)pthread_mutex_lock(&h->lock);
-    for (unsigned i = 0; i < h->n_sessions; i++) {
-        struct session *s = h->sessions[i];
-        if (has(s, r) || s->is_late)
-            continue;
-        if (is_live(s, now_ns))
-            log_warn(
-                "node_lagging",
-                "host=\"%s\" has=%llu wants=%llu consequence=\"not waited for until it caught up\"",
-                s->host, (unsigned long long)s->have.n, (unsigned long long)r.n);
-        s->is_late = true;
-        s->late_n = h->feed.n;
-    }
-    (void)pthread_mutex_unlock(&h->lock);
-}
-
-/* A newer session of the same pod is there. */
-static bool is_replaced(const struct hub *h, const struct session *s, uint64_t now_ns)
-{
-    for (unsigned i = 0; i < h->n_sessions; i++) {
-        const struct session *o = h->sessions[i];
-        if (o != s && memcmp(o->pod, s->pod, POD) == 0 &&
-            (is_live(o, now_ns) || o->seen_ns > s->seen_ns))
-            return true;
-    }
-    return false;
-}
-
-void hub_each(struct hub *h, uint64_t now_ns, void (*fn)(void *ctx, const struct hub_node *n),
-              void *ctx)
-{
-    (void)pthread_mutex_lock(&h->lock);
-    for (unsigned i = 0; i < h->n_sessions; i++) {
-        const struct session *s = h->sessions[i];
-        bool live = is_live(s, now_ns), same_epoch = s->have.epoch == h->feed.epoch;
-        struct hub_node n = {
-            .host = s->host,
-            .version = s->version,
-            .error = s->error,
-            .token = s->token,
-            .revision = s->have,
-            .lag = feed_behind(&h->feed, same_epoch ? s->have.n : 0),
-            .age_seconds = (double)(now_ns - MIN(now_ns, s->seen_ns)) / 1e9,
-            .workers = s->workers,
-            .requests = s->requests,
-            .in_flight = s->in_flight,
-            .spool_bytes = s->spool_bytes,
-            .resident_bytes = s->resident_bytes,
-            .entities = s->entities,
-            .unshipped_bytes = s->unshipped_bytes,
-            .unshipped_ms = s->unshipped_ms,
-            .spool_is_full = s->spool_is_full,
-            .config_matches = s->config_matches,
-            .is_draining = s->is_draining,
-        };
-        if (!live && is_replaced(h, s, now_ns))
-            continue;
-        n.state = !live ? "gone" : !same_epoch || n.lag ? "lagging" : "current";
-        n.id[num_put_hex(n.id, s->pod, POD)] = '\0';
-        fn(ctx, &n);
-    }
     (void)pthread_mutex_unlock(&h->lock);
 }
 
