@@ -1,5 +1,7 @@
 /* What is asked of log rows, and pages out of LiteLLM's table. */
 
+#include <math.h>
+
 #include "analytics/log_priv.h"
 
 const char *const log_sort_names[LOG_SORTS] = {
@@ -31,6 +33,8 @@ struct log_query log_query_init(struct store *s)
                               .index = filter_init(s),
                               .rows = filter_init(s),
                               .levels = LOG_OF_BOTH,
+                              .least = -HUGE_VAL,
+                              .most = HUGE_VAL,
                               .limit = 50};
 }
 
@@ -42,10 +46,18 @@ void log_where(struct log_query *q, unsigned levels, const char *series, const c
     q->levels &= levels;
 }
 
-void log_where_spend(struct log_query *q, const char *condition, double spend)
+void log_where_least(struct log_query *q, double spend)
 {
-    FILTER_ADD(&q->index, condition, DB_NUM(spend));
-    FILTER_ADD(&q->rows, condition, DB_NUM(spend));
+    FILTER_ADD(&q->index, "spend >= $?", DB_NUM(spend));
+    FILTER_ADD(&q->rows, "spend >= $?", DB_NUM(spend));
+    q->least = isnan(spend) ? HUGE_VAL : spend; /* PostgreSQL: above all */
+}
+
+void log_where_most(struct log_query *q, double spend)
+{
+    FILTER_ADD(&q->index, "spend <= $?", DB_NUM(spend));
+    FILTER_ADD(&q->rows, "spend <= $?", DB_NUM(spend));
+    q->most = isnan(spend) ? HUGE_VAL : spend;
 }
 
 void log_where_row(struct log_query *q, const char *row, const struct db_arg *args, int n)

@@ -41,6 +41,7 @@ struct log_query {
     const char *found; /* of what `index` says this has an index of its own; NULL: nothing */
     struct db_arg found_arg;
     bool has_failed;        /* rows that failed alone */
+    double least, most;     /* of spend; infinite: open */
     struct str from, until; /* both included, "2026-01-31 00:00:00"; p NULL: open */
     struct str exact;       /* a row of this request_id comes first; p NULL: none */
     enum log_sort sort;
@@ -58,8 +59,9 @@ void log_where(struct log_query *q, unsigned levels, const char *series, const c
               (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
 #define LOG_WHERE0(q, levels, series, row) log_where((q), (levels), (series), (row), NULL, 0)
 
-/* A condition on spend. */
-void log_where_spend(struct log_query *q, const char *condition, double spend);
+/* Rows that cost so much at least and at most. */
+void log_where_least(struct log_query *q, double spend);
+void log_where_most(struct log_query *q, double spend);
 
 /* A condition on the row itself. */
 void log_where_row(struct log_query *q, const char *row, const struct db_arg *args, int n);

@@ -252,6 +252,8 @@ static void page_of_values(struct store *s, const struct log_query *q, const str
     struct filter f = log_entries_of(q, of);
     int64_t n = of->own.p ? count_series(s, q, of) : INT64_MAX;
 
+    if (q->sort == LOG_BY_TOKENS && n > LOG_SOME_ROWS && log_page_packed(s, q, of, ret))
+        return;
     if (n <= LOG_SOME_ROWS)
         count_entries(s, q, &f, ret);
     else
@@ -277,7 +279,7 @@ void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
     if (!log_values[q->sort].column) {
         if (q->found)
             page_of_found_rows(s, q, ret);
-        else if (q->index.n || !log_page_packed(s, q, &of, ret))
+        else if (!log_page_packed(s, q, &of, ret))
             log_page_of_rows(s, q, ret);
     } else if (q->found)
         page_of_found(s, q, &of, ret);

@@ -298,6 +298,8 @@ bool log_page_packed(struct store *s, const struct log_query *q, const struct lo
     tx_begin_read_only(&s->tx);
     bool is_there = find_sources(&p) && read_kinds(&p, of) && read_live(&p, of);
     if (is_there) {
+        if (log_has_range(q))
+            packed_choose(&p);
         ret->total = packed_scan(&p, &page, &n);
         if (n)
             ret->rows = read_rows(&p, page, n);

@@ -2,6 +2,8 @@
 
 /* Between the files of log pages. */
 
+#include <math.h>
+
 #include "analytics/log.h"
 
 enum {                          /* what a plan is chosen by */
@@ -15,6 +17,12 @@ struct log_value {
     const char *column, *type;
 };
 extern const struct log_value log_values[LOG_SORTS];
+
+/* Of what `index` says it is all. */
+static inline bool log_has_range(const struct log_query *q)
+{
+    return !q->found && (q->least > -HUGE_VAL || q->most < HUGE_VAL);
+}
 
 /* Every row since then has its entry in the index. */
 bool log_is_covered(struct store *s, struct str from);
@@ -64,8 +72,8 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
                          int64_t n, int64_t total);
 
 /*
- * The page in the order of a value that is packed, of series alone. False, and nothing of it: there
- * are no blocks, or too much lies in none.
+ * The page in the order of a value that is packed, of series and a range of spend. False, and
+ * nothing of it: there are no blocks, or too much lies in none.
  */
 bool log_page_packed(struct store *s, const struct log_query *q, const struct log_series *of,
                      struct log_page *ret);

@@ -10,31 +10,12 @@ enum {
     PARTS_AT_ONCE = 64,
 };
 
-static void fail(struct packed *p)
+void packed_fail(struct packed *p)
 {
     if (tx_ok(&p->s->tx)) {
         p->s->tx.fault = DB_BUG;
         (void)err_set(&p->s->tx.err, ERRC_PROTO, 0, "packed log entries do not fit their block");
     }
-}
-
-static uint32_t be32(const char *p, uint32_t i)
-{
-    uint32_t v;
-
-    memcpy(&v, p + (size_t)4 * i, sizeof v);
-    return __builtin_bswap32(v);
-}
-
-static double be_num(const char *p, uint32_t i)
-{
-    uint64_t v;
-    double num;
-
-    memcpy(&v, p + (size_t)8 * i, sizeof v);
-    v = __builtin_bswap64(v);
-    memcpy(&num, &v, sizeof num);
-    return num;
 }
 
 struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
@@ -59,7 +40,7 @@ static int kind_of(const struct packed *p, const struct slice *e, uint32_t i)
 {
     if (!e->codes)
         return 0;
-    uint32_t code = be32(e->codes, i);
+    uint32_t code = packed_u32(e->codes, i);
     return code < p->n_kinds ? p->kinds[code] : -1;
 }
 
@@ -67,8 +48,9 @@ static bool is_within(const struct source *o, const struct slice *e, uint32_t i)
 {
     if (!e->places)
         return true;
-    uint32_t place = be32(e->places, i);
-    return place >= o->first && place < o->last;
+    uint32_t place = packed_u32(e->places, i);
+    return place >= o->first && place < o->last &&
+           (!o->chosen || (place < o->n && o->chosen[place / 8] >> place % 8 & 1));
 }
 
 static uint32_t count(const struct packed *p, const struct source *o, const struct slice *e,
@@ -99,8 +81,8 @@ static void add_parts(struct packed *p, uint32_t at, const struct slice *e, cons
     for (uint32_t first = 0, end; first < o->n; first = end) {
         bool is_null = first >= n_some;
         end = MIN((first / PACKED_MARK + 1) * PACKED_MARK, is_null ? o->n : n_some);
-        double low = be_num(marks, first / PACKED_MARK);
-        double high = end < n_some ? be_num(marks, end / PACKED_MARK) : HUGE_VAL;
+        double low = packed_num(marks, first / PACKED_MARK);
+        double high = end < n_some ? packed_num(marks, end / PACKED_MARK) : HUGE_VAL;
         struct log_part part = {.source = at, .first = first, .n = end - first};
         part.found = count(p, o, e, first, end);
         part.begin = packed_key(p, p->q->asc ? low : high, is_null, at, p->q->asc ? first : end);
@@ -143,13 +125,13 @@ static bool count_block(struct packed *p, uint32_t at, struct rows r, int row)
     struct slice e = {codes.p, places.p};
     size_t n = p->sources[at].n;
 
-    if (null.n != 4 || be32(null.p, 0) > n || marks.n != 8 * PACKED_MARKS(n) ||
+    if (null.n != 4 || packed_u32(null.p, 0) > n || marks.n != 8 * PACKED_MARKS(n) ||
         (codes.p && codes.n != 4 * n) || (places.p && places.n != 4 * n))
         return false;
     if (p->by_model)
         add_models(p, at, &e);
     else
-        add_parts(p, at, &e, marks.p, be32(null.p, 0));
+        add_parts(p, at, &e, marks.p, packed_u32(null.p, 0));
     return true;
 }
 
@@ -172,7 +154,7 @@ static void count_blocks(struct packed *p)
         const struct source *o = &p->sources[i];
         if (o->is_block) {
             ids[n] = o->id;
-            cuts[n++] = o->first > 0 || o->last < o->n ? STR("t") : STR("f");
+            cuts[n++] = o->first > 0 || o->last < o->n || o->chosen ? STR("t") : STR("f");
         }
     }
     const struct db_arg args[] = {DB_TEXTS(ids, n), DB_TEXTS(cuts, n), DB_TEXT(sort_of(p)),
@@ -186,11 +168,11 @@ static void count_blocks(struct packed *p)
     while ((r = tx_fetch_bytes(&p->s->tx, BLOCKS_AT_ONCE)).n > 0)
         for (int i = 0; i < r.n; i++, at = next_block(p, at + 1))
             if (at >= p->n_sources || !count_block(p, at, r, i)) {
-                fail(p);
+                packed_fail(p);
                 return;
             }
     if (at < p->n_sources)
-        fail(p);
+        packed_fail(p);
     tx_close_bytes(&p->s->tx);
 }
 
@@ -224,7 +206,7 @@ static size_t read_part(struct packed *p, const struct log_part *part, struct ro
 
     if ((codes.p && codes.n != (size_t)4 * part->n) || places.n != (size_t)4 * part->n ||
         (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_model) {
-        fail(p);
+        packed_fail(p);
         return 0;
     }
     for (uint32_t i = 0; i < part->n; i++) {
@@ -232,15 +214,15 @@ static size_t read_part(struct packed *p, const struct log_part *part, struct ro
         if (kind < 0 || !is_within(o, &e, i) || (p->by_model && (unsigned)kind != part->model))
             continue;
         if (n == most) {
-            fail(p);
+            packed_fail(p);
             return 0;
         }
         struct found *f = &ret[n++];
-        *f = (struct found){.source = part->source, .place = be32(places.p, i)};
+        *f = (struct found){.source = part->source, .place = packed_u32(places.p, i)};
         if (p->by_model)
             f->key = packed_key(p, kind, part->begin.is_null, part->source, f->place);
         else
-            f->key = packed_key(p, be_num(vals.p, i), part->begin.is_null, part->source,
+            f->key = packed_key(p, packed_num(vals.p, i), part->begin.is_null, part->source,
                                 (int64_t)part->first + i);
     }
     return n;
@@ -277,7 +259,7 @@ static size_t read_blocks(struct packed *p, const struct log_part *const *near, 
         for (int i = 0; i < r.n && at < n_near; i++, at++)
             n += read_part(p, near[at], r, i, ret + n, most - n);
     if (at < n_near)
-        fail(p);
+        packed_fail(p);
     tx_close_bytes(&p->s->tx);
     return n;
 }
@@ -301,7 +283,7 @@ static struct found *read_near(struct packed *p, size_t *ret_n)
     if (ret && near)
         n += read_blocks(p, near, n_near, ret + n, most - n);
     if (n < most)
-        fail(p);
+        packed_fail(p);
     if (!ret || !near || !tx_ok(&p->s->tx))
         n = 0;
     else

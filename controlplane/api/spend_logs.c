@@ -172,9 +172,9 @@ static void where_rest(struct call *c, struct log_query *q)
     if (in_text(c, "session_id").p)
         log_where_session(&c->store, q, in_text(c, "session_id"));
     if (in_set(c, "min_spend"))
-        log_where_spend(q, "spend >= $?", in_num(c, "min_spend"));
+        log_where_least(q, in_num(c, "min_spend"));
     if (in_set(c, "max_spend"))
-        log_where_spend(q, "spend <= $?", in_num(c, "max_spend"));
+        log_where_most(q, in_num(c, "max_spend"));
     if (in_set(c, "used_client_oauth_token"))
         log_where_token(&c->store, q,
                         in_bool(c, "used_client_oauth_token") ? STR("true") : STR("false"));

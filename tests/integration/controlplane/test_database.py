@@ -264,7 +264,7 @@ def test_migrating_alone_does_not_wait(postgres):
 
 
 def test_slow_statement_is_no_outage(postgres, cp):
-    made = cp.post("/key/generate", {}).json
+    made = cp.wait(lambda: (reply := cp.post("/key/generate", {})).status == 200 and reply.json, what="the database, back")
     lock = subprocess.Popen(["psql", "-X", "-q", "-d", cp.database, "-c", "BEGIN; LOCK \"LiteLLM_VerificationToken\"; SELECT pg_sleep(4)"],
                             stdout=subprocess.DEVNULL)  # fmt: skip
     try:

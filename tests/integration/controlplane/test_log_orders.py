@@ -30,7 +30,10 @@ FILTERS = [({}, "true"), ({"api_key": "key-7"}, "api_key = 'key-7'"), ({"model":
            ({"status_filter": "success"}, "status IS NULL"), ({"team_id": "team-1", "user_id": "user-2"}, "team_id = 'team-1' AND \"user\" = 'user-2'"),
            ({"start_date": "2026-03-04 12:34:56", "end_date": "2026-03-19 01:02:03"}, "\"startTime\" BETWEEN '2026-03-04 12:34:56' AND '2026-03-19 01:02:03'"),
            ({"start_date": "2026-03-07 00:00:00", "end_date": "2026-03-07 07:00:00", "user_id": "user-1"},
-            "\"startTime\" BETWEEN '2026-03-07' AND '2026-03-07 07:00:00' AND \"user\" = 'user-1'"), ({"user_id": "nobody"}, "false")]  # fmt: skip
+            "\"startTime\" BETWEEN '2026-03-07' AND '2026-03-07 07:00:00' AND \"user\" = 'user-1'"), ({"user_id": "nobody"}, "false"),
+           ({"min_spend": 0.0012}, "spend >= 0.0012"), ({"max_spend": 0.003, "model": "model-3"}, "spend <= 0.003 AND model = 'model-3'"),
+           ({"min_spend": 0.002, "max_spend": 0.002005, "status_filter": "success"}, "spend BETWEEN 0.002 AND 0.002005 AND status IS NULL"),
+           ({"min_spend": 0.01}, "false"), ({"max_spend": 0, "start_date": "2026-03-04 12:34:56"}, "spend = 0 AND \"startTime\" >= '2026-03-04 12:34:56'")]  # fmt: skip
 
 
 class World:
