@@ -252,7 +252,8 @@ static void page_of_values(struct store *s, const struct log_query *q, const str
     struct filter f = log_entries_of(q, of);
     int64_t n = of->own.p ? count_series(s, q, of) : INT64_MAX;
 
-    if (q->sort == LOG_BY_TOKENS && n > LOG_SOME_ROWS && log_page_packed(s, q, of, ret))
+    bool is_slow = q->sort == LOG_BY_TOKENS || of->own.p; /* by one at a time */
+    if (is_slow && n > LOG_PACKED_ROWS && log_page_packed(s, q, of, ret))
         return;
     if (n <= LOG_SOME_ROWS)
         count_entries(s, q, &f, ret);

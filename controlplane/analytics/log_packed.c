@@ -23,6 +23,7 @@ enum {
 static const struct {
     const char *row, *entry;
 } values[LOG_SORTS] = {
+    [LOG_BY_START] = {NULL, "0::float8"}, /* one kind */
     [LOG_BY_SPEND] = {NULL, "spend"},
     [LOG_BY_TOKENS] = {NULL, "total_tokens::float8"},
     [LOG_BY_MODEL] = {NULL,
@@ -143,15 +144,17 @@ static int64_t next_int(struct str *list)
 static bool read_kinds(struct packed *p, const struct log_series *of)
 {
     const struct filter *f = &p->q->series;
+    bool of_models = p->q->sort == LOG_BY_MODEL;
     struct str sql = arena_printf(
         p->s->arena,
         "SELECT max(code), array_agg(code)::text, array_agg(m)::text, max(m), bool_or(is_null)"
-        " FROM (SELECT code, %s AS m, model IS NULL AS is_null FROM weir.log_series"
+        " FROM (SELECT code, %s AS m, %s AS is_null FROM weir.log_series"
         "  JOIN weir.log_code c ON c.series = id WHERE level = 0%s" STR_FMT ") s",
-        p->by_model ? "dense_rank() OVER (ORDER BY model) - 1" : "0", f->sql.n ? " AND " : "",
-        STR_ARG(f->sql));
+        of_models ? "dense_rank() OVER (ORDER BY model) - 1" : "0",
+        of_models ? "model IS NULL" : "false", f->sql.n ? " AND " : "", STR_ARG(f->sql));
 
-    if (!p->by_model && !of->own.p)
+    p->n_models = 1;
+    if (!of_models && !of->own.p)
         return true;
     struct rows r = sql.n ? tx_query(&p->s->tx, sql.p, f->args, f->n) : (struct rows){0};
     struct str codes = rows_text(r, 0, 1), models = rows_text(r, 0, 2);
@@ -195,7 +198,7 @@ static struct str live_sql(struct packed *p, const struct log_series *of, struct
         : sort == LOG_BY_DURATION ? by_duration.p
                                   : row,
         at, id, entry ? "weir.log l" : "\"LiteLLM_SpendLogs\" t", at, at, STR_ARG(f->sql),
-        p->by_model ? "" : "e.v, ");
+        p->by_kind ? "" : "e.v, ");
 }
 
 static bool is_little(struct packed *p, struct db_arg since, struct db_arg until)
@@ -239,7 +242,7 @@ static bool read_live(struct packed *p, const struct log_series *of)
     for (int i = 0; p->live && i < r.n; i++) {
         double v = rows_num(r, i, 1);
         bool is_null = rows_is_null(r, i, 1);
-        if (p->by_model) { /* a code: its model is known, or is a moment later */
+        if (p->q->sort == LOG_BY_MODEL) { /* a code: its model is known, or is a moment later */
             uint32_t code = (uint32_t)v;
             if (is_null || code >= p->n_kinds || p->kinds[code] < 0)
                 return false;
@@ -291,7 +294,8 @@ static struct rows read_rows(struct packed *p, const struct found *f, size_t n)
 bool log_page_packed(struct store *s, const struct log_query *q, const struct log_series *of,
                      struct log_page *ret)
 {
-    struct packed p = {.s = s, .q = q, .by_model = q->sort == LOG_BY_MODEL};
+    struct packed p = {
+        .s = s, .q = q, .by_kind = q->sort == LOG_BY_MODEL || q->sort == LOG_BY_START};
     const struct found *page = NULL;
     size_t n;
 

@@ -27,7 +27,7 @@ struct packed {
     size_t n_sources;
     struct log_live *live;
     size_t n_live;
-    bool by_model;  /* whose values are kinds of codes */
+    bool by_kind;   /* in the order of kinds of codes, and of time: models, or all of one kind */
     int16_t *kinds; /* by code: -1 does not match; NULL: all do */
     uint32_t n_kinds;
     unsigned n_models;

@@ -114,7 +114,7 @@ static void add_models(struct packed *p, uint32_t at, const struct slice *e)
 
 static struct str sort_of(const struct packed *p)
 {
-    return str_of(log_sort_names[p->by_model ? LOG_BY_SPEND : p->q->sort]);
+    return str_of(log_sort_names[p->by_kind ? LOG_BY_SPEND : p->q->sort]);
 }
 
 /* Of a row "n_null, marks, codes, places". */
@@ -128,7 +128,7 @@ static bool count_block(struct packed *p, uint32_t at, struct rows r, int row)
     if (null.n != 4 || packed_u32(null.p, 0) > n || marks.n != 8 * PACKED_MARKS(n) ||
         (codes.p && codes.n != 4 * n) || (places.p && places.n != 4 * n))
         return false;
-    if (p->by_model)
+    if (p->by_kind)
         add_models(p, at, &e);
     else
         add_parts(p, at, &e, marks.p, packed_u32(null.p, 0));
@@ -205,13 +205,13 @@ static size_t read_part(struct packed *p, const struct log_part *part, struct ro
     size_t n = 0;
 
     if ((codes.p && codes.n != (size_t)4 * part->n) || places.n != (size_t)4 * part->n ||
-        (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_model) {
+        (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_kind) {
         packed_fail(p);
         return 0;
     }
     for (uint32_t i = 0; i < part->n; i++) {
         int kind = kind_of(p, &e, i);
-        if (kind < 0 || !is_within(o, &e, i) || (p->by_model && (unsigned)kind != part->model))
+        if (kind < 0 || !is_within(o, &e, i) || (p->by_kind && (unsigned)kind != part->model))
             continue;
         if (n == most) {
             packed_fail(p);
@@ -219,7 +219,7 @@ static size_t read_part(struct packed *p, const struct log_part *part, struct ro
         }
         struct found *f = &ret[n++];
         *f = (struct found){.source = part->source, .place = packed_u32(places.p, i)};
-        if (p->by_model)
+        if (p->by_kind)
             f->key = packed_key(p, kind, part->begin.is_null, part->source, f->place);
         else
             f->key = packed_key(p, packed_num(vals.p, i), part->begin.is_null, part->source,
@@ -244,7 +244,7 @@ static size_t read_blocks(struct packed *p, const struct log_part *const *near, 
     }
     const struct db_arg args[] = {DB_TEXTS(ids, n_near),     DB_TEXTS(firsts, n_near),
                                   DB_TEXTS(sizes, n_near),   DB_TEXT(sort_of(p)),
-                                  DB_BOOL(p->kinds != NULL), DB_BOOL(!p->by_model)};
+                                  DB_BOOL(p->kinds != NULL), DB_BOOL(!p->by_kind)};
     if (!ids || !n_near)
         return 0;
     tx_open_bytes(&p->s->tx,
@@ -255,7 +255,7 @@ static size_t read_blocks(struct packed *p, const struct log_part *const *near, 
                   " WITH ORDINALITY AS u (block, a, n, o)"
                   " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 ORDER BY u.o",
                   args, ARRAY_LEN(args));
-    while ((r = tx_fetch_bytes(&p->s->tx, p->by_model ? BLOCKS_AT_ONCE : PARTS_AT_ONCE)).n > 0)
+    while ((r = tx_fetch_bytes(&p->s->tx, p->by_kind ? BLOCKS_AT_ONCE : PARTS_AT_ONCE)).n > 0)
         for (int i = 0; i < r.n && at < n_near; i++, at++)
             n += read_part(p, near[at], r, i, ret + n, most - n);
     if (at < n_near)
@@ -300,7 +300,7 @@ int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n)
     *ret_n = 0;
     for (size_t i = 0; i < p->n_sources; i++)
         if (p->sources[i].is_block)
-            cap += p->by_model ? p->n_models : PACKED_MARKS(p->sources[i].n) + 1;
+            cap += p->by_kind ? p->n_models : PACKED_MARKS(p->sources[i].n) + 1;
     p->parts = arena_alloc(p->s->arena, cap * sizeof *p->parts);
     if (!p->parts)
         return 0;
