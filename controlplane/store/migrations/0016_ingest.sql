@@ -11,14 +11,6 @@ SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY 1, 2 ON CONFLICT (kind, date) DO UPDATE SET is_summed = false WHERE d.is_summed
 $$;
 
--- As weir.daily_added(), a row at a time: a statement's rows are not kept for it where it need not know of them.
-CREATE FUNCTION weir.daily_written() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM weir.daily_note(ARRAY[TG_ARGV[0]], ARRAY[NEW.date]);
-    RETURN NULL;
-END $$;
-
 -- After weir.log_watch() and weir.daily_watch(), which make the triggers.
 CREATE FUNCTION weir.ingest_watch() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -26,15 +18,15 @@ DECLARE
 BEGIN
     FOR t IN
         SELECT tgrelid::regclass AS rel, tgname AS name, CASE tgname WHEN 'weir_daily_changed' THEN 'UPDATE' ELSE 'INSERT' END AS event,
-               CASE tgname WHEN 'weir_log_added' THEN 'REFERENCING NEW TABLE AS added FOR EACH STATEMENT' ELSE 'FOR EACH ROW' END AS each,
+               CASE tgname WHEN 'weir_log_added' THEN 'added' ELSE 'changed' END AS rows,
                CASE tgname WHEN 'weir_log_added' THEN 'weir.log_added()'
-               ELSE format('weir.daily_written(%L)', replace(encode(tgargs, 'escape'), '\000', '')) END AS run
+               ELSE format('weir.daily_added(%L)', replace(encode(tgargs, 'escape'), '\000', '')) END AS run
         FROM pg_trigger WHERE tgname IN ('weir_log_added', 'weir_daily_added', 'weir_daily_changed') AND tgqual IS NULL
         AND tgrelid <> 'weir.log_old'::regclass
     LOOP
-        EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s %s'
+        EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s REFERENCING NEW TABLE AS %I FOR EACH STATEMENT'
                        ' WHEN (current_setting(''weir.ingest'', true) IS DISTINCT FROM ''on'') EXECUTE FUNCTION %s',
-                       t.name, t.event, t.rel, t.each, t.run);
+                       t.name, t.event, t.rel, t.rows, t.run);
     END LOOP;
 END $$;
 
