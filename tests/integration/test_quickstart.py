@@ -385,13 +385,27 @@ def test_models_are_served_while_another_part_is_dead_and_a_start_brings_it_back
     assert reply.status == 200, reply.body
 
 
-def test_in_the_foreground_a_part_that_dies_is_told(quickstart):
-    script = quickstart.foreground()
-    time.sleep(1)  # until it waits for its children
+def test_in_the_foreground_a_part_that_dies_before_anybody_waits_is_told_once(quickstart):
+    script = subprocess.Popen(quickstart.command(), env=quickstart.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, start_new_session=True)  # fmt: skip
+    while not (quickstart.state / "weir.pid").exists():
+        time.sleep(0.002)
     os.kill(quickstart.pid_of("controlplane"), signal.SIGKILL)
     assert any("beside Weir ended" in line for line in script.stdout)
     assert quickstart.chat().status == 200
-    time.sleep(1)
+    time.sleep(0.5)
+    assert script.poll() is None
+    os.kill(script.pid, signal.SIGTERM)
+    rest = script.stdout.read()
+    assert script.wait(30) == 143, rest
+    assert "beside Weir ended" not in rest
+
+
+def test_in_the_foreground_a_part_that_dies_is_told(quickstart):
+    script = quickstart.foreground()
+    os.kill(quickstart.pid_of("controlplane"), signal.SIGKILL)
+    assert any("beside Weir ended" in line for line in script.stdout)
+    assert quickstart.chat().status == 200
     os.kill(script.pid, signal.SIGTERM)
     status = script.wait(30)
     assert status == 143, script.stdout.read()
