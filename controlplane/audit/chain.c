@@ -250,10 +250,12 @@ yyjson_mut_val *chain_verify(struct store *s, const struct seal_key *k,
     yyjson_mut_val *out = row_new(s), *last = row_new(s);
 
     key_init(&v.key, k);
+    tx_begin_read_only(&s->tx); /* what is sealed meanwhile is not counted twice, nor missed */
     if (from->seq)
         start_at(&v, from);
     verify_links(&v);
     int64_t pending = find_unsealed(&v);
+    tx_end_read_only(&s->tx);
     if (!tx_ok(&s->tx))
         return NULL;
     row_put_int(s, out, "verified", v.verified);

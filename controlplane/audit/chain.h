@@ -27,7 +27,8 @@ struct chain_from { /* verify what comes after an entry; zeroed: all */
  * {"verified": n, "last": {seq, hash, at} or null, "pending": n,
  *  "broken": [{seq, id, reason}, ...], "broken_total": n}
  *
- * NULL: a fault. Reads page by page, so that the log may be larger than memory.
+ * NULL: a fault. Reads page by page, so that the log may be larger than memory, all of one
+ * snapshot.
  */
 yyjson_mut_val *chain_verify(struct store *s, const struct seal_key *k,
                              const struct chain_from *from);

@@ -118,7 +118,6 @@ static void read_all(struct totals *t, struct tx *tx)
     size_t n, n_spools;
 
     tx_begin_read_only(tx);
-    (void)TX_QUERY0(tx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
     struct rows now = TX_QUERY0(tx, "SELECT pg_current_snapshot()::text,"
                                     " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
     struct rows r = changed_rows(t, tx);
