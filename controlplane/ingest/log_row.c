@@ -4,6 +4,8 @@
 
 #include "common/jw.h"
 
+#include "store/array.h"
+
 /* ---- metadata ---- */
 
 static void put_text(struct jw *w, const char *key, struct str s)
@@ -320,7 +322,7 @@ static void put_row(struct copy *to, const struct log_rows *l, const struct spen
 
 /* ---- where they go ---- */
 
-static bool has_day(const int32_t *days, size_t n, int32_t day)
+static bool has_day(const int64_t *days, size_t n, int64_t day)
 {
     bool has = false;
 
@@ -330,25 +332,21 @@ static bool has_day(const int32_t *days, size_t n, int32_t day)
 }
 
 /* The days of these records that have a partition, in the arena. */
-static int32_t *find_days(struct tx *tx, struct spent *const *s, size_t n, size_t *ret_n)
+static int64_t *find_days(struct tx *tx, struct spent *const *s, size_t n, size_t *ret_n)
 {
     static const char sql[] =
-        "SELECT d.day FROM unnest($1::integer[]) AS d (day) JOIN pg_inherits i ON i.inhrelid ="
-        " to_regclass('weir.spend_logs_' || to_char('epoch'::date + d.day, 'YYYYMMDD'))"
+        "SELECT d.day FROM unnest($1::bigint[]) AS d (day) JOIN pg_inherits i ON i.inhrelid ="
+        " to_regclass('weir.spend_logs_' || to_char('epoch'::date + d.day::integer, 'YYYYMMDD'))"
         " AND i.inhparent = to_regclass('\"LiteLLM_SpendLogs\"') AND NOT i.inhdetachpending";
-    int32_t *days = arena_alloc(tx->arena, (n + 1) * sizeof *days);
-    struct str list = STR("{");
+    int64_t *days = arena_alloc(tx->arena, (n + 1) * sizeof *days);
 
     *ret_n = 0;
-    for (size_t i = 0; days && i < n; i++) {
-        if ((i && s[i]->day == s[i - 1]->day) || has_day(days, *ret_n, s[i]->day))
-            continue;
-        list = arena_printf(tx->arena, STR_FMT "%s%d", STR_ARG(list), *ret_n ? "," : "", s[i]->day);
-        days[(*ret_n)++] = s[i]->day;
-    }
-    struct rows r = TX_QUERY(tx, sql, DB_TEXT(arena_printf(tx->arena, STR_FMT "}", STR_ARG(list))));
+    for (size_t i = 0; days && i < n; i++)
+        if (!(i && s[i]->day == s[i - 1]->day) && !has_day(days, *ret_n, s[i]->day))
+            days[(*ret_n)++] = s[i]->day;
+    struct rows r = TX_QUERY(tx, sql, array_of_ints(tx->arena, days, *ret_n));
     for (int i = 0; days && i < r.n; i++)
-        days[i] = (int32_t)rows_int(r, i, 0);
+        days[i] = rows_int(r, i, 0);
     *ret_n = (size_t)r.n;
     return days;
 }
@@ -363,7 +361,7 @@ static void begin(struct copy *copy, struct tx *tx, const struct log_rows *l, co
 
 /* One partition does not keep others, nor statement's triggers, busy with each row. */
 static void add_day(struct tx *tx, struct copy *copy, const struct log_rows *l,
-                    struct spent *const *s, size_t n, int32_t day, struct arena *scratch)
+                    struct spent *const *s, size_t n, int64_t day, struct arena *scratch)
 {
     struct date d = date_of_day(day);
     char table[64];
@@ -381,7 +379,7 @@ void log_rows_add(struct tx *tx, struct copy *copy, const struct log_rows *l,
                   struct spent *const *s, size_t n, bool by_day, struct arena *scratch)
 {
     size_t n_days = 0, put = 0;
-    int32_t *days = by_day ? find_days(tx, s, n, &n_days) : NULL;
+    int64_t *days = by_day ? find_days(tx, s, n, &n_days) : NULL;
 
     for (size_t i = 0; i < n_days && tx_ok(tx); i++)
         add_day(tx, copy, l, s, n, days[i], scratch);
