@@ -187,8 +187,10 @@ static uint32_t argument(int argc, char **argv, int i, uint32_t otherwise)
 
 int main(int argc, char **argv)
 {
-    struct db_options o = {
-        .schema = "public", .name = "weir-ingest", .statement_timeout_ms = INGEST_STATEMENT_MS};
+    struct db_options o = {.schema = "public",
+                           .name = "weir-ingest",
+                           .statement_timeout_ms = INGEST_STATEMENT_MS,
+                           .writes_much = true};
     struct maker makers[THREADS_MAX] = {0};
     struct db_health *health = NULL;
     struct catalog *catalog = NULL;

@@ -212,6 +212,7 @@ static enum errc open_db(struct publish *p, struct db **ret, const char *name, u
     o.name = name;
     o.max_conns = conns;
     o.statement_timeout_ms = statement_ms;
+    o.writes_much = ret == &p->intake_db;
     return db_new(ret, &o, p->d->health, e);
 }
 

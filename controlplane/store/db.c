@@ -251,10 +251,14 @@ static enum db_fault conn_setup(struct db *db, struct db_conn *c, const struct d
         " set_config('application_name', $3, false),"
         " set_config('plan_cache_mode', $4, false),"
         " CASE WHEN current_setting('server_version_num')::int >= 140000"
-        " THEN set_config('client_connection_check_interval', '1000', false) END";
+        " THEN set_config('client_connection_check_interval', '1000', false) END,"
+        " (SELECT set_config('backend_flush_after', least($5::integer, max_val::integer)::text, "
+        "false)"
+        "  FROM pg_settings WHERE name = 'backend_flush_after' AND $5::integer > 0)";
     char timeout[16];
     const char *values[] = {db->schema, timeout, db->name,
-                            db->o.plans_each_time ? "force_custom_plan" : "auto"};
+                            db->o.plans_each_time ? "force_custom_plan" : "auto",
+                            db->o.writes_much ? "64" : "0"}; /* pages */
     enum db_fault fault = DB_OK;
 
     (void)snprintf(timeout, sizeof timeout, "%u", db->o.statement_timeout_ms);

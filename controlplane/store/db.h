@@ -52,6 +52,7 @@ struct db_options {       /* borrowed by db_new(), which copies */
     bool no_prepare;      /* behind a pooler that forgets prepared statements */
     bool plans_each_time; /* with the values at hand */
     bool is_replica;      /* it need not be writable, and others serve while it is away */
+    bool writes_much;     /* it goes to the disk as it is written, not at a checkpoint */
 };
 
 struct db;

@@ -107,7 +107,8 @@ int main(int argc, char **argv)
     struct db_options o = {.schema = "public",
                            .name = "weir-ingest",
                            .max_conns = 1,
-                           .statement_timeout_ms = INGEST_STATEMENT_MS};
+                           .statement_timeout_ms = INGEST_STATEMENT_MS,
+                           .writes_much = true};
     struct db_health *health = NULL;
     struct catalog *catalog = NULL;
     struct ingest *in = NULL;

@@ -617,6 +617,16 @@ def test_late_usage_takes_the_sums_of_its_day_out_of_use(postgres, database, doo
     assert ("user", "2026-05-05", "f") in days() and ("user", "2026-05-06", "t") in days()
 
 
+def test_what_it_writes_goes_to_the_disk_at_once(postgres, database, door):
+    """Not all of it at the next checkpoint, which others' commits wait for."""
+    postgres.sql(database, f"""CREATE TABLE public.seen (after text);
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.seen VALUES (current_setting('backend_flush_after')); RETURN NULL; END $$;
+        CREATE TRIGGER see AFTER INSERT ON {LOGS} FOR EACH ROW EXECUTE FUNCTION see()""")
+    door.take(Spool().batch(record(cost_nusd=1)))
+    assert one(postgres, database, "SELECT after FROM public.seen") == ("512kB",)
+
+
 # --- days
 
 
