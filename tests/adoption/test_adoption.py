@@ -24,7 +24,7 @@ ON = {"general_settings": {"store_model_in_db": True}}
 def dump(url):
     """The schema `public` as pg_dump writes it, our triggers and the dump's own token aside."""
     text = subprocess.run(["pg_dump", "--schema-only", "--schema=public", "-d", url], capture_output=True, text=True, check=True, timeout=60).stdout
-    text = re.sub(r"(?ms)^--\n-- Name: \S+ weir_(changed|made_or_gone|spent|log_(added|gone|changed|emptied)|daily_(added|gone|changed|moved|emptied)).*?(?=^--\n-- (Name|PostgreSQL))", "", text)
+    text = re.sub(r"(?ms)^--\n-- Name: \S+ weir_(changed|made_or_gone|spent|log_(added|gone|changed|emptied)|daily_(added|gone|changed|written|moved|emptied)).*?(?=^--\n-- (Name|PostgreSQL))", "", text)
     text = re.sub(r"(?ms)^--\n-- Name: TRIGGER weir_changed.*?(?=^--\n-- (Name|PostgreSQL))", "", text)
     return re.sub(r"(?m)^\\(un)?restrict \S+\n", "", text)
 
