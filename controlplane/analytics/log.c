@@ -98,14 +98,21 @@ void log_where_request(struct store *s, struct log_query *q, struct str id)
         LOG_WHERE_ROW(q, "$? IN (t.request_id, t.litellm_call_id)", DB_TEXT(id));
 }
 
+static void where_found(struct log_query *q, struct log_found found)
+{
+    ASSERT(q->n_found < ARRAY_LEN(q->found));
+    q->found[q->n_found++] = found;
+    filter_add(&q->index, found.entry, &found.arg, 1);
+}
+
 void log_where_error(struct log_query *q, struct str text)
 {
     struct db_arg like = DB_TEXT(filter_contains(q->rows.arena, text));
 
-    q->found = "error LIKE $?";
-    q->found_arg = like;
+    where_found(q, (struct log_found){.entry = "error LIKE $?",
+                                      .packed = "h.kind = 'error' AND h.value LIKE $2",
+                                      .arg = like});
     q->has_failed = true;
-    filter_add(&q->index, q->found, &like, 1);
     filter_add(&q->rows, "t.metadata -> 'error_information' ->> 'error_message' LIKE $?", &like, 1);
 }
 
@@ -116,9 +123,10 @@ void log_where_end_user(struct log_query *q, struct str id)
         return;
     }
     FILTER_ADD(&q->rows, "t.end_user = $?", DB_TEXT(id));
-    q->found = "end_user = $? AND end_user <> ''";
-    q->found_arg = DB_TEXT(id);
-    filter_add(&q->index, q->found, &q->found_arg, 1);
+    where_found(q, (struct log_found){.entry = "end_user = $? AND end_user <> ''",
+                                      .packed = "h.kind = 'end_user' AND h.value = $2"
+                                                " AND weir.log_hash(h.value) = weir.log_hash($2)",
+                                      .arg = DB_TEXT(id)});
 }
 
 void log_where_session(struct store *s, struct log_query *q, struct str text)
@@ -263,7 +271,7 @@ struct filter log_conditions(const struct log_query *q)
     return f;
 }
 
-/* A row asked for by its id comes before those of a call of that id. */
+/* As the index has it; a row asked for by its id comes before those of a call of that id. */
 struct str log_order(struct store *s, const struct log_query *q, struct filter *f)
 {
     const char *direction = q->asc ? "ASC" : "DESC";
@@ -274,8 +282,10 @@ struct str log_order(struct store *s, const struct log_query *q, struct filter *
         f->args[f->n++] = DB_TEXT(q->exact);
         first = arena_printf(s->arena, "(t.request_id = $%d) DESC, ", f->n);
     }
+    const char *time =
+        q->asc ? " NULLS LAST, t.\"startTime\" ASC" : " NULLS LAST, t.\"startTime\" DESC";
     return arena_printf(s->arena, " ORDER BY " STR_FMT "%s %s%s, t.request_id %s", STR_ARG(first),
-                        by, direction, q->sort == LOG_BY_START ? "" : " NULLS LAST", direction);
+                        by, direction, q->sort == LOG_BY_START ? "" : time, direction);
 }
 
 struct str log_all(struct store *s, const struct log_query *q, struct filter *ret_f)

@@ -33,13 +33,19 @@ enum {
     LOG_OF_BOTH = 3,  /* team_id, call_type */
 };
 
+struct log_found {      /* a condition that has an index of its own */
+    const char *entry;  /* on weir.log; "$?" */
+    const char *packed; /* on weir.log_held h; "$2" */
+    struct db_arg arg;
+};
+
 struct log_query {
     struct filter series, index,
-        rows;          /* on weir.log_series; on weir.log; both, and more, on rows */
-    unsigned levels;   /* that can answer `series` */
-    bool needs_rows;   /* `rows` says more than `series` and `index` */
-    const char *found; /* of what `index` says this has an index of its own; NULL: nothing */
-    struct db_arg found_arg;
+        rows;                  /* on weir.log_series; on weir.log; both, and more, on rows */
+    unsigned levels;           /* that can answer `series` */
+    bool needs_rows;           /* `rows` says more than `series` and `index` */
+    struct log_found found[2]; /* of what `index` says */
+    unsigned n_found;
     bool has_failed;        /* rows that failed alone */
     double least, most;     /* of spend; infinite: open */
     struct str from, until; /* both included, "2026-01-31 00:00:00"; p NULL: open */

@@ -8,7 +8,11 @@
 
 #include "analytics/log_priv.h"
 
-enum { FEW_SERIES = 2000 /* found by their own index entries */ };
+enum {
+    FEW_SERIES = 2000, /* found by their own index entries */
+    FEW_FOUND = 2000,  /* whose rows are sorted */
+    FAR = 5000,        /* entries that are read to be left out */
+};
 
 const struct log_value log_values[LOG_SORTS] = {
     [LOG_BY_START] = {"at", "timestamp"},
@@ -205,29 +209,37 @@ static void count_entries(struct store *s, const struct log_query *q, const stru
     log_count_capped(ret, sql.n ? rows_int(tx_query(&s->tx, sql.p, f->args, f->n), 0, 0) : 0);
 }
 
-/* What matches has an index of its own. */
+/* What matches has an index of its own; many, or far behind, are looked through. */
 static void page_of_found(struct store *s, const struct log_query *q, const struct log_series *of,
                           struct log_page *ret)
 {
     struct filter f = log_entries_of(q, of);
     struct log_window w = {.limit = q->limit, .skip = q->offset};
+    bool has_column = log_values[q->sort].column;
 
     count_entries(s, q, &f, ret);
-    if (ret->is_capped || q->offset < ret->total)
+    if (!ret->is_capped && q->offset >= ret->total)
+        return;
+    bool is_slow = has_column ? ret->is_capped && (q->sort != LOG_BY_START || q->offset > FAR)
+                              : ret->total > FEW_FOUND;
+    struct log_page packed = {0};
+    if (is_slow && log_page_packed(s, q, of, &packed)) {
+        ret->rows = packed.rows;
+        if (q->sort != LOG_BY_START) /* where the first pages do not know it */
+            ret->total = packed.total, ret->is_capped = false;
+        return;
+    }
+    if (has_column) {
         ret->rows = log_read_entries(s, q, &f, &w);
-}
-
-/* The same in an order that the index does not have. */
-static void page_of_found_rows(struct store *s, const struct log_query *q, struct log_page *ret)
-{
+        return;
+    }
     struct log_query few = *q;
     struct str found = arena_printf(s->arena,
                                     "(t.request_id, t.\"startTime\") IN"
                                     " (SELECT request_id, at FROM weir.%s WHERE %s)",
-                                    log_entries_table(q), q->found);
-
+                                    log_entries_table(q), q->found[0].entry);
     if (found.n)
-        filter_add(&few.rows, found.p, &q->found_arg, 1);
+        filter_add(&few.rows, found.p, &q->found[0].arg, 1);
     log_page_of_rows(s, &few, ret);
 }
 
@@ -277,14 +289,12 @@ void log_page(struct store *s, const struct log_query *q, struct log_page *ret)
     find_series(s, q, &of);
     if (of.own.p && of.n == 0)
         return;
-    if (!log_values[q->sort].column) {
-        if (q->found)
-            page_of_found_rows(s, q, ret);
-        else if (!log_page_packed(s, q, &of, ret))
-            log_page_of_rows(s, q, ret);
-    } else if (q->found)
+    if (q->n_found)
         page_of_found(s, q, &of, ret);
-    else if (q->index.n)
+    else if (!log_values[q->sort].column) {
+        if (!log_page_packed(s, q, &of, ret))
+            log_page_of_rows(s, q, ret);
+    } else if (q->index.n)
         page_of_values(s, q, &of, ret);
     else
         page_of_buckets(s, q, &of, ret);

@@ -1,6 +1,7 @@
 #pragma once
 
-/* Between the files of packed log entries: log_packed.c, log_range.c, log_scan.c. */
+/* Between the files of packed log entries: log_packed.c, log_blocks.c, log_live.c, log_choose.c,
+ * log_scan.c. */
 
 #include "analytics/log_priv.h"
 #include "analytics/log_rank.h"
@@ -15,7 +16,13 @@ struct source {              /* in the order of time */
     unsigned char *chosen;   /* of which those alone, a bit for each place; NULL: all */
 };
 
-struct log_live { /* an entry of no block that matches */
+struct log_late {                  /* an entry written since its block was packed */
+    struct str at, to, request_id; /* [at, to): its millisecond */
+    uint32_t source, place;        /* where it would be, or is, among those of the block */
+    bool was_there;                /* it is packed; what it is now may differ, if it is at all */
+};
+
+struct log_live { /* an entry that matches, as it is now: in no block, or late */
     struct log_key key;
     struct str at, request_id;
 };
@@ -25,6 +32,11 @@ struct packed {
     const struct log_query *q;
     struct source *sources;
     size_t n_sources;
+    uint32_t *blocks; /* which of them are, and their ids */
+    struct str *ids;
+    size_t n_blocks;
+    struct log_late *lates;
+    size_t n_lates;
     struct log_live *live;
     size_t n_live;
     bool by_kind;   /* in the order of kinds of codes, and of time: models, or all of one kind */
@@ -42,9 +54,16 @@ struct found {
     const struct log_live *live; /* NULL: in a block */
 };
 
-/* `i` counts in the order of (value, time) of its source. */
+/* `i` counts in the order of time of its source. */
 struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
                           int64_t i);
+
+/* That of a packed entry; late ones lie before the packed one at their place. */
+enum { PACKED_LATE = 1 << 20 /* in one place, at most */ };
+static inline int64_t packed_i(uint32_t place)
+{
+    return ((int64_t)place + 1) * PACKED_LATE;
+}
 
 /* Numbers as they are packed. */
 static inline uint32_t packed_u32(const char *p, uint32_t i)
@@ -69,7 +88,32 @@ static inline double packed_num(const char *p, uint32_t i)
 /* What was read is no block. */
 void packed_fail(struct packed *p);
 
-/* Entries of the query's range of spend are chosen. */
+/* `n` rows of bytes, some at once, each row to fn(): false when it is not what it should be. */
+typedef bool (*packed_row_fn)(struct packed *p, size_t i, struct rows r, int row, void *ctx);
+struct packed_read {
+    const char *sql;
+    const struct db_arg *args;
+    int n_args;
+    size_t n;
+    unsigned at_once;
+    packed_row_fn fn;
+    void *ctx;
+};
+void packed_each(struct packed *p, const struct packed_read *r);
+
+/* ---- where entries lie: log_blocks.c ---- */
+
+/* False: there is no block. */
+bool packed_find_sources(struct packed *p);
+/* Late entries of the blocks. */
+void packed_find_lates(struct packed *p);
+/* The rows themselves; those of a block are found from the mark before them. */
+struct rows packed_read_rows(struct packed *p, const struct found *f, size_t n);
+
+/* Entries of no block, and late ones, as they are now. False: there are too many. */
+bool packed_read_live(struct packed *p, const struct log_series *of);
+
+/* Chooses entries of the query's range of spend, and of what is found; no late ones. */
 void packed_choose(struct packed *p);
 
 /* How many match, and the entries of the page. */

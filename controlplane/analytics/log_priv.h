@@ -18,10 +18,9 @@ struct log_value {
 };
 extern const struct log_value log_values[LOG_SORTS];
 
-/* Of what `index` says it is all. */
 static inline bool log_has_range(const struct log_query *q)
 {
-    return !q->found && (q->least > -HUGE_VAL || q->most < HUGE_VAL);
+    return q->least > -HUGE_VAL || q->most < HUGE_VAL;
 }
 
 /* Every row since then has its entry in the index. */
@@ -72,8 +71,8 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
                          int64_t n, int64_t total);
 
 /*
- * The page in the order of a value that is packed, of series and a range of spend. False, and
- * nothing of it: there are no blocks, or too much lies in none.
+ * The page in the order of a value that is packed, of series, a range of spend and what is found.
+ * False, and nothing of it: there are no blocks, or too much lies in none.
  */
 bool log_page_packed(struct store *s, const struct log_query *q, const struct log_series *of,
                      struct log_page *ret);

@@ -29,6 +29,23 @@ struct log_key packed_key(const struct packed *p, double value, bool is_null, si
                             .i = sign * i};
 }
 
+void packed_each(struct packed *p, const struct packed_read *read)
+{
+    struct rows r;
+    size_t at = 0;
+
+    tx_open_bytes(&p->s->tx, read->sql, read->args, read->n_args);
+    while ((r = tx_fetch_bytes(&p->s->tx, read->at_once)).n > 0)
+        for (int i = 0; i < r.n; i++, at++)
+            if (at == read->n || !read->fn(p, at, r, i, read->ctx)) {
+                packed_fail(p);
+                return;
+            }
+    if (at < read->n)
+        packed_fail(p);
+    tx_close_bytes(&p->s->tx);
+}
+
 /* ---- how many match ---- */
 
 /* Entries as they lie in a block, or a part of them. */
@@ -73,21 +90,23 @@ static void add_part(struct packed *p, struct log_part part)
 
 /* Between two marks, or a mark and the end of those with a value. */
 static void add_parts(struct packed *p, uint32_t at, const struct slice *e, const char *marks,
-                      uint32_t n_null)
+                      const char *starts, uint32_t n_null)
 {
     const struct source *o = &p->sources[at];
     uint32_t n_some = o->n - n_null;
 
     for (uint32_t first = 0, end; first < o->n; first = end) {
         bool is_null = first >= n_some;
-        end = MIN((first / PACKED_MARK + 1) * PACKED_MARK, is_null ? o->n : n_some);
-        double low = packed_num(marks, first / PACKED_MARK);
-        double high = end < n_some ? packed_num(marks, end / PACKED_MARK) : HUGE_VAL;
+        uint32_t n = is_null ? o->n : n_some, mark = first / PACKED_MARK;
+        end = MIN((mark + 1) * PACKED_MARK, n);
+        double low = packed_num(marks, mark);
+        double high = end < n ? packed_num(marks, mark + 1) : HUGE_VAL;
+        int64_t from = first % PACKED_MARK ? 0 : packed_i(packed_u32(starts, mark));
+        int64_t to = end < n ? packed_i(packed_u32(starts, mark + 1)) : INT64_MAX;
         struct log_part part = {.source = at, .first = first, .n = end - first};
         part.found = count(p, o, e, first, end);
-        part.begin = packed_key(p, p->q->asc ? low : high, is_null, at, p->q->asc ? first : end);
-        part.end = packed_key(p, p->q->asc ? high : low, is_null, at,
-                              p->q->asc ? end : (int64_t)first - 1);
+        part.begin = packed_key(p, p->q->asc ? low : high, is_null, at, p->q->asc ? from : to);
+        part.end = packed_key(p, p->q->asc ? high : low, is_null, at, p->q->asc ? to : from - 1);
         add_part(p, part);
     }
 }
@@ -106,8 +125,8 @@ static void add_models(struct packed *p, uint32_t at, const struct slice *e)
     for (unsigned k = 0; n && k < p->n_models; k++) {
         bool is_null = p->has_null && k == p->n_models - 1;
         struct log_part part = {.source = at, .n = o->n, .found = n[k], .model = k};
-        part.begin = packed_key(p, k, is_null, at, p->q->asc ? 0 : (int64_t)o->n);
-        part.end = packed_key(p, k, is_null, at, p->q->asc ? (int64_t)o->n : -1);
+        part.begin = packed_key(p, k, is_null, at, p->q->asc ? 0 : INT64_MAX);
+        part.end = packed_key(p, k, is_null, at, p->q->asc ? INT64_MAX : -1);
         add_part(p, part);
     }
 }
@@ -117,66 +136,52 @@ static struct str sort_of(const struct packed *p)
     return str_of(log_sort_names[p->by_kind ? LOG_BY_SPEND : p->q->sort]);
 }
 
-/* Of a row "n_null, marks, codes, places". */
-static bool count_block(struct packed *p, uint32_t at, struct rows r, int row)
+/* Of a row "n_null, marks, starts, codes, places". */
+static bool count_block(struct packed *p, size_t i, struct rows r, int row, void *ctx)
 {
     struct str null = rows_text(r, row, 0), marks = rows_text(r, row, 1);
-    struct str codes = rows_text(r, row, 2), places = rows_text(r, row, 3);
+    struct str starts = rows_text(r, row, 2);
+    struct str codes = rows_text(r, row, 3), places = rows_text(r, row, 4);
     struct slice e = {codes.p, places.p};
-    size_t n = p->sources[at].n;
+    size_t n = p->sources[p->blocks[i]].n;
 
+    (void)ctx;
     if (null.n != 4 || packed_u32(null.p, 0) > n || marks.n != 8 * PACKED_MARKS(n) ||
-        (codes.p && codes.n != 4 * n) || (places.p && places.n != 4 * n))
+        starts.n != 4 * PACKED_MARKS(n) || (codes.p && codes.n != 4 * n) ||
+        (places.p && places.n != 4 * n))
         return false;
     if (p->by_kind)
-        add_models(p, at, &e);
+        add_models(p, p->blocks[i], &e);
     else
-        add_parts(p, at, &e, marks.p, packed_u32(null.p, 0));
+        add_parts(p, p->blocks[i], &e, marks.p, starts.p, packed_u32(null.p, 0));
     return true;
-}
-
-static uint32_t next_block(const struct packed *p, uint32_t at)
-{
-    while (at < p->n_sources && !p->sources[at].is_block)
-        at++;
-    return at;
 }
 
 static void count_blocks(struct packed *p)
 {
-    struct str *ids = arena_alloc(p->s->arena, 2 * (p->n_sources + 1) * sizeof *ids);
-    struct str *cuts = ids + p->n_sources + 1;
-    struct rows r;
-    size_t n = 0;
-    uint32_t at = next_block(p, 0);
+    struct str *cuts = arena_alloc(p->s->arena, (p->n_blocks + 1) * sizeof *cuts);
 
-    for (size_t i = 0; ids && i < p->n_sources; i++) {
-        const struct source *o = &p->sources[i];
-        if (o->is_block) {
-            ids[n] = o->id;
-            cuts[n++] = o->first > 0 || o->last < o->n || o->chosen ? STR("t") : STR("f");
-        }
+    for (size_t i = 0; cuts && i < p->n_blocks; i++) {
+        const struct source *o = &p->sources[p->blocks[i]];
+        cuts[i] = o->first > 0 || o->last < o->n || o->chosen ? STR("t") : STR("f");
     }
-    const struct db_arg args[] = {DB_TEXTS(ids, n), DB_TEXTS(cuts, n), DB_TEXT(sort_of(p)),
-                                  DB_BOOL(p->kinds != NULL)};
-    tx_open_bytes(&p->s->tx,
-                  "SELECT k.n_null, k.marks, CASE WHEN $4 THEN k.codes END,"
-                  " CASE WHEN b.is_cut THEN k.places END"
-                  " FROM unnest($1::bigint[], $2::boolean[]) WITH ORDINALITY AS b (id, is_cut, o)"
-                  " JOIN weir.log_packed k ON k.block = b.id AND k.sort = $3 ORDER BY b.o",
-                  args, ARRAY_LEN(args));
-    while ((r = tx_fetch_bytes(&p->s->tx, BLOCKS_AT_ONCE)).n > 0)
-        for (int i = 0; i < r.n; i++, at = next_block(p, at + 1))
-            if (at >= p->n_sources || !count_block(p, at, r, i)) {
-                packed_fail(p);
-                return;
-            }
-    if (at < p->n_sources)
-        packed_fail(p);
-    tx_close_bytes(&p->s->tx);
+    const struct db_arg args[] = {DB_TEXTS(p->ids, p->n_blocks), DB_TEXTS(cuts, p->n_blocks),
+                                  DB_TEXT(sort_of(p)), DB_BOOL(p->kinds != NULL)};
+    if (cuts)
+        packed_each(
+            p, &(struct packed_read){
+                   .sql = "SELECT k.n_null, k.marks, k.starts, CASE WHEN $4 THEN k.codes END,"
+                          " CASE WHEN b.is_cut THEN k.places END FROM unnest($1::bigint[],"
+                          " $2::boolean[]) WITH ORDINALITY AS b (id, is_cut, o)"
+                          " JOIN weir.log_packed k ON k.block = b.id AND k.sort = $3 ORDER BY b.o",
+                   .args = args,
+                   .n_args = ARRAY_LEN(args),
+                   .n = p->n_blocks,
+                   .at_once = BLOCKS_AT_ONCE,
+                   .fn = count_block});
 }
 
-/* Every entry that is in no block for itself. */
+/* Every entry that is in no block, or late, for itself. */
 static void count_live(struct packed *p)
 {
     for (size_t i = 0; i < p->n_live; i++) {
@@ -194,102 +199,100 @@ static int by_key(const void *a, const void *b)
     return log_key_cmp(&((const struct found *)a)->key, &((const struct found *)b)->key);
 }
 
-/* `most` entries match. */
-static size_t read_part(struct packed *p, const struct log_part *part, struct rows r, int row,
-                        struct found *ret, size_t most)
+struct near {
+    const struct log_part **parts; /* of blocks */
+    size_t n;
+    struct found *found;
+    size_t n_found, most; /* so many match */
+};
+
+/* Of a row "codes, places, vals". */
+static bool read_part(struct packed *p, size_t i, struct rows r, int row, void *ctx)
 {
+    struct near *near = ctx;
+    const struct log_part *part = near->parts[i];
     const struct source *o = &p->sources[part->source];
     struct str codes = rows_text(r, row, 0), places = rows_text(r, row, 1);
     struct str vals = rows_text(r, row, 2);
     struct slice e = {codes.p, places.p};
-    size_t n = 0;
 
     if ((codes.p && codes.n != (size_t)4 * part->n) || places.n != (size_t)4 * part->n ||
-        (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_kind) {
-        packed_fail(p);
-        return 0;
-    }
-    for (uint32_t i = 0; i < part->n; i++) {
-        int kind = kind_of(p, &e, i);
-        if (kind < 0 || !is_within(o, &e, i) || (p->by_kind && (unsigned)kind != part->model))
+        (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_kind)
+        return false;
+    for (uint32_t k = 0; k < part->n; k++) {
+        int kind = kind_of(p, &e, k);
+        if (kind < 0 || !is_within(o, &e, k) || (p->by_kind && (unsigned)kind != part->model))
             continue;
-        if (n == most) {
-            packed_fail(p);
-            return 0;
-        }
-        struct found *f = &ret[n++];
-        *f = (struct found){.source = part->source, .place = packed_u32(places.p, i)};
-        if (p->by_kind)
-            f->key = packed_key(p, kind, part->begin.is_null, part->source, f->place);
-        else
-            f->key = packed_key(p, packed_num(vals.p, i), part->begin.is_null, part->source,
-                                (int64_t)part->first + i);
+        if (near->n_found == near->most)
+            return false;
+        uint32_t place = packed_u32(places.p, k);
+        double value = p->by_kind ? kind : packed_num(vals.p, k);
+        near->found[near->n_found++] = (struct found){
+            .source = part->source,
+            .place = place,
+            .key = packed_key(p, value, part->begin.is_null, part->source, packed_i(place))};
     }
-    return n;
+    return true;
 }
 
 /* Parts of blocks at once: their ids, and which bytes of them. */
-static size_t read_blocks(struct packed *p, const struct log_part *const *near, size_t n_near,
-                          struct found *ret, size_t most)
+static void read_parts(struct packed *p, struct near *near)
 {
-    struct str *ids = arena_alloc(p->s->arena, 3 * (n_near + 1) * sizeof *ids);
-    struct str *firsts = ids + n_near + 1, *sizes = firsts + n_near + 1;
-    size_t n = 0, at = 0;
-    struct rows r;
+    struct str *ids = arena_alloc(p->s->arena, 3 * (near->n + 1) * sizeof *ids);
+    struct str *firsts = ids + near->n + 1, *sizes = firsts + near->n + 1;
 
-    for (size_t i = 0; ids && i < n_near; i++) {
-        ids[i] = p->sources[near[i]->source].id;
-        firsts[i] = arena_printf(p->s->arena, "%u", near[i]->first);
-        sizes[i] = arena_printf(p->s->arena, "%u", near[i]->n);
+    for (size_t i = 0; ids && i < near->n; i++) {
+        ids[i] = p->sources[near->parts[i]->source].id;
+        firsts[i] = arena_printf(p->s->arena, "%u", near->parts[i]->first);
+        sizes[i] = arena_printf(p->s->arena, "%u", near->parts[i]->n);
     }
-    const struct db_arg args[] = {DB_TEXTS(ids, n_near),     DB_TEXTS(firsts, n_near),
-                                  DB_TEXTS(sizes, n_near),   DB_TEXT(sort_of(p)),
+    const struct db_arg args[] = {DB_TEXTS(ids, near->n),    DB_TEXTS(firsts, near->n),
+                                  DB_TEXTS(sizes, near->n),  DB_TEXT(sort_of(p)),
                                   DB_BOOL(p->kinds != NULL), DB_BOOL(!p->by_kind)};
-    if (!ids || !n_near)
-        return 0;
-    tx_open_bytes(&p->s->tx,
-                  "SELECT CASE WHEN $5 THEN substring(k.codes FROM 4 * u.a + 1 FOR 4 * u.n) END,"
-                  " substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
-                  " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
-                  " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
-                  " WITH ORDINALITY AS u (block, a, n, o)"
-                  " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 ORDER BY u.o",
-                  args, ARRAY_LEN(args));
-    while ((r = tx_fetch_bytes(&p->s->tx, p->by_kind ? BLOCKS_AT_ONCE : PARTS_AT_ONCE)).n > 0)
-        for (int i = 0; i < r.n && at < n_near; i++, at++)
-            n += read_part(p, near[at], r, i, ret + n, most - n);
-    if (at < n_near)
-        packed_fail(p);
-    tx_close_bytes(&p->s->tx);
-    return n;
+    if (ids && near->n)
+        packed_each(
+            p,
+            &(struct packed_read){
+                .sql = "SELECT CASE WHEN $5 THEN substring(k.codes FROM 4 * u.a + 1 FOR 4 * u.n)"
+                       " END, substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
+                       " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
+                       " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
+                       " WITH ORDINALITY AS u (block, a, n, o)"
+                       " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 ORDER BY u.o",
+                .args = args,
+                .n_args = ARRAY_LEN(args),
+                .n = near->n,
+                .at_once = p->by_kind ? BLOCKS_AT_ONCE : PARTS_AT_ONCE,
+                .fn = read_part,
+                .ctx = near});
 }
 
 /* Those of the parts that are near, in their order. */
 static struct found *read_near(struct packed *p, size_t *ret_n)
 {
-    const struct log_part **near = arena_alloc(p->s->arena, (p->n_parts + 1) * sizeof *near);
-    size_t n_near = 0, most = 0, n = 0;
+    struct near near = {.parts = arena_alloc(p->s->arena, (p->n_parts + 1) * sizeof *near.parts)};
 
-    for (size_t i = 0; near && i < p->n_parts; i++)
-        most += p->parts[i].is_near ? p->parts[i].found : 0;
-    struct found *ret = arena_alloc(p->s->arena, (most + 1) * sizeof *ret);
-    for (size_t i = 0; ret && near && i < p->n_parts; i++) {
+    *ret_n = 0;
+    for (size_t i = 0; i < p->n_parts; i++)
+        near.most += p->parts[i].is_near ? p->parts[i].found : 0;
+    near.found = arena_alloc(p->s->arena, (near.most + 1) * sizeof *near.found);
+    if (!near.parts || !near.found)
+        return NULL;
+    for (size_t i = 0; i < p->n_parts; i++) {
         const struct log_part *part = &p->parts[i];
         if (part->is_near && part->live)
-            ret[n++] = (struct found){.key = part->begin, .live = part->live};
+            near.found[near.n_found++] = (struct found){.key = part->begin, .live = part->live};
         else if (part->is_near)
-            near[n_near++] = part;
+            near.parts[near.n++] = part;
     }
-    if (ret && near)
-        n += read_blocks(p, near, n_near, ret + n, most - n);
-    if (n < most)
+    read_parts(p, &near);
+    if (near.n_found < near.most)
         packed_fail(p);
-    if (!ret || !near || !tx_ok(&p->s->tx))
-        n = 0;
-    else
-        qsort(ret, n, sizeof *ret, by_key);
-    *ret_n = n;
-    return ret;
+    if (!tx_ok(&p->s->tx))
+        return NULL;
+    qsort(near.found, near.n_found, sizeof *near.found, by_key);
+    *ret_n = near.n_found;
+    return near.found;
 }
 
 int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n)
@@ -314,6 +317,8 @@ int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n)
         return total;
     int64_t before = log_near(p->s->arena, p->parts, p->n_parts, p->q->offset, p->q->limit);
     const struct found *f = read_near(p, &n);
+    if (!f)
+        return total;
     size_t skip = MIN((size_t)(p->q->offset - before), n);
     *ret = f + skip;
     *ret_n = MIN((size_t)p->q->limit, n - skip);

@@ -14,10 +14,12 @@ ROWS, BLOCK = 20000, 6000
 # Some of one millisecond, values that many have, some without a first token or a model.
 FILL = """
 INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens,
-    "startTime", "endTime", "completionStartTime", model, "user", metadata, team_id, status, request_duration_ms)
+    "startTime", "endTime", "completionStartTime", model, "user", metadata, team_id, end_user, status, request_duration_ms)
 SELECT 'req-' || md5(i::text), 'acompletion', 'key-' || h % 40, CASE WHEN i % 9 = 0 THEN 0 ELSE h % 5000 / 1e6 END, h % 300, 1, 1, at,
     at + h % 900 * interval '1 s', CASE h % 4 WHEN 0 THEN NULL WHEN 1 THEN at + h % 900 * interval '1 s' ELSE at + h % 70 * interval '7 ms' END,
-    CASE WHEN i % 50 = 0 THEN '' ELSE 'model-' || h % 7 END, 'user-' || h % 5, '{{}}', 'team-' || h % 2, CASE WHEN h % 20 = 0 THEN 'failure' END,
+    CASE WHEN i % 50 = 0 THEN '' ELSE 'model-' || h % 7 END, 'user-' || h % 5,
+    CASE WHEN h % 6 = 0 THEN jsonb_build_object('error_information', jsonb_build_object('error_message', 'upstream said no, ' || h % 100)) ELSE '{{}}' END,
+    'team-' || h % 2, CASE WHEN h % 13 < 8 THEN 'customer-1' ELSE '' END, CASE WHEN h % 20 = 0 THEN 'failure' END,
     CASE WHEN i % 3 = 0 THEN h % 60000 END
 FROM (SELECT i, i * 2654435761 % 1000003 AS h, timestamp '2026-03-02' + i / 3 * interval '311 s' AS at FROM generate_series({}, {}) AS i) AS a
 """
@@ -26,6 +28,7 @@ ELAPSED = """coalesce(request_duration_ms, (extract(epoch FROM ("endTime" - "sta
 FIRST = """CASE WHEN "completionStartTime" <> "endTime" THEN "completionStartTime" - "startTime" END"""
 ORDERS = {"startTime": '"startTime"', "spend": "spend", "total_tokens": "total_tokens", "endTime": '"endTime"', "request_duration_ms": ELAPSED, "model": "model",
           "ttft_ms": FIRST}  # fmt: skip
+ERROR = "metadata -> 'error_information' ->> 'error_message'"
 FILTERS = [({}, "true"), ({"api_key": "key-7"}, "api_key = 'key-7'"), ({"model": "model-3"}, "model = 'model-3'"),
            ({"status_filter": "success"}, "status IS NULL"), ({"team_id": "team-1", "user_id": "user-2"}, "team_id = 'team-1' AND \"user\" = 'user-2'"),
            ({"start_date": "2026-03-04 12:34:56", "end_date": "2026-03-19 01:02:03"}, "\"startTime\" BETWEEN '2026-03-04 12:34:56' AND '2026-03-19 01:02:03'"),
@@ -33,7 +36,12 @@ FILTERS = [({}, "true"), ({"api_key": "key-7"}, "api_key = 'key-7'"), ({"model":
             "\"startTime\" BETWEEN '2026-03-07' AND '2026-03-07 07:00:00' AND \"user\" = 'user-1'"), ({"user_id": "nobody"}, "false"),
            ({"min_spend": 0.0012}, "spend >= 0.0012"), ({"max_spend": 0.003, "model": "model-3"}, "spend <= 0.003 AND model = 'model-3'"),
            ({"min_spend": 0.002, "max_spend": 0.002005, "status_filter": "success"}, "spend BETWEEN 0.002 AND 0.002005 AND status IS NULL"),
-           ({"min_spend": 0.01}, "false"), ({"max_spend": 0, "start_date": "2026-03-04 12:34:56"}, "spend = 0 AND \"startTime\" >= '2026-03-04 12:34:56'")]  # fmt: skip
+           ({"error_message": "said no"}, ERROR + " LIKE '%said no%'"), ({"error_message": "no, 1", "model": "model-3"}, ERROR + " LIKE '%no, 1%' AND model = 'model-3'"),
+           ({"end_user": "customer-1"}, "end_user = 'customer-1'"),
+           ({"end_user": "customer-1", "max_spend": 0.003, "start_date": "2026-03-04 12:34:56"},
+            "end_user = 'customer-1' AND spend <= 0.003 AND \"startTime\" >= '2026-03-04 12:34:56'"),
+           ({"end_user": "customer-1", "error_message": "said no"}, "end_user = 'customer-1' AND " + ERROR + " LIKE '%said no%'"),
+           ({"min_spend": 0.01}, "spend >= 0.01"), ({"max_spend": 0, "start_date": "2026-03-04 12:34:56"}, "spend = 0 AND \"startTime\" >= '2026-03-04 12:34:56'")]  # fmt: skip
 
 
 class World:
@@ -68,7 +76,8 @@ class World:
         expected = [r for (r,) in self.sql(f"""SELECT request_id FROM "LiteLLM_SpendLogs" WHERE {where}
             ORDER BY {ORDERS[by]} {order} NULLS LAST, "startTime" {order}, request_id {order}""")]  # fmt: skip
         last = max(len(expected) - 1, 0) // 90
-        most = 10000 if by in ("startTime", "spend") and "min_spend" in query else len(expected)  # counted as far as LiteLLM counts
+        is_capped = by in ("startTime", "spend") and "min_spend" in query or by == "startTime" and "end_user" in query
+        most = 10000 if is_capped else len(expected)  # counted as far as LiteLLM counts
         for page in sorted({0, 1, last // 3, last // 2, last, last + 1}):
             got, total = self.ids(**query, sort_by=by, sort_order=order, page=page + 1, page_size=90)
             assert total == min(len(expected), most)
@@ -89,21 +98,57 @@ def test_every_order_of_every_filter(world, query, where, by, order):
     world.agrees(query, where, by, order)
 
 
-@pytest.mark.parametrize("by", ORDERS)
-def test_a_block_that_was_written_to_is_not_read(world, by):
-    world.sql("""UPDATE "LiteLLM_SpendLogs" SET spend = 7, total_tokens = 9999, "endTime" = "startTime" - interval '1 day', model = 'a-model',
-                 request_duration_ms = -4, "completionStartTime" = "startTime" + interval '1 day' WHERE "startTime" = timestamp '2026-03-02' + 2222 * interval '311 s'""")
+# Between, before and behind entries of a block, of their times and values; at a mark of one, and the first of all.
+LATE = """
+UPDATE "LiteLLM_SpendLogs" SET spend = 7, total_tokens = 9999, "endTime" = "startTime" - interval '1 day', model = 'a-model',
+    request_duration_ms = -4, "completionStartTime" = "startTime" + interval '1 day' WHERE "startTime" = timestamp '2026-03-02' + 2222 * interval '311 s';
+UPDATE "LiteLLM_SpendLogs" SET "startTime" = "startTime" + interval '9 days' WHERE "startTime" = timestamp '2026-03-02' + 1111 * interval '311 s';
+DELETE FROM "LiteLLM_SpendLogs" l USING (SELECT at, request_id FROM weir.log_place WHERE seq % 7 = 0) m WHERE m.request_id = l.request_id;
+INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime", "endTime",
+    "completionStartTime", model, "user", metadata, team_id, end_user, status, request_duration_ms)
+SELECT CASE WHEN n % 2 = 0 THEN 'a-' ELSE 'z-' END || request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime",
+    "endTime", "completionStartTime", model, "user", metadata, team_id, end_user, status, request_duration_ms
+FROM (SELECT *, row_number() OVER (ORDER BY "startTime", request_id) AS n FROM "LiteLLM_SpendLogs") t WHERE n % 61 IN (0, 1);
+DELETE FROM "LiteLLM_SpendLogs" WHERE request_id LIKE 'a-req-%0';
+"""
+LATE_FILTERS = [f for f in FILTERS if not f[0] or "start_date" in f[0] or "end_user" in f[0] or "max_spend" in f[0]]
+
+
+@pytest.fixture(scope="module")
+def late(world):
+    world.sql(LATE)
     world.settled()
-    assert world.sql("SELECT count(*) FROM weir.log_touched") != [("0",)]
+    yield world
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("by", ORDERS)
+@pytest.mark.parametrize(("query", "where"), LATE_FILTERS, ids=[json.dumps(q) for q, _ in LATE_FILTERS])
+def test_a_block_is_read_with_what_was_written_to_it_since(late, query, where, by, order):
+    late.agrees(query, where, by, order)
+
+
+def test_a_block_that_was_written_to_is_still_read(late):
+    assert late.sql("SELECT count(DISTINCT block), bool_or(at = 'infinity') FROM weir.log_touched") == [("3", "f")]
+    late.sql("ALTER TABLE weir.log_packed RENAME TO log_packed_away")
+    assert late.cp.get("/spend/logs/v2?" + urlencode({**WINDOW, "sort_by": "endTime"})).status == 500
+    late.sql("ALTER TABLE weir.log_packed_away RENAME TO log_packed")
+
+
+@pytest.mark.parametrize("by", ORDERS)
+def test_a_block_that_much_was_written_to_is_not_read(late, by):
+    if late.sql("SELECT count(*) FROM weir.log_touched WHERE at = 'infinity'") == [("0",)]:
+        late.sql("""UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1 WHERE "startTime" BETWEEN '2026-03-09' AND '2026-03-11'""")
+        late.settled()
+    assert late.sql("SELECT count(DISTINCT block) FROM weir.log_touched WHERE at = 'infinity'") == [("1",)]
     for order in ("asc", "desc"):
-        world.agrees({}, "true", by, order)
-        world.agrees({"user_id": "user-2"}, "\"user\" = 'user-2'", by, order)
+        late.agrees({"user_id": "user-2"}, "\"user\" = 'user-2'", by, order)
 
 
 def test_blocks_are_packed_anew_and_become_one(world):
     world.sql("""DELETE FROM "LiteLLM_SpendLogs" WHERE "startTime" BETWEEN '2026-03-08' AND '2026-03-09'""")
     world.settled()
-    world.sql("UPDATE weir.log_touched SET at = at - interval '1 minute'")
+    world.sql("UPDATE weir.log_touched SET since = since - interval '1 minute'")
     world.pack()
     assert world.sql("SELECT count(*) FROM weir.log_touched") == [("0",)]
     for n in range(7):
