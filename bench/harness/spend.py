@@ -48,19 +48,20 @@ def runner(url):
     return sql
 
 
+# All that is not packed is less than a block.
 INDEXED = """
 SELECT covered_from = '-infinity' AND NOT EXISTS (SELECT FROM weir.log_delta) AND NOT EXISTS (SELECT FROM weir.log_block WHERE n IS NULL)
-    AND (SELECT count(*) - (SELECT coalesce(sum(n), 0) FROM weir.log_block) FROM weir.log) < 16384
+    AND (SELECT count(*) FROM (SELECT FROM weir.log WHERE at >= coalesce((SELECT max(until) FROM weir.log_block), '-infinity') LIMIT 16384) x) < 16384
 FROM weir.log_state
 """
 
 
 def indexed(cp, sql, timeout=3600):
-    """Waits for index, sums and blocks of all rows. Asked seldom: the job has a core to itself; answers how long it took."""
+    """Waits for index, sums and blocks of all rows; asked seldom, for the job has a core to itself. How long it took."""
     begun = time.monotonic()
     while sql(INDEXED) != [("t",)]:
         assert time.monotonic() < begun + timeout, f"index, sums and blocks: not within {timeout} s\n{cp.tail()}"
-        time.sleep(1)
+        time.sleep(2)
     return time.monotonic() - begun
 
 

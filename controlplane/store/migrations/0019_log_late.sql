@@ -44,7 +44,7 @@ FROM weir.log_touched ORDER BY block, at, request_id, seq;
 CREATE OR REPLACE FUNCTION weir.log_touch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET jit = off AS $$
 DECLARE
-    most CONSTANT integer := CASE TG_OP WHEN 'UPDATE' THEN 0 ELSE 500 END; -- of a statement, in a block
+    most CONSTANT integer := CASE TG_OP WHEN 'UPDATE' THEN 0 ELSE 100 END; -- of a statement, in a block
     newest timestamp := (SELECT max(until) FROM weir.log_block);
 BEGIN
     IF EXISTS (SELECT FROM changed WHERE at < newest) THEN
@@ -144,7 +144,7 @@ CREATE OR REPLACE FUNCTION weir.log_pack(least_n integer, most_n integer) RETURN
 DECLARE
     b weir.log_block;
     moment timestamp := now() AT TIME ZONE 'UTC';
-    rest timestamp := moment - interval '15 s'; -- most have come
+    rest timestamp := moment - interval '1 minute'; -- most have come
     first timestamp;
     last timestamp;
 BEGIN

@@ -108,7 +108,7 @@ INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, total_to
     "completionStartTime", model, "user", metadata, team_id, end_user, status, request_duration_ms)
 SELECT CASE WHEN n % 2 = 0 THEN 'a-' ELSE 'z-' END || request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime",
     "endTime", "completionStartTime", model, "user", metadata, team_id, end_user, status, request_duration_ms
-FROM (SELECT *, row_number() OVER (ORDER BY "startTime", request_id) AS n FROM "LiteLLM_SpendLogs") t WHERE n % 61 IN (0, 1);
+FROM (SELECT *, row_number() OVER (ORDER BY "startTime", request_id) AS n FROM "LiteLLM_SpendLogs") t WHERE n % 151 IN (0, 1);
 DELETE FROM "LiteLLM_SpendLogs" WHERE request_id LIKE 'a-req-%0';
 """
 LATE_FILTERS = [f for f in FILTERS if not f[0] or "start_date" in f[0] or "end_user" in f[0] or "max_spend" in f[0]]
