@@ -14,19 +14,21 @@
     "(SELECT true FROM weir.log_touched t WHERE t.block = " block                                  \
     " AND t.at = l.at AND t.request_id = l.request_id LIMIT 1) IS NULL"
 
-/* The place in `block` of the first packed entry that is not before (at, id). */
-#define PLACE_OF(block, from_at, from_id)                                                          \
-    "coalesce((SELECT m.seq * 32 + (SELECT count(*) FROM weir.log l WHERE l.at >= m.at"            \
-    "  AND l.at <= " from_at " AND (l.at, l.request_id) >= (m.at, m.request_id)"                   \
-    "  AND (l.at, l.request_id) < (" from_at ", " from_id                                          \
-    ") AND " IS_PACKED(block) ")"                                                                  \
-                              " + (SELECT count(*) FROM weir.log_late t WHERE t.block = " block    \
-                              " AND t.was_there"                                                   \
-                              "  AND (t.at, t.request_id) >= (m.at, m.request_id)"                 \
-                              "  AND (t.at, t.request_id) < (" from_at ", " from_id "))"           \
-                              " FROM weir.log_place m WHERE m.block = " block                      \
-                              " AND (m.at, m.request_id) <= (" from_at ", " from_id ")"            \
-                              " ORDER BY m.at DESC, m.request_id DESC LIMIT 1), 0)"
+/* The place in `block` of the first packed entry that is not before (at, id): m is the mark before
+ * it. */
+#define PLACE_OF(block, when, id)                                                                  \
+    "coalesce((SELECT m.seq * 32 + (" FINE_BEFORE(block, when, id) ") + (" LATE_BEFORE(            \
+        block, when, id) ") FROM weir.log_place m WHERE m.block = " block                          \
+                         " AND (m.at, m.request_id) <= (" when ", " id ")"                         \
+                         " ORDER BY m.at DESC, m.request_id DESC LIMIT 1), 0)"
+#define FINE_BEFORE(block, when, id)                                                               \
+    "SELECT count(*) FROM weir.log l WHERE l.at >= m.at AND l.at <= " when                         \
+    " AND (l.at, l.request_id) >= (m.at, m.request_id)"                                            \
+    " AND (l.at, l.request_id) < (" when ", " id ") AND " IS_PACKED(block)
+#define LATE_BEFORE(block, when, id)                                                               \
+    "SELECT count(*) FROM weir.log_late t WHERE t.block = " block                                  \
+    " AND t.was_there AND (t.at, t.request_id) >= (m.at, m.request_id)"                            \
+    " AND (t.at, t.request_id) < (" when ", " id ")"
 
 /* Blocks b with few late entries, `most` in all, and stretches g that lie in none; `more`: columns
  * of b. */
@@ -45,18 +47,18 @@
     " g AS (SELECT greatest(x.since, w.since) AS since, least(x.until, w.until) AS until"          \
     "  FROM x, w WHERE greatest(x.since, w.since) < least(x.until, w.until))"
 
+#define PLACE_OF_SINCE PLACE_OF("s.id", "w.since", "''")
+#define PLACE_OF_UNTIL PLACE_OF("s.id", "w.until", "''")
+#define SOURCES                                                                                    \
+    ", s AS (SELECT id, since, until, n FROM b UNION ALL SELECT NULL, since, until, 0 FROM g)"     \
+    " SELECT s.id, s.since, s.until, s.n,"                                                         \
+    "  CASE WHEN s.since < w.since THEN " PLACE_OF_SINCE " ELSE 0 END,"                            \
+    "  CASE WHEN s.until > w.until THEN " PLACE_OF_UNTIL " ELSE s.n END"                           \
+    " FROM s, w ORDER BY s.since, s.until"
+
 bool packed_find_sources(struct packed *p)
 {
-    static const char sql[] = BLOCKS_WITHIN(
-        "", LATE_MAX) ", s AS (SELECT id, since, until, n, late > 0 AS has_late FROM b"
-                      "  UNION ALL SELECT NULL, since, until, 0, false FROM g)"
-                      " SELECT s.id, s.since, s.until, s.n,"
-                      "  CASE WHEN s.since < w.since THEN " PLACE_OF(
-                          "s.id", "w.since", "''") " ELSE 0 END,"
-                                                   "  CASE WHEN s.until > w.until THEN " PLACE_OF(
-                                                       "s.id", "w.until",
-                                                       "''") " ELSE s.n END"
-                                                             " FROM s, w ORDER BY s.since, s.until";
+    static const char sql[] = BLOCKS_WITHIN("", LATE_MAX) SOURCES;
     struct rows r =
         TX_QUERY(&p->s->tx, sql, DB_TEXT_OR_NULL(p->q->from), DB_TEXT_OR_NULL(p->q->until));
     size_t most = (size_t)r.n + 1;

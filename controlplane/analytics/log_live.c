@@ -5,7 +5,7 @@
 
 #include "analytics/log_packed.h"
 
-enum { LIVE_MAX = 50000 /* of no block */ };
+enum { LIVE_MAX = 150000 /* of no block: one that is packed anew, and the youngest */ };
 
 #define MS_OF(interval) "(extract(epoch FROM " interval ") * 1000)::float8"
 

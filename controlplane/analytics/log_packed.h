@@ -66,6 +66,14 @@ static inline int64_t packed_i(uint32_t place)
 }
 
 /* Numbers as they are packed. */
+static inline uint32_t packed_u16(const char *p, uint32_t i)
+{
+    uint16_t v;
+
+    memcpy(&v, p + (size_t)2 * i, sizeof v);
+    return __builtin_bswap16(v);
+}
+
 static inline uint32_t packed_u32(const char *p, uint32_t i)
 {
     uint32_t v;

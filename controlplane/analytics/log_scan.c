@@ -51,13 +51,21 @@ void packed_each(struct packed *p, const struct packed_read *read)
 /* Entries as they lie in a block, or a part of them. */
 struct slice {
     const char *codes, *places; /* NULL: they tell nothing */
+    bool is_short;              /* codes of 2 bytes, else of 4 */
 };
+
+/* False: that is not so many. */
+static bool slice_of(struct slice *ret, struct str codes, struct str places, size_t n)
+{
+    *ret = (struct slice){codes.p, places.p, codes.n == 2 * n};
+    return (!codes.p || codes.n == 2 * n || codes.n == 4 * n) && (!places.p || places.n == 4 * n);
+}
 
 static int kind_of(const struct packed *p, const struct slice *e, uint32_t i)
 {
     if (!e->codes)
         return 0;
-    uint32_t code = packed_u32(e->codes, i);
+    uint32_t code = e->is_short ? packed_u16(e->codes, i) : packed_u32(e->codes, i);
     return code < p->n_kinds ? p->kinds[code] : -1;
 }
 
@@ -142,13 +150,12 @@ static bool count_block(struct packed *p, size_t i, struct rows r, int row, void
     struct str null = rows_text(r, row, 0), marks = rows_text(r, row, 1);
     struct str starts = rows_text(r, row, 2);
     struct str codes = rows_text(r, row, 3), places = rows_text(r, row, 4);
-    struct slice e = {codes.p, places.p};
     size_t n = p->sources[p->blocks[i]].n;
+    struct slice e;
 
     (void)ctx;
     if (null.n != 4 || packed_u32(null.p, 0) > n || marks.n != 8 * PACKED_MARKS(n) ||
-        starts.n != 4 * PACKED_MARKS(n) || (codes.p && codes.n != 4 * n) ||
-        (places.p && places.n != 4 * n))
+        starts.n != 4 * PACKED_MARKS(n) || !slice_of(&e, codes, places, n))
         return false;
     if (p->by_kind)
         add_models(p, p->blocks[i], &e);
@@ -214,10 +221,10 @@ static bool read_part(struct packed *p, size_t i, struct rows r, int row, void *
     const struct source *o = &p->sources[part->source];
     struct str codes = rows_text(r, row, 0), places = rows_text(r, row, 1);
     struct str vals = rows_text(r, row, 2);
-    struct slice e = {codes.p, places.p};
+    struct slice e;
 
-    if ((codes.p && codes.n != (size_t)4 * part->n) || places.n != (size_t)4 * part->n ||
-        (vals.p && vals.n != (size_t)8 * part->n) || !vals.p != p->by_kind)
+    if (!slice_of(&e, codes, places, part->n) || !places.p || !vals.p != p->by_kind ||
+        (vals.p && vals.n != (size_t)8 * part->n))
         return false;
     for (uint32_t k = 0; k < part->n; k++) {
         int kind = kind_of(p, &e, k);
@@ -253,12 +260,15 @@ static void read_parts(struct packed *p, struct near *near)
         packed_each(
             p,
             &(struct packed_read){
-                .sql = "SELECT CASE WHEN $5 THEN substring(k.codes FROM 4 * u.a + 1 FOR 4 * u.n)"
-                       " END, substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
-                       " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
-                       " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
-                       " WITH ORDINALITY AS u (block, a, n, o)"
-                       " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 ORDER BY u.o",
+                .sql =
+                    "SELECT CASE WHEN $5 THEN substring(k.codes FROM w.n * u.a + 1 FOR w.n * u.n)"
+                    " END, substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
+                    " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
+                    " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
+                    " WITH ORDINALITY AS u (block, a, n, o)"
+                    " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 CROSS JOIN"
+                    " LATERAL (SELECT 4 * octet_length(k.codes) / octet_length(k.places)) w (n)"
+                    " ORDER BY u.o",
                 .args = args,
                 .n_args = ARRAY_LEN(args),
                 .n = near->n,

@@ -5,6 +5,7 @@ TRUNCATE weir.log_block, weir.log_packed, weir.log_touched;
 
 ALTER TABLE weir.log_packed ADD starts bytea NOT NULL; -- the place of each of `marks`
 ALTER TABLE weir.log_packed ALTER starts SET STORAGE EXTERNAL;
+-- `codes` of a block have 2 bytes each where none of them needs more.
 
 -- Each 32nd entry of a block, by its place. (A page of an older control plane fails, as it must: it knows each 128th.)
 DROP TABLE weir.log_mark;
@@ -98,8 +99,8 @@ BEGIN
     EXECUTE format('
     WITH told AS (DELETE FROM weir.log_touched WHERE block = ANY ($4)),
     e AS MATERIALIZED (
-        SELECT row_number() OVER (ORDER BY l.at, l.request_id)::integer - 1 AS place, coalesce(c.code, 0) AS code, l.at,
-               l.request_id, l.spend, l.total_tokens::float8 AS tokens, extract(epoch FROM t."endTime") * 1000 AS ended,
+        SELECT row_number() OVER (ORDER BY l.at, l.request_id)::integer - 1 AS place, coalesce(c.code, 0) AS code,
+               max(c.code) OVER () < 65536 AS is_short, l.at, l.request_id, l.spend, l.total_tokens::float8 AS tokens, extract(epoch FROM t."endTime") * 1000 AS ended,
                (%s)::float8 AS elapsed, extract(epoch FROM CASE WHEN t."completionStartTime" <> t."endTime"
                                                 THEN t."completionStartTime" - t."startTime" END) * 1000 AS first_token,
                %s AS session, t.metadata ->> ''used_client_oauth_token'' AS token, l.error, nullif(l.end_user, '''') AS end_user
@@ -116,7 +117,7 @@ BEGIN
         WHERE value IS NOT NULL GROUP BY kind, value
     ),
     v AS (
-        SELECT sort, place, code, coalesce(v, ''Infinity'') AS v, v IS NULL AS is_null,
+        SELECT sort, place, substring(int4send(code) FROM CASE WHEN is_short THEN 3 ELSE 1 END) AS code, coalesce(v, ''Infinity'') AS v, v IS NULL AS is_null,
                row_number() OVER (PARTITION BY sort ORDER BY v, place) - 1 AS o
         FROM e CROSS JOIN LATERAL (VALUES (''spend'', CASE WHEN spend < ''Infinity'' THEN spend ELSE ''Infinity'' END),
             (''total_tokens'', tokens), (''endTime'', ended::float8), (''request_duration_ms'', elapsed),
@@ -125,7 +126,7 @@ BEGIN
     packed AS (
         INSERT INTO weir.log_packed (block, sort, n_null, marks, starts, codes, places, vals)
         SELECT $1, sort, count(*) FILTER (WHERE is_null), string_agg(float8send(v), '''') FILTER (WHERE o %% 1024 = 0),
-               string_agg(int4send(place), '''') FILTER (WHERE o %% 1024 = 0), string_agg(int4send(code), ''''),
+               string_agg(int4send(place), '''') FILTER (WHERE o %% 1024 = 0), string_agg(code, ''''),
                string_agg(int4send(place), ''''), string_agg(float8send(v), '''')
         FROM (SELECT * FROM v ORDER BY sort, o) x GROUP BY sort
     )

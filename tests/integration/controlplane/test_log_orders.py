@@ -138,7 +138,7 @@ def test_a_block_that_was_written_to_is_still_read(late):
 @pytest.mark.parametrize("by", ORDERS)
 def test_a_block_that_much_was_written_to_is_not_read(late, by):
     if late.sql("SELECT count(*) FROM weir.log_touched WHERE at = 'infinity'") == [("0",)]:
-        late.sql("""UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1 WHERE "startTime" BETWEEN '2026-03-09' AND '2026-03-11'""")
+        late.sql("""UPDATE "LiteLLM_SpendLogs" SET spend = spend + 1 WHERE "startTime" BETWEEN '2026-03-10' AND '2026-03-12'""")
         late.settled()
     assert late.sql("SELECT count(DISTINCT block) FROM weir.log_touched WHERE at = 'infinity'") == [("1",)]
     for order in ("asc", "desc"):
