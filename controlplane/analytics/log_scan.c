@@ -86,7 +86,7 @@ static uint32_t count(const struct packed *p, const struct source *o, const stru
     if (!e->codes && !e->places)
         return end - first;
     for (uint32_t i = first; i < end; i++)
-        n += kind_of(p, e, i) >= 0 && is_within(o, e, i);
+        n += is_within(o, e, i) && kind_of(p, e, i) >= 0; /* few are chosen */
     return n;
 }
 
@@ -126,8 +126,8 @@ static void add_models(struct packed *p, uint32_t at, const struct slice *e)
     uint32_t *n = arena_zalloc(p->s->arena, (p->n_models + 1) * sizeof *n);
 
     for (uint32_t i = 0; n && i < o->n; i++) {
-        int kind = kind_of(p, e, i);
-        if (kind >= 0 && is_within(o, e, i))
+        int kind = is_within(o, e, i) ? kind_of(p, e, i) : -1;
+        if (kind >= 0)
             n[kind]++;
     }
     for (unsigned k = 0; n && k < p->n_models; k++) {
