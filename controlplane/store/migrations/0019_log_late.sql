@@ -140,6 +140,22 @@ BEGIN
     END IF;
 END $$;
 
+-- What ingest had taken at a time: much of it at once, usage of an outage say, has the machine for itself.
+ALTER TABLE weir.log_state ADD taken bigint NOT NULL DEFAULT 0, ADD taken_at timestamptz NOT NULL DEFAULT now();
+
+CREATE FUNCTION weir.log_is_busy() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    most CONSTANT integer := 5000; -- records a second
+    taken_now bigint := (SELECT coalesce(sum(records), 0) FROM weir.spool);
+    was weir.log_state := (SELECT s FROM weir.log_state s);
+    seconds double precision := extract(epoch FROM clock_timestamp() - was.taken_at);
+BEGIN
+    IF seconds >= 1 AND taken_now <> was.taken THEN
+        UPDATE weir.log_state SET taken = taken_now, taken_at = clock_timestamp();
+    END IF;
+    RETURN taken_now - was.taken > most * greatest(seconds, 1);
+END $$;
+
 -- One step: packs a block, or says which is next. True: there may be more.
 CREATE OR REPLACE FUNCTION weir.log_pack(least_n integer, most_n integer) RETURNS boolean LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
@@ -149,7 +165,7 @@ DECLARE
     first timestamp;
     last timestamp;
 BEGIN
-    IF (SELECT covered_from > '-infinity' FROM weir.log_state) THEN
+    IF (SELECT covered_from > '-infinity' FROM weir.log_state) OR weir.log_is_busy() THEN
         RETURN false;
     END IF;
     -- of writers that know of it, or have ended
@@ -183,7 +199,9 @@ BEGIN
         THEN
             RETURN false;
         END IF;
-        last := greatest(coalesce(last, rest), (SELECT min(at) + interval '1 ms' FROM weir.log WHERE at >= first));
+        -- not up to `rest`: what comes late in the order of time is of the next one
+        last := greatest(coalesce(last, (SELECT max(at) + interval '1 ms' FROM weir.log WHERE at >= first AND at < rest)),
+                         (SELECT min(at) + interval '1 ms' FROM weir.log WHERE at >= first));
     END IF;
     INSERT INTO weir.log_block (since, until) VALUES (first, last);
     RETURN true;

@@ -184,6 +184,18 @@ def test_whoever_began_before_a_block_is_waited_for(world):
     assert world.blocks()[0][:2] == (str(int(n) + 1), "0")
 
 
+def test_usage_of_an_outage_is_packed_once_it_has_come(world):
+    world.sql(FILL.format(3 * ROWS, 3 * ROWS + BLOCK))
+    world.settled()
+    n = int(world.blocks()[0][0])
+    world.sql("""UPDATE weir.log_state SET taken_at = now() - interval '2 s';
+        INSERT INTO weir.spool (id, segment, "offset", records) VALUES ('a pod', 0, 0, 30000)""")
+    assert world.sql(f"SELECT weir.log_pack_now({BLOCK}, {BLOCK})") == [("f",)]
+    assert int(world.blocks()[0][0]) == n
+    world.pack()  # no more came
+    assert int(world.blocks()[0][0]) == n + 1
+
+
 def test_no_block_stays_when_all_rows_go(world):
     world.sql('TRUNCATE "LiteLLM_SpendLogs"')
     assert world.blocks()[0][0] == "0" and world.ids(sort_by="model") == ([], 0)
