@@ -48,7 +48,7 @@ def runner(url):
     return sql
 
 
-# All that is not packed is less than a block.
+# All that is not packed is less than a block (PACKED_MIN of jobs/log_jobs.c).
 INDEXED = """
 SELECT covered_from = '-infinity' AND NOT EXISTS (SELECT FROM weir.log_delta) AND NOT EXISTS (SELECT FROM weir.log_block WHERE n IS NULL)
     AND (SELECT count(*) FROM (SELECT FROM weir.log WHERE at >= coalesce((SELECT max(until) FROM weir.log_block), '-infinity') LIMIT 16384) x) < 16384

@@ -142,13 +142,13 @@ void log_where_session(struct store *s, struct log_query *q, struct str text)
         return;
     }
     LOG_WHERE_ROW(q, "t.session_id LIKE $?", DB_TEXT(filter_contains(s->arena, text)));
-    log_narrow_session(s, q, text);
+    log_narrow(s, q, "strpos(k.sessions, $3) > 0", text);
 }
 
 void log_where_token(struct store *s, struct log_query *q, struct str value)
 {
     LOG_WHERE_ROW(q, "t.metadata ->> 'used_client_oauth_token' = $?", DB_TEXT(value));
-    log_narrow_token(s, q, value);
+    log_narrow(s, q, "$3 = ANY (k.tokens)", value);
 }
 
 #define IN_WINDOW "t.\"startTime\" >= $?::timestamp AND t.\"startTime\" <= $?::timestamp"
@@ -205,6 +205,11 @@ const char *log_duration(const struct store *s)
     return catalog_column(s->catalog, TABLE_SPEND_LOGS, STR("request_duration_ms"))
                ? "coalesce(t.request_duration_ms, " ELAPSED ")"
                : ELAPSED;
+}
+
+const char *log_sort_column(const struct store *s, enum log_sort sort)
+{
+    return sort == LOG_BY_DURATION ? log_duration(s) : sort_columns[sort];
 }
 
 struct str log_columns(struct store *s, const char *zone)
@@ -275,7 +280,7 @@ struct filter log_conditions(const struct log_query *q)
 struct str log_order(struct store *s, const struct log_query *q, struct filter *f)
 {
     const char *direction = q->asc ? "ASC" : "DESC";
-    const char *by = q->sort == LOG_BY_DURATION ? log_duration(s) : sort_columns[q->sort];
+    const char *by = log_sort_column(s, q->sort);
     struct str first = {0};
 
     if (q->exact.p && f->n < FILTER_ARGS) {
@@ -307,9 +312,7 @@ void log_page_of_rows(struct store *s, const struct log_query *q, struct log_pag
                                   " WHERE " STR_FMT " LIMIT %d) x",
                                   STR_ARG(f.sql), LOG_COUNT_MAX + 1);
 
-    ret->total = sql.n ? rows_int(tx_query(&s->tx, sql.p, f.args, f.n), 0, 0) : 0;
-    ret->is_capped = ret->total > LOG_COUNT_MAX;
-    ret->total = MIN(ret->total, (int64_t)LOG_COUNT_MAX);
+    log_count_capped(ret, sql.n ? rows_int(tx_query(&s->tx, sql.p, f.args, f.n), 0, 0) : 0);
     if (!ret->is_capped && q->offset >= ret->total)
         return;
     struct str by = log_order(s, q, &f);

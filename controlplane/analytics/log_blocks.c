@@ -6,61 +6,77 @@
 
 #include "analytics/log_packed.h"
 
-/* Late entries of all blocks that are read; what they cost is some microseconds each. */
-#define LATE_MAX "2000"
+enum { LATE_MAX = 2000 /* of all blocks that are read; some microseconds each */ };
+
+/* ---- SQL ---- */
 
 /* Entry l is packed as it is. */
-#define IS_PACKED(block)                                                                           \
-    "(SELECT true FROM weir.log_touched t WHERE t.block = " block                                  \
-    " AND t.at = l.at AND t.request_id = l.request_id LIMIT 1) IS NULL"
+static struct str is_packed(struct arena *a, const char *block)
+{
+    return arena_printf(a,
+                        "(SELECT true FROM weir.log_touched t WHERE t.block = %s AND t.at = l.at"
+                        " AND t.request_id = l.request_id LIMIT 1) IS NULL",
+                        block);
+}
 
-/* The place in `block` of the first packed entry that is not before (at, id): m is the mark before
- * it. */
-#define PLACE_OF(block, when, id)                                                                  \
-    "coalesce((SELECT m.seq * 32 + (" FINE_BEFORE(block, when, id) ") + (" LATE_BEFORE(            \
-        block, when, id) ") FROM weir.log_place m WHERE m.block = " block                          \
-                         " AND (m.at, m.request_id) <= (" when ", " id ")"                         \
-                         " ORDER BY m.at DESC, m.request_id DESC LIMIT 1), 0)"
-#define FINE_BEFORE(block, when, id)                                                               \
-    "SELECT count(*) FROM weir.log l WHERE l.at >= m.at AND l.at <= " when                         \
-    " AND (l.at, l.request_id) >= (m.at, m.request_id)"                                            \
-    " AND (l.at, l.request_id) < (" when ", " id ") AND " IS_PACKED(block)
-#define LATE_BEFORE(block, when, id)                                                               \
-    "SELECT count(*) FROM weir.log_late t WHERE t.block = " block                                  \
-    " AND t.was_there AND (t.at, t.request_id) >= (m.at, m.request_id)"                            \
-    " AND (t.at, t.request_id) < (" when ", " id ")"
+/* The place in `block` of the first packed entry that is not before (at, id): that of the mark m
+ * before it, and how many are between. */
+static struct str place_of(struct arena *a, const char *block, const char *at, const char *id)
+{
+    return arena_printf(a,
+                        "coalesce((SELECT m.seq * 32"
+                        "  + (SELECT count(*) FROM weir.log l WHERE l.at >= m.at AND l.at <= %2$s"
+                        "     AND (l.at, l.request_id) >= (m.at, m.request_id)"
+                        "     AND (l.at, l.request_id) < (%2$s, %3$s) AND %4$s)"
+                        "  + (SELECT count(*) FROM weir.log_late t WHERE t.block = %1$s"
+                        "     AND t.was_there AND (t.at, t.request_id) >= (m.at, m.request_id)"
+                        "     AND (t.at, t.request_id) < (%2$s, %3$s))"
+                        " FROM weir.log_place m WHERE m.block = %1$s"
+                        " AND (m.at, m.request_id) <= (%2$s, %3$s)"
+                        " ORDER BY m.at DESC, m.request_id DESC LIMIT 1), 0)",
+                        block, at, id, is_packed(a, block).p);
+}
 
-/* Blocks b with few late entries, `most` in all, and stretches g that lie in none; `more`: columns
- * of b. */
-#define BLOCKS_WITHIN(more, most)                                                                  \
-    "WITH w AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"                             \
-    "  coalesce($2::timestamp + interval '1 ms', 'infinity') AS until),"                           \
-    " b AS (SELECT * FROM (SELECT k.id, k.since, k.until, k.n, t.late,"                            \
-    "   sum(t.late) OVER (ORDER BY t.late, k.id) AS lates" more                                    \
-    "  FROM weir.log_block k CROSS JOIN w CROSS JOIN LATERAL (SELECT"                              \
-    "    coalesce(sum(CASE WHEN at < 'infinity' THEN 1 ELSE 1000000 END), 0) AS late"              \
-    "   FROM weir.log_touched WHERE block = k.id) t"                                               \
-    "  WHERE k.n IS NOT NULL AND k.until > w.since AND k.since < w.until) y"                       \
-    "  WHERE lates <= " most "),"                                                                  \
-    " x AS (SELECT until AS since, lead(since, 1, 'infinity') OVER (ORDER BY since, until)"        \
-    "   AS until FROM (SELECT since, until FROM b UNION ALL SELECT '-infinity', '-infinity') x),"  \
-    " g AS (SELECT greatest(x.since, w.since) AS since, least(x.until, w.until) AS until"          \
-    "  FROM x, w WHERE greatest(x.since, w.since) < least(x.until, w.until))"
+/* Blocks b with few late entries, `most` in all, and stretches g that lie in none; `may`: a
+ * condition on each, weir.log_block k. */
+static struct str blocks_within(struct arena *a, const char *may, int most)
+{
+    return arena_printf(
+        a,
+        "WITH w AS (SELECT coalesce($1::timestamp, '-infinity') AS since,"
+        "  coalesce($2::timestamp + interval '1 ms', 'infinity') AS until),"
+        " b AS (SELECT * FROM (SELECT k.id, k.since, k.until, k.n, %s AS may,"
+        "   sum(t.late) OVER (ORDER BY t.late, k.id) AS lates"
+        "  FROM weir.log_block k CROSS JOIN w CROSS JOIN LATERAL (SELECT"
+        "    coalesce(sum(CASE WHEN at < 'infinity' THEN 1 ELSE 1000000 END), 0) AS late"
+        "   FROM weir.log_touched WHERE block = k.id) t"
+        "  WHERE k.n IS NOT NULL AND k.until > w.since AND k.since < w.until) y"
+        "  WHERE lates <= %d),"
+        " x AS (SELECT until AS since, lead(since, 1, 'infinity') OVER (ORDER BY since, until)"
+        "   AS until"
+        "  FROM (SELECT since, until FROM b UNION ALL SELECT '-infinity', '-infinity') x),"
+        " g AS (SELECT greatest(x.since, w.since) AS since, least(x.until, w.until) AS until"
+        "  FROM x, w WHERE greatest(x.since, w.since) < least(x.until, w.until))",
+        may, most);
+}
 
-#define PLACE_OF_SINCE PLACE_OF("s.id", "w.since", "''")
-#define PLACE_OF_UNTIL PLACE_OF("s.id", "w.until", "''")
-#define SOURCES                                                                                    \
-    ", s AS (SELECT id, since, until, n FROM b UNION ALL SELECT NULL, since, until, 0 FROM g)"     \
-    " SELECT s.id, s.since, s.until, s.n,"                                                         \
-    "  CASE WHEN s.since < w.since THEN " PLACE_OF_SINCE " ELSE 0 END,"                            \
-    "  CASE WHEN s.until > w.until THEN " PLACE_OF_UNTIL " ELSE s.n END"                           \
-    " FROM s, w ORDER BY s.since, s.until"
+/* ---- blocks, and rows in them ---- */
 
 bool packed_find_sources(struct packed *p)
 {
-    static const char sql[] = BLOCKS_WITHIN("", LATE_MAX) SOURCES;
+    struct arena *a = p->s->arena;
+    struct str sql = arena_printf(
+        a,
+        "%s, s AS (SELECT id, since, until, n FROM b UNION ALL SELECT NULL, since, until, 0 FROM g)"
+        " SELECT s.id, s.since, s.until, s.n, CASE WHEN s.since < w.since THEN %s ELSE 0 END,"
+        "  CASE WHEN s.until > w.until THEN %s ELSE s.n END FROM s, w ORDER BY s.since, s.until",
+        blocks_within(a, "true", LATE_MAX).p, place_of(a, "s.id", "w.since", "''").p,
+        place_of(a, "s.id", "w.until", "''").p);
+
+    if (!sql.n)
+        return false;
     struct rows r =
-        TX_QUERY(&p->s->tx, sql, DB_TEXT_OR_NULL(p->q->from), DB_TEXT_OR_NULL(p->q->until));
+        TX_QUERY(&p->s->tx, sql.p, DB_TEXT_OR_NULL(p->q->from), DB_TEXT_OR_NULL(p->q->until));
     size_t most = (size_t)r.n + 1;
 
     p->sources = arena_zalloc(p->s->arena, most * sizeof *p->sources);
@@ -88,14 +104,18 @@ bool packed_find_sources(struct packed *p)
 
 void packed_find_lates(struct packed *p)
 {
-    static const char sql[] =
-        "SELECT b.o - 1, x.at, x.at + interval '1 ms', x.request_id, x.was_there,"
-        " " PLACE_OF("b.id", "x.at",
-                     "x.request_id") " FROM unnest($1::bigint[]) WITH ORDINALITY AS b (id, o)"
-                                     " CROSS JOIN LATERAL (SELECT * FROM weir.log_late x WHERE "
-                                     "x.block = b.id) x"
-                                     " ORDER BY b.o, x.at, x.request_id";
-    struct rows r = TX_QUERY(&p->s->tx, sql, DB_TEXTS(p->ids, p->n_blocks));
+    struct arena *a = p->s->arena;
+    struct str sql =
+        arena_printf(a,
+                     "SELECT b.o - 1, x.at, x.at + interval '1 ms', x.request_id, x.was_there, %s"
+                     " FROM unnest($1::bigint[]) WITH ORDINALITY AS b (id, o)"
+                     " CROSS JOIN LATERAL (SELECT * FROM weir.log_late x WHERE x.block = b.id) x"
+                     " ORDER BY b.o, x.at, x.request_id",
+                     place_of(a, "b.id", "x.at", "x.request_id").p);
+
+    if (!sql.n)
+        return;
+    struct rows r = TX_QUERY(&p->s->tx, sql.p, DB_TEXTS(p->ids, p->n_blocks));
 
     p->lates = arena_alloc(p->s->arena, ((size_t)r.n + 1) * sizeof *p->lates);
     for (int i = 0; p->lates && i < r.n; i++)
@@ -107,7 +127,7 @@ void packed_find_lates(struct packed *p)
                                                    .place = (uint32_t)rows_int(r, i, 5)};
 }
 
-struct rows packed_read_rows(struct packed *p, const struct found *f, size_t n)
+struct rows packed_read_rows(struct packed *p, const struct hit *f, size_t n)
 {
     struct str *blocks = arena_alloc(p->s->arena, 4 * (n + 1) * sizeof *blocks);
     struct str *places = blocks + n + 1, *ats = places + n + 1, *ids = ats + n + 1;
@@ -124,15 +144,14 @@ struct rows packed_read_rows(struct packed *p, const struct found *f, size_t n)
         "  LEFT JOIN LATERAL (SELECT y.at, y.request_id FROM ("
         "    SELECT l.at, l.request_id FROM weir.log l WHERE l.at >= m.at"
         "     AND l.at <= coalesce(z.at, k.until)"
-        "     AND (l.at, l.request_id) >= (m.at, m.request_id) AND " IS_PACKED(
-            "u.block") "    UNION ALL SELECT t.at, t.request_id FROM weir.log_late t WHERE t.block "
-                       "= u.block"
-                       "     AND t.was_there AND t.at <= coalesce(z.at, k.until)"
-                       "     AND (t.at, t.request_id) >= (m.at, m.request_id)) y ORDER BY y.at, "
-                       "y.request_id"
-                       "   OFFSET u.place %% 32 LIMIT 1) e ON true) p JOIN \"LiteLLM_SpendLogs\" t"
-                       " ON t.request_id = p.request_id AND t.\"startTime\" = p.at ORDER BY p.o) r",
-        STR_ARG(log_columns(p->s, "+00:00")));
+        "     AND (l.at, l.request_id) >= (m.at, m.request_id) AND %s"
+        "    UNION ALL SELECT t.at, t.request_id FROM weir.log_late t WHERE t.block = u.block"
+        "     AND t.was_there AND t.at <= coalesce(z.at, k.until)"
+        "     AND (t.at, t.request_id) >= (m.at, m.request_id)) y"
+        "   ORDER BY y.at, y.request_id OFFSET u.place %% 32 LIMIT 1) e ON true) p"
+        " JOIN \"LiteLLM_SpendLogs\" t ON t.request_id = p.request_id"
+        "  AND t.\"startTime\" = p.at ORDER BY p.o) r",
+        STR_ARG(log_columns(p->s, "+00:00")), is_packed(p->s->arena, "u.block").p);
 
     for (size_t i = 0; blocks && i < n; i++) {
         const struct log_live *l = f[i].live;
@@ -149,16 +168,21 @@ struct rows packed_read_rows(struct packed *p, const struct found *f, size_t n)
 
 /* ---- rows that a block may have ---- */
 
-static void narrow(struct store *s, struct log_query *q, const char *sql, struct str value)
+void log_narrow(struct store *s, struct log_query *q, const char *may, struct str value)
 {
     enum { STRETCHES_MAX = 6 };
     struct db_arg args[2 * STRETCHES_MAX];
     struct str any = {0};
     int n = 0;
+    struct str sql =
+        arena_printf(s->arena,
+                     "%s SELECT since, until FROM (SELECT since, until FROM b WHERE may"
+                     " UNION ALL SELECT * FROM g) y ORDER BY since LIMIT $4",
+                     blocks_within(s->arena, may, 0).p);
 
-    if (!log_is_covered(s, q->from))
+    if (!sql.n || !log_is_covered(s, q->from))
         return;
-    struct rows r = TX_QUERY(&s->tx, sql, DB_TEXT_OR_NULL(q->from), DB_TEXT_OR_NULL(q->until),
+    struct rows r = TX_QUERY(&s->tx, sql.p, DB_TEXT_OR_NULL(q->from), DB_TEXT_OR_NULL(q->until),
                              DB_TEXT(value), DB_INT(STRETCHES_MAX + 1));
     if (r.n > STRETCHES_MAX || !tx_ok(&s->tx))
         return;
@@ -172,18 +196,4 @@ static void narrow(struct store *s, struct log_query *q, const char *sql, struct
     }
     if (!r.n || any.n)
         log_where_row(q, any.n ? any.p : "false", args, n);
-}
-
-#define STRETCHES                                                                                  \
-    " SELECT since, until FROM (SELECT since, until FROM b WHERE may UNION ALL SELECT * FROM g) y" \
-    " ORDER BY since LIMIT $4"
-
-void log_narrow_session(struct store *s, struct log_query *q, struct str text)
-{
-    narrow(s, q, BLOCKS_WITHIN(", strpos(k.sessions, $3) > 0 AS may", "0") STRETCHES, text);
-}
-
-void log_narrow_token(struct store *s, struct log_query *q, struct str value)
-{
-    narrow(s, q, BLOCKS_WITHIN(", $3 = ANY (k.tokens) AS may", "0") STRETCHES, value);
 }

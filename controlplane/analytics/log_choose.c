@@ -73,26 +73,33 @@ static bool choose_range(struct packed *p, size_t i, struct rows r, int row, voi
 
 static void choose_ranges(struct packed *p)
 {
+    static const char marks_of[] =
+        "SELECT k.marks FROM unnest($1::bigint[]) WITH ORDINALITY AS b (id, o)"
+        " JOIN weir.log_packed k ON k.block = b.id AND k.sort = 'spend' ORDER BY b.o";
+    static const char places_of[] =
+        "SELECT substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
+        " substring(k.vals FROM 8 * u.a + 1 FOR 8 * least(u.n, 1024)),"
+        " substring(k.vals FROM 8 * u.z + 1 FOR 8 * (u.a + u.n - u.z))"
+        " FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[])"
+        " WITH ORDINALITY AS u (block, a, n, z, o)"
+        " JOIN weir.log_packed k ON k.block = u.block AND k.sort = 'spend' ORDER BY u.o";
     struct range *g = arena_alloc(p->s->arena, (p->n_blocks + 1) * sizeof *g);
     struct str *ids = arena_alloc(p->s->arena, 4 * (p->n_blocks + 1) * sizeof *ids);
     struct str *firsts = ids + p->n_blocks + 1, *counts = firsts + p->n_blocks + 1;
     struct str *lasts = counts + p->n_blocks + 1;
-    const struct db_arg of[] = {DB_TEXTS(p->ids, p->n_blocks)};
+    const struct db_arg all[] = {DB_TEXTS(p->ids, p->n_blocks)};
+    const struct packed_read marks = {.sql = marks_of,
+                                      .args = all,
+                                      .n_args = ARRAY_LEN(all),
+                                      .n = p->n_blocks,
+                                      .at_once = BLOCKS_AT_ONCE,
+                                      .fn = read_range,
+                                      .ctx = g};
     size_t n = 0;
 
     if (!g || !ids)
         return;
-    packed_each(p,
-                &(struct packed_read){
-                    .sql = "SELECT k.marks FROM unnest($1::bigint[]) WITH ORDINALITY AS b (id, o)"
-                           " JOIN weir.log_packed k ON k.block = b.id AND k.sort = 'spend'"
-                           " ORDER BY b.o",
-                    .args = of,
-                    .n_args = ARRAY_LEN(of),
-                    .n = p->n_blocks,
-                    .at_once = BLOCKS_AT_ONCE,
-                    .fn = read_range,
-                    .ctx = g});
+    packed_each(p, &marks);
     for (size_t i = 0; tx_ok(&p->s->tx) && i < p->n_blocks; i++) {
         struct source *o = &p->sources[g[i].source];
         o->chosen = arena_zalloc(p->s->arena, o->n / 8 + 1);
@@ -106,21 +113,14 @@ static void choose_ranges(struct packed *p)
     }
     const struct db_arg args[] = {DB_TEXTS(ids, n), DB_TEXTS(firsts, n), DB_TEXTS(counts, n),
                                   DB_TEXTS(lasts, n)};
-    packed_each(p,
-                &(struct packed_read){
-                    .sql = "SELECT substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
-                           " substring(k.vals FROM 8 * u.a + 1 FOR 8 * least(u.n, 1024)),"
-                           " substring(k.vals FROM 8 * u.z + 1 FOR 8 * (u.a + u.n - u.z))"
-                           " FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[])"
-                           " WITH ORDINALITY AS u (block, a, n, z, o)"
-                           " JOIN weir.log_packed k ON k.block = u.block AND k.sort = 'spend'"
-                           " ORDER BY u.o",
-                    .args = args,
-                    .n_args = ARRAY_LEN(args),
-                    .n = n,
-                    .at_once = BLOCKS_AT_ONCE,
-                    .fn = choose_range,
-                    .ctx = g});
+    const struct packed_read places = {.sql = places_of,
+                                       .args = args,
+                                       .n_args = ARRAY_LEN(args),
+                                       .n = n,
+                                       .at_once = BLOCKS_AT_ONCE,
+                                       .fn = choose_range,
+                                       .ctx = g};
+    packed_each(p, &places);
 }
 
 /* Of a row "places": those and none besides. */
@@ -153,14 +153,15 @@ static void choose_all_found(struct packed *p, const struct log_found *found)
         " FROM unnest($1::bigint[]) WITH ORDINALITY AS b (id, o) ORDER BY b.o",
         found->packed);
     const struct db_arg args[] = {DB_TEXTS(p->ids, p->n_blocks), found->arg};
+    const struct packed_read read = {.sql = sql.p,
+                                     .args = args,
+                                     .n_args = ARRAY_LEN(args),
+                                     .n = p->n_blocks,
+                                     .at_once = BLOCKS_AT_ONCE,
+                                     .fn = choose_found};
 
     if (sql.n)
-        packed_each(p, &(struct packed_read){.sql = sql.p,
-                                             .args = args,
-                                             .n_args = ARRAY_LEN(args),
-                                             .n = p->n_blocks,
-                                             .at_once = BLOCKS_AT_ONCE,
-                                             .fn = choose_found});
+        packed_each(p, &read);
 }
 
 /* They are read as they are now. */
@@ -187,7 +188,7 @@ static void drop_late(struct packed *p)
 
 void packed_choose(struct packed *p)
 {
-    if (log_has_range(p->q))
+    if (p->q->least > -HUGE_VAL || p->q->most < HUGE_VAL)
         choose_ranges(p);
     for (unsigned i = 0; i < p->q->n_found; i++)
         choose_all_found(p, &p->q->found[i]);

@@ -2,8 +2,9 @@
  * Pages of log rows out of the index: a plan for each kind of query.
  *
  *   series alone      the days or hours the page lies in are known from the sums
- *   values besides    series that are few, and values with an index of their own, are counted and
- *                     read as they are; else entries of day after day by their value (log_order.c)
+ *   values besides    those that are few, or have an index of their own, are counted and read as
+ * they are; else entries of day after day by their value (log_order.c) many, or far      in an
+ * order that would be slow: looked through where packed (log_packed.c)
  */
 
 #include "analytics/log_priv.h"
@@ -209,38 +210,47 @@ static void count_entries(struct store *s, const struct log_query *q, const stru
     log_count_capped(ret, sql.n ? rows_int(tx_query(&s->tx, sql.p, f->args, f->n), 0, 0) : 0);
 }
 
+/* In an order that the index does not have. */
+static void page_of_found_rows(struct store *s, const struct log_query *q, struct log_page *ret)
+{
+    const struct log_found *found = &q->found[0];
+    struct log_query few = *q;
+    struct str among = arena_printf(s->arena,
+                                    "(t.request_id, t.\"startTime\") IN"
+                                    " (SELECT request_id, at FROM weir.%s WHERE %s)",
+                                    log_entries_table(q), found->entry);
+
+    if (among.n)
+        filter_add(&few.rows, among.p, &found->arg, 1);
+    log_page_of_rows(s, &few, ret);
+}
+
 /* What matches has an index of its own; many, or far behind, are looked through. */
 static void page_of_found(struct store *s, const struct log_query *q, const struct log_series *of,
                           struct log_page *ret)
 {
     struct filter f = log_entries_of(q, of);
     struct log_window w = {.limit = q->limit, .skip = q->offset};
-    bool has_column = log_values[q->sort].column;
+    struct log_page packed = {0};
+    bool in_order = log_values[q->sort].column, is_slow;
 
     count_entries(s, q, &f, ret);
     if (!ret->is_capped && q->offset >= ret->total)
         return;
-    bool is_slow = has_column ? ret->is_capped && (q->sort != LOG_BY_START || q->offset > FAR)
-                              : ret->total > FEW_FOUND;
-    struct log_page packed = {0};
+    if (!in_order)
+        is_slow = ret->total > FEW_FOUND;
+    else
+        is_slow = ret->is_capped && (q->sort != LOG_BY_START || q->offset > FAR);
     if (is_slow && log_page_packed(s, q, of, &packed)) {
-        ret->rows = packed.rows;
-        if (q->sort != LOG_BY_START) /* where the first pages do not know it */
-            ret->total = packed.total, ret->is_capped = false;
-        return;
-    }
-    if (has_column) {
+        if (q->sort == LOG_BY_START) /* counted as on the pages before it */
+            ret->rows = packed.rows;
+        else
+            *ret = packed;
+    } else if (in_order) {
         ret->rows = log_read_entries(s, q, &f, &w);
-        return;
+    } else {
+        page_of_found_rows(s, q, ret);
     }
-    struct log_query few = *q;
-    struct str found = arena_printf(s->arena,
-                                    "(t.request_id, t.\"startTime\") IN"
-                                    " (SELECT request_id, at FROM weir.%s WHERE %s)",
-                                    log_entries_table(q), q->found[0].entry);
-    if (found.n)
-        filter_add(&few.rows, found.p, &q->found[0].arg, 1);
-    log_page_of_rows(s, &few, ret);
 }
 
 /* How many entries of these series there are in the days of the query. */

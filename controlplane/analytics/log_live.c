@@ -7,22 +7,22 @@
 
 enum { LIVE_MAX = 150000 /* of no block: one that is packed anew, and the youngest */ };
 
-#define MS_OF(interval) "(extract(epoch FROM " interval ") * 1000)::float8"
-
-/* The value of a row t, as it is packed; `entry`: the index has it. */
-static const struct {
-    const char *row, *entry;
-} values[LOG_SORTS] = {
-    [LOG_BY_START] = {NULL, "0::float8"}, /* one kind */
-    [LOG_BY_SPEND] = {NULL, "spend"},
-    [LOG_BY_TOKENS] = {NULL, "total_tokens::float8"},
-    [LOG_BY_MODEL] = {NULL,
-                      "(SELECT c.code FROM weir.log_code c WHERE c.series = l.series)::float8"},
-    [LOG_BY_END] = {MS_OF("t.\"endTime\""), NULL},
-    [LOG_BY_FIRST_TOKEN] = {MS_OF("CASE WHEN t.\"completionStartTime\" <> t.\"endTime\""
-                                  " THEN t.\"completionStartTime\" - t.\"startTime\" END"),
-                            NULL},
+/* The value of an entry l, as it is packed; NULL: its row alone has it. */
+static const char *const entry_values[LOG_SORTS] = {
+    [LOG_BY_START] = "0::float8", /* one kind */
+    [LOG_BY_SPEND] = "spend",
+    [LOG_BY_TOKENS] = "total_tokens::float8",
+    [LOG_BY_MODEL] = "(SELECT c.code FROM weir.log_code c WHERE c.series = l.series)::float8",
 };
+
+static struct str row_value(const struct packed *p)
+{
+    const char *column = log_sort_column(p->s, p->q->sort);
+
+    if (p->q->sort == LOG_BY_DURATION)
+        return arena_printf(p->s->arena, "(%s)::float8", column);
+    return arena_printf(p->s->arena, "(extract(epoch FROM %s) * 1000)::float8", column);
+}
 
 struct stretches { /* of time; of which one entry alone is asked for, or all: "" */
     struct str *since, *until, *request_id;
@@ -72,10 +72,10 @@ static bool is_little(struct packed *p, const struct stretches *x)
 static struct rows read_stretches(struct packed *p, const struct log_series *of,
                                   const struct stretches *x)
 {
-    enum log_sort sort = p->q->sort;
-    const char *entry = values[sort].entry, *row = values[sort].row;
-    struct str by_duration = arena_printf(p->s->arena, "(%s)::float8", log_duration(p->s));
+    const char *entry = entry_values[p->q->sort];
+    struct str value = entry ? str_of(entry) : row_value(p);
     struct filter f = entry ? log_entries_of(p->q, of) : log_conditions(p->q);
+    const char *from = entry ? "weir.log l" : "\"LiteLLM_SpendLogs\" t";
     const char *t = entry ? "l" : "t", *at = entry ? "l.at" : "t.\"startTime\"";
 
     ASSERT(f.n + 3 <= FILTER_ARGS);
@@ -90,11 +90,7 @@ static struct rows read_stretches(struct packed *p, const struct log_series *of,
         " %s.request_id FROM %s WHERE %s >= g.since AND %s < g.until"
         " AND (g.id = '' OR %s.request_id = g.id) AND " STR_FMT " OFFSET 0) e"
         " ORDER BY g.o, %se.at, e.request_id",
-        f.n - 2, f.n - 1, f.n,
-        entry                     ? entry
-        : sort == LOG_BY_DURATION ? by_duration.p
-                                  : row,
-        at, t, entry ? "weir.log l" : "\"LiteLLM_SpendLogs\" t", at, at, t, STR_ARG(f.sql),
+        f.n - 2, f.n - 1, f.n, value.p, at, t, from, at, at, t, STR_ARG(f.sql),
         p->by_kind ? "" : "e.v, ");
     return sql.n ? tx_query(&p->s->tx, sql.p, f.args, f.n) : (struct rows){0};
 }

@@ -9,8 +9,8 @@
 enum {
     DAYS_FIRST = 4, /* counted at once, then twice as many each time */
     DAYS_MAX = 4000,
-    MORE_ROWS = 1500000, /* their values are sorted for a late page: days would be read far */
-    LATE = 10000,
+    MORE_ROWS = 1500000, /* their values are sorted for a far page: days would be read long */
+    FAR = 10000,
     SPARE = 1000, /* days are not alike */
 };
 
@@ -159,7 +159,7 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
     }
     if (rd.limit <= 0)
         return (struct rows){0};
-    if (q->sort != LOG_BY_START && n > LOG_SOME_ROWS && (n > MORE_ROWS || rd.offset < LATE))
+    if (q->sort != LOG_BY_START && n > LOG_SOME_ROWS && (n > MORE_ROWS || rd.offset < FAR))
         rd.days = rows_text(days, 0, 0);
     rd.of_a_day = 2 * rd.offset / n_days + rd.limit + SPARE;
     for (;;) {

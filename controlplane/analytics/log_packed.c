@@ -11,6 +11,46 @@
 
 enum { MODELS_MAX = 1000 /* parts of a block */ };
 
+/* ---- what its files share ---- */
+
+void packed_fail(struct packed *p)
+{
+    if (tx_ok(&p->s->tx)) {
+        p->s->tx.fault = DB_BUG;
+        (void)err_set(&p->s->tx.err, ERRC_PROTO, 0, "packed log entries do not fit their block");
+    }
+}
+
+struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
+                          int64_t i)
+{
+    int64_t sign = p->q->asc ? 1 : -1;
+
+    return (struct log_key){.is_null = is_null,
+                            .value = is_null ? 0 : (double)sign * value,
+                            .source = sign * (int64_t)source,
+                            .i = sign * i};
+}
+
+void packed_each(struct packed *p, const struct packed_read *read)
+{
+    struct rows r;
+    size_t at = 0;
+
+    tx_open_bytes(&p->s->tx, read->sql, read->args, read->n_args);
+    while ((r = tx_fetch_bytes(&p->s->tx, read->at_once)).n > 0)
+        for (int i = 0; i < r.n; i++, at++)
+            if (at == read->n || !read->fn(p, at, r, i, read->ctx)) {
+                packed_fail(p);
+                return;
+            }
+    if (at < read->n)
+        packed_fail(p);
+    tx_close_bytes(&p->s->tx);
+}
+
+/* ---- the page ---- */
+
 static int64_t next_int(struct str *list)
 {
     size_t n = 0;
@@ -63,7 +103,7 @@ bool log_page_packed(struct store *s, const struct log_query *q, const struct lo
 {
     struct packed p = {
         .s = s, .q = q, .by_kind = q->sort == LOG_BY_MODEL || q->sort == LOG_BY_START};
-    const struct found *page = NULL;
+    const struct hit *page = NULL;
     size_t n;
 
     tx_begin_read_only(&s->tx);

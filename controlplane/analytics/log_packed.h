@@ -1,7 +1,6 @@
 #pragma once
 
-/* Between the files of packed log entries: log_packed.c, log_blocks.c, log_live.c, log_choose.c,
- * log_scan.c. */
+/* Between the files of packed log entries. */
 
 #include "analytics/log_priv.h"
 #include "analytics/log_rank.h"
@@ -48,15 +47,11 @@ struct packed {
     size_t n_parts;
 };
 
-struct found {
+struct hit { /* an entry near the page */
     struct log_key key;
     uint32_t source, place;
     const struct log_live *live; /* NULL: in a block */
 };
-
-/* `i` counts in the order of time of its source. */
-struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
-                          int64_t i);
 
 /* That of a packed entry; late ones lie before the packed one at their place. */
 enum { PACKED_LATE = 1 << 20 /* in one place, at most */ };
@@ -93,6 +88,12 @@ static inline double packed_num(const char *p, uint32_t i)
     return num;
 }
 
+/* ---- what they share: log_packed.c ---- */
+
+/* `i` counts in the order of time of its source. */
+struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
+                          int64_t i);
+
 /* What was read is no block. */
 void packed_fail(struct packed *p);
 
@@ -116,13 +117,19 @@ bool packed_find_sources(struct packed *p);
 /* Late entries of the blocks. */
 void packed_find_lates(struct packed *p);
 /* The rows themselves; those of a block are found from the mark before them. */
-struct rows packed_read_rows(struct packed *p, const struct found *f, size_t n);
+struct rows packed_read_rows(struct packed *p, const struct hit *f, size_t n);
+
+/* ---- as they are now: log_live.c ---- */
 
 /* Entries of no block, and late ones, as they are now. False: there are too many. */
 bool packed_read_live(struct packed *p, const struct log_series *of);
 
+/* ---- which are meant: log_choose.c ---- */
+
 /* Chooses entries of the query's range of spend, and of what is found; no late ones. */
 void packed_choose(struct packed *p);
 
+/* ---- the page: log_scan.c ---- */
+
 /* How many match, and the entries of the page. */
-int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n);
+int64_t packed_scan(struct packed *p, const struct hit **ret, size_t *ret_n);

@@ -2,8 +2,6 @@
 
 /* Between the files of log pages. */
 
-#include <math.h>
-
 #include "analytics/log.h"
 
 enum {                          /* what a plan is chosen by */
@@ -18,10 +16,8 @@ struct log_value {
 };
 extern const struct log_value log_values[LOG_SORTS];
 
-static inline bool log_has_range(const struct log_query *q)
-{
-    return q->least > -HUGE_VAL || q->most < HUGE_VAL;
-}
+/* What rows t are sorted by. */
+const char *log_sort_column(const struct store *s, enum log_sort sort);
 
 /* Every row since then has its entry in the index. */
 bool log_is_covered(struct store *s, struct str from);
@@ -77,7 +73,6 @@ struct rows log_by_value(struct store *s, const struct log_query *q, const struc
 bool log_page_packed(struct store *s, const struct log_query *q, const struct log_series *of,
                      struct log_page *ret);
 
-/* To the time in which rows may be whose session's id holds the text, or whose metadata has that
- * used_client_oauth_token: where it is short, rows of other times are not looked at. */
-void log_narrow_session(struct store *s, struct log_query *q, struct str text);
-void log_narrow_token(struct store *s, struct log_query *q, struct str value);
+/* To the time in which rows may be: of blocks k that `may` holds of (the value is "$3"), and of no
+ * block. Where that is short, rows of other times are not looked at. */
+void log_narrow(struct store *s, struct log_query *q, const char *may, struct str value);

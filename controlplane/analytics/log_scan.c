@@ -10,42 +10,6 @@ enum {
     PARTS_AT_ONCE = 64,
 };
 
-void packed_fail(struct packed *p)
-{
-    if (tx_ok(&p->s->tx)) {
-        p->s->tx.fault = DB_BUG;
-        (void)err_set(&p->s->tx.err, ERRC_PROTO, 0, "packed log entries do not fit their block");
-    }
-}
-
-struct log_key packed_key(const struct packed *p, double value, bool is_null, size_t source,
-                          int64_t i)
-{
-    int64_t sign = p->q->asc ? 1 : -1;
-
-    return (struct log_key){.is_null = is_null,
-                            .value = is_null ? 0 : (double)sign * value,
-                            .source = sign * (int64_t)source,
-                            .i = sign * i};
-}
-
-void packed_each(struct packed *p, const struct packed_read *read)
-{
-    struct rows r;
-    size_t at = 0;
-
-    tx_open_bytes(&p->s->tx, read->sql, read->args, read->n_args);
-    while ((r = tx_fetch_bytes(&p->s->tx, read->at_once)).n > 0)
-        for (int i = 0; i < r.n; i++, at++)
-            if (at == read->n || !read->fn(p, at, r, i, read->ctx)) {
-                packed_fail(p);
-                return;
-            }
-    if (at < read->n)
-        packed_fail(p);
-    tx_close_bytes(&p->s->tx);
-}
-
 /* ---- how many match ---- */
 
 /* Entries as they lie in a block, or a part of them. */
@@ -166,6 +130,11 @@ static bool count_block(struct packed *p, size_t i, struct rows r, int row, void
 
 static void count_blocks(struct packed *p)
 {
+    static const char sql[] =
+        "SELECT k.n_null, k.marks, k.starts, CASE WHEN $4 THEN k.codes END,"
+        " CASE WHEN b.is_cut THEN k.places END"
+        " FROM unnest($1::bigint[], $2::boolean[]) WITH ORDINALITY AS b (id, is_cut, o)"
+        " JOIN weir.log_packed k ON k.block = b.id AND k.sort = $3 ORDER BY b.o";
     struct str *cuts = arena_alloc(p->s->arena, (p->n_blocks + 1) * sizeof *cuts);
 
     for (size_t i = 0; cuts && i < p->n_blocks; i++) {
@@ -174,18 +143,15 @@ static void count_blocks(struct packed *p)
     }
     const struct db_arg args[] = {DB_TEXTS(p->ids, p->n_blocks), DB_TEXTS(cuts, p->n_blocks),
                                   DB_TEXT(sort_of(p)), DB_BOOL(p->kinds != NULL)};
+    const struct packed_read read = {.sql = sql,
+                                     .args = args,
+                                     .n_args = ARRAY_LEN(args),
+                                     .n = p->n_blocks,
+                                     .at_once = BLOCKS_AT_ONCE,
+                                     .fn = count_block};
+
     if (cuts)
-        packed_each(
-            p, &(struct packed_read){
-                   .sql = "SELECT k.n_null, k.marks, k.starts, CASE WHEN $4 THEN k.codes END,"
-                          " CASE WHEN b.is_cut THEN k.places END FROM unnest($1::bigint[],"
-                          " $2::boolean[]) WITH ORDINALITY AS b (id, is_cut, o)"
-                          " JOIN weir.log_packed k ON k.block = b.id AND k.sort = $3 ORDER BY b.o",
-                   .args = args,
-                   .n_args = ARRAY_LEN(args),
-                   .n = p->n_blocks,
-                   .at_once = BLOCKS_AT_ONCE,
-                   .fn = count_block});
+        packed_each(p, &read);
 }
 
 /* Every entry that is in no block, or late, for itself. */
@@ -203,14 +169,14 @@ static void count_live(struct packed *p)
 
 static int by_key(const void *a, const void *b)
 {
-    return log_key_cmp(&((const struct found *)a)->key, &((const struct found *)b)->key);
+    return log_key_cmp(&((const struct hit *)a)->key, &((const struct hit *)b)->key);
 }
 
 struct near {
     const struct log_part **parts; /* of blocks */
     size_t n;
-    struct found *found;
-    size_t n_found, most; /* so many match */
+    struct hit *hits;
+    size_t n_hits, most; /* so many match */
 };
 
 /* Of a row "codes, places, vals". */
@@ -230,11 +196,11 @@ static bool read_part(struct packed *p, size_t i, struct rows r, int row, void *
         int kind = kind_of(p, &e, k);
         if (kind < 0 || !is_within(o, &e, k) || (p->by_kind && (unsigned)kind != part->model))
             continue;
-        if (near->n_found == near->most)
+        if (near->n_hits == near->most)
             return false;
         uint32_t place = packed_u32(places.p, k);
         double value = p->by_kind ? kind : packed_num(vals.p, k);
-        near->found[near->n_found++] = (struct found){
+        near->hits[near->n_hits++] = (struct hit){
             .source = part->source,
             .place = place,
             .key = packed_key(p, value, part->begin.is_null, part->source, packed_i(place))};
@@ -245,6 +211,15 @@ static bool read_part(struct packed *p, size_t i, struct rows r, int row, void *
 /* Parts of blocks at once: their ids, and which bytes of them. */
 static void read_parts(struct packed *p, struct near *near)
 {
+    static const char sql[] =
+        "SELECT CASE WHEN $5 THEN substring(k.codes FROM w.n * u.a + 1 FOR w.n * u.n) END,"
+        " substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
+        " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
+        " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
+        " WITH ORDINALITY AS u (block, a, n, o)"
+        " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4"
+        " CROSS JOIN LATERAL (SELECT 4 * octet_length(k.codes) / octet_length(k.places)) w (n)"
+        " ORDER BY u.o";
     struct str *ids = arena_alloc(p->s->arena, 3 * (near->n + 1) * sizeof *ids);
     struct str *firsts = ids + near->n + 1, *sizes = firsts + near->n + 1;
 
@@ -256,64 +231,54 @@ static void read_parts(struct packed *p, struct near *near)
     const struct db_arg args[] = {DB_TEXTS(ids, near->n),    DB_TEXTS(firsts, near->n),
                                   DB_TEXTS(sizes, near->n),  DB_TEXT(sort_of(p)),
                                   DB_BOOL(p->kinds != NULL), DB_BOOL(!p->by_kind)};
+    const struct packed_read read = {.sql = sql,
+                                     .args = args,
+                                     .n_args = ARRAY_LEN(args),
+                                     .n = near->n,
+                                     .at_once = p->by_kind ? BLOCKS_AT_ONCE : PARTS_AT_ONCE,
+                                     .fn = read_part,
+                                     .ctx = near};
+
     if (ids && near->n)
-        packed_each(
-            p,
-            &(struct packed_read){
-                .sql =
-                    "SELECT CASE WHEN $5 THEN substring(k.codes FROM w.n * u.a + 1 FOR w.n * u.n)"
-                    " END, substring(k.places FROM 4 * u.a + 1 FOR 4 * u.n),"
-                    " CASE WHEN $6 THEN substring(k.vals FROM 8 * u.a + 1 FOR 8 * u.n) END"
-                    " FROM unnest($1::bigint[], $2::integer[], $3::integer[])"
-                    " WITH ORDINALITY AS u (block, a, n, o)"
-                    " JOIN weir.log_packed k ON k.block = u.block AND k.sort = $4 CROSS JOIN"
-                    " LATERAL (SELECT 4 * octet_length(k.codes) / octet_length(k.places)) w (n)"
-                    " ORDER BY u.o",
-                .args = args,
-                .n_args = ARRAY_LEN(args),
-                .n = near->n,
-                .at_once = p->by_kind ? BLOCKS_AT_ONCE : PARTS_AT_ONCE,
-                .fn = read_part,
-                .ctx = near});
+        packed_each(p, &read);
 }
 
 /* Those of the parts that are near, in their order. */
-static struct found *read_near(struct packed *p, size_t *ret_n)
+static struct hit *read_near(struct packed *p, size_t *ret_n)
 {
     struct near near = {.parts = arena_alloc(p->s->arena, (p->n_parts + 1) * sizeof *near.parts)};
 
     *ret_n = 0;
     for (size_t i = 0; i < p->n_parts; i++)
         near.most += p->parts[i].is_near ? p->parts[i].found : 0;
-    near.found = arena_alloc(p->s->arena, (near.most + 1) * sizeof *near.found);
-    if (!near.parts || !near.found)
+    near.hits = arena_alloc(p->s->arena, (near.most + 1) * sizeof *near.hits);
+    if (!near.parts || !near.hits)
         return NULL;
     for (size_t i = 0; i < p->n_parts; i++) {
         const struct log_part *part = &p->parts[i];
         if (part->is_near && part->live)
-            near.found[near.n_found++] = (struct found){.key = part->begin, .live = part->live};
+            near.hits[near.n_hits++] = (struct hit){.key = part->begin, .live = part->live};
         else if (part->is_near)
             near.parts[near.n++] = part;
     }
     read_parts(p, &near);
-    if (near.n_found < near.most)
+    if (near.n_hits < near.most)
         packed_fail(p);
     if (!tx_ok(&p->s->tx))
         return NULL;
-    qsort(near.found, near.n_found, sizeof *near.found, by_key);
-    *ret_n = near.n_found;
-    return near.found;
+    qsort(near.hits, near.n_hits, sizeof *near.hits, by_key);
+    *ret_n = near.n_hits;
+    return near.hits;
 }
 
-int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n)
+int64_t packed_scan(struct packed *p, const struct hit **ret, size_t *ret_n)
 {
     int64_t total = 0;
     size_t cap = p->n_live + 1, n;
 
     *ret_n = 0;
-    for (size_t i = 0; i < p->n_sources; i++)
-        if (p->sources[i].is_block)
-            cap += p->by_kind ? p->n_models : PACKED_MARKS(p->sources[i].n) + 1;
+    for (size_t i = 0; i < p->n_blocks; i++)
+        cap += p->by_kind ? p->n_models : PACKED_MARKS(p->sources[p->blocks[i]].n) + 1;
     p->parts = arena_alloc(p->s->arena, cap * sizeof *p->parts);
     if (!p->parts)
         return 0;
@@ -326,7 +291,7 @@ int64_t packed_scan(struct packed *p, const struct found **ret, size_t *ret_n)
     if (p->q->offset >= total)
         return total;
     int64_t before = log_near(p->s->arena, p->parts, p->n_parts, p->q->offset, p->q->limit);
-    const struct found *f = read_near(p, &n);
+    const struct hit *f = read_near(p, &n);
     if (!f)
         return total;
     size_t skip = MIN((size_t)(p->q->offset - before), n);

@@ -1,5 +1,5 @@
 /* Index and sums kept whole: store/migrations/0008_logs.sql, 0012_daily_sums.sql and
- * 0017_log_packed.sql do it. */
+ * 0019_log_late.sql do it. */
 
 #include "jobs/jobs.h"
 

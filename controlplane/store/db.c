@@ -252,9 +252,8 @@ static enum db_fault conn_setup(struct db *db, struct db_conn *c, const struct d
         " set_config('plan_cache_mode', $4, false),"
         " CASE WHEN current_setting('server_version_num')::int >= 140000"
         " THEN set_config('client_connection_check_interval', '1000', false) END,"
-        " (SELECT set_config('backend_flush_after', least($5::integer, max_val::integer)::text, "
-        "false)"
-        "  FROM pg_settings WHERE name = 'backend_flush_after' AND $5::integer > 0)";
+        " (SELECT set_config('backend_flush_after', least($5::int, max_val::int)::text, false)"
+        "  FROM pg_settings WHERE name = 'backend_flush_after' AND $5::int > 0)";
     char timeout[16];
     const char *values[] = {db->schema, timeout, db->name,
                             db->o.plans_each_time ? "force_custom_plan" : "auto",

@@ -1,6 +1,6 @@
--- Entries that come late, change or go leave the block they lie in of use: a line names each, and a page takes what is
--- there now in place of what was packed (analytics/log_blocks.c). And which entries hold a value that many do is known of
--- each block. Blocks are made anew.
+-- Entries that come late, change or go do not take the block they lie in out of use: a line names each, and a page takes
+-- what is there now in place of what was packed (analytics/log_blocks.c). Each block knows which entries hold an error or
+-- an end user. Blocks are made anew.
 TRUNCATE weir.log_block, weir.log_packed, weir.log_touched;
 
 ALTER TABLE weir.log_packed ADD starts bytea NOT NULL; -- the place of each of `marks`
@@ -100,7 +100,8 @@ BEGIN
     WITH told AS (DELETE FROM weir.log_touched WHERE block = ANY ($4)),
     e AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY l.at, l.request_id)::integer - 1 AS place, coalesce(c.code, 0) AS code,
-               max(c.code) OVER () < 65536 AS is_short, l.at, l.request_id, l.spend, l.total_tokens::float8 AS tokens, extract(epoch FROM t."endTime") * 1000 AS ended,
+               max(c.code) OVER () < 65536 AS is_short, l.at, l.request_id, l.spend, l.total_tokens::float8 AS tokens,
+               extract(epoch FROM t."endTime") * 1000 AS ended,
                (%s)::float8 AS elapsed, extract(epoch FROM CASE WHEN t."completionStartTime" <> t."endTime"
                                                 THEN t."completionStartTime" - t."startTime" END) * 1000 AS first_token,
                %s AS session, t.metadata ->> ''used_client_oauth_token'' AS token, l.error, nullif(l.end_user, '''') AS end_user
@@ -117,7 +118,8 @@ BEGIN
         WHERE value IS NOT NULL GROUP BY kind, value
     ),
     v AS (
-        SELECT sort, place, substring(int4send(code) FROM CASE WHEN is_short THEN 3 ELSE 1 END) AS code, coalesce(v, ''Infinity'') AS v, v IS NULL AS is_null,
+        SELECT sort, place, substring(int4send(code) FROM CASE WHEN is_short THEN 3 ELSE 1 END) AS code,
+               coalesce(v, ''Infinity'') AS v, v IS NULL AS is_null,
                row_number() OVER (PARTITION BY sort ORDER BY v, place) - 1 AS o
         FROM e CROSS JOIN LATERAL (VALUES (''spend'', CASE WHEN spend < ''Infinity'' THEN spend ELSE ''Infinity'' END),
             (''total_tokens'', tokens), (''endTime'', ended::float8), (''request_duration_ms'', elapsed),
