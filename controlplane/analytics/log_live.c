@@ -24,7 +24,7 @@ static struct str row_value(const struct packed *p)
     return arena_printf(p->s->arena, "(extract(epoch FROM %s) * 1000)::float8", column);
 }
 
-struct stretches { /* of time; of which one entry alone is asked for, or all: "" */
+struct stretches { /* of time: all of it, or of a late entry that one alone */
     struct str *since, *until, *request_id;
     size_t n, n_gaps; /* those of no block come first */
     size_t *gaps;     /* their sources; the others are p->lates */
@@ -78,19 +78,20 @@ static struct rows read_stretches(struct packed *p, const struct log_series *of,
     const char *from = entry ? "weir.log l" : "\"LiteLLM_SpendLogs\" t";
     const char *t = entry ? "l" : "t", *at = entry ? "l.at" : "t.\"startTime\"";
 
-    ASSERT(f.n + 3 <= FILTER_ARGS);
+    ASSERT(f.n + 4 <= FILTER_ARGS);
     f.args[f.n++] = DB_TEXTS(x->since, x->n);
     f.args[f.n++] = DB_TEXTS(x->until, x->n);
     f.args[f.n++] = DB_TEXTS(x->request_id, x->n);
+    f.args[f.n++] = DB_INT((int64_t)x->n_gaps);
     struct str sql = arena_printf(
         p->s->arena,
         "SELECT g.o - 1, e.v, e.at, e.request_id"
         " FROM unnest($%d::timestamp[], $%d::timestamp[], $%d::text[])"
         " WITH ORDINALITY AS g (since, until, id, o) CROSS JOIN LATERAL (SELECT %s AS v, %s AS at,"
         " %s.request_id FROM %s WHERE %s >= g.since AND %s < g.until"
-        " AND (g.id = '' OR %s.request_id = g.id) AND " STR_FMT " OFFSET 0) e"
+        " AND (g.o <= $%d OR %s.request_id = g.id) AND " STR_FMT " OFFSET 0) e"
         " ORDER BY g.o, %se.at, e.request_id",
-        f.n - 2, f.n - 1, f.n, value.p, at, t, from, at, at, t, STR_ARG(f.sql),
+        f.n - 3, f.n - 2, f.n - 1, value.p, at, t, from, at, at, f.n, t, STR_ARG(f.sql),
         p->by_kind ? "" : "e.v, ");
     return sql.n ? tx_query(&p->s->tx, sql.p, f.args, f.n) : (struct rows){0};
 }

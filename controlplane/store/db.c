@@ -249,6 +249,7 @@ static enum db_fault conn_setup(struct db *db, struct db_conn *c, const struct d
         " set_config('statement_timeout', $2, false), set_config('lock_timeout', $2, false),"
         " set_config('idle_in_transaction_session_timeout', '10000', false),"
         " set_config('application_name', $3, false),"
+        " set_config('default_transaction_isolation', 'read committed', false),"
         " set_config('plan_cache_mode', $4, false),"
         " CASE WHEN current_setting('server_version_num')::int >= 140000"
         " THEN set_config('client_connection_check_interval', '1000', false) END,"

@@ -51,7 +51,7 @@ BEGIN
     IF EXISTS (SELECT FROM changed WHERE at < newest) THEN
         WITH c AS MATERIALIZED (SELECT at, request_id FROM changed WHERE at < newest),
         x AS (
-            SELECT b.id, c.at, c.request_id, count(*) OVER (PARTITION BY b.id) <= most AS is_told
+            SELECT b.id, c.at, c.request_id, count(*) OVER (PARTITION BY b.id) <= most AND octet_length(c.request_id) < 2000 AS is_told
             FROM weir.log_block b JOIN c ON c.at >= b.since AND c.at < b.until
             WHERE b.until > (SELECT min(at) FROM c)
         )
@@ -82,6 +82,7 @@ DECLARE
     session text := 'NULL::text'; -- an older LiteLLM has none
     k record;
 BEGIN
+    LOCK TABLE weir.log IN ACCESS SHARE MODE; -- before what TRUNCATE deletes behind it
     DELETE FROM weir.log_packed WHERE block = ANY (old);
     DELETE FROM weir.log_place WHERE block = ANY (old);
     DELETE FROM weir.log_held WHERE block = ANY (old);
@@ -110,6 +111,12 @@ BEGIN
             AND t."startTime" >= $2 AND t."startTime" < $3
         WHERE l.at >= $2 AND l.at < $3
     ),
+    -- of a series that came after log_parts(): read as they are, and soon packed again
+    unknown AS (
+        INSERT INTO weir.log_touched (block, at, request_id, was_there)
+        SELECT $1, CASE WHEN o <= 100 THEN at ELSE ''infinity'' END, CASE WHEN o <= 100 THEN request_id ELSE '''' END, true
+        FROM (SELECT at, request_id, row_number() OVER () AS o FROM e WHERE code = 0) x WHERE o <= 101
+    ),
     steps AS (INSERT INTO weir.log_place SELECT $1, place / 32, at, request_id FROM e WHERE place %% 32 = 0),
     held AS (
         INSERT INTO weir.log_held
@@ -137,25 +144,55 @@ BEGIN
     INTO k USING b.id, b.since, b.until, old;
     IF k.n = 0 THEN
         DELETE FROM weir.log_block WHERE id = b.id;
+        -- its time is of the next one: what comes there is packed
+        INSERT INTO weir.log_block (since, until) SELECT b.since, o.until FROM weir.log_block o WHERE o.since >= b.until
+        AND NOT EXISTS (SELECT FROM weir.log_block WHERE n IS NULL) ORDER BY o.since LIMIT 1;
     ELSE
         UPDATE weir.log_block SET n = k.n, sessions = k.sessions, tokens = k.tokens WHERE id = b.id;
     END IF;
 END $$;
 
--- What ingest had taken at a time: much of it at once, usage of an outage say, has the machine for itself.
-ALTER TABLE weir.log_state ADD taken bigint NOT NULL DEFAULT 0, ADD taken_at timestamptz NOT NULL DEFAULT now();
+-- What ingest has taken, when that was looked at, and when it was little. Much of it at once, usage of an outage say, has
+-- the machine for itself; not for ever, for it may be what there always is.
+CREATE TABLE weir.log_pace (taken bigint NOT NULL, at timestamptz NOT NULL, calm_at timestamptz NOT NULL);
+INSERT INTO weir.log_pace VALUES (0, now(), now());
 
 CREATE FUNCTION weir.log_is_busy() RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     most CONSTANT integer := 5000; -- records a second
-    taken_now bigint := (SELECT coalesce(sum(records), 0) FROM weir.spool);
-    was weir.log_state := (SELECT s FROM weir.log_state s);
-    seconds double precision := extract(epoch FROM clock_timestamp() - was.taken_at);
+    moment timestamptz := clock_timestamp();
+    total bigint := (SELECT coalesce(sum(records), 0) FROM weir.spool);
+    was weir.log_pace := (SELECT p FROM weir.log_pace p);
+    seconds double precision := greatest(extract(epoch FROM moment - was.at), 1);
+    is_busy boolean := total - was.taken > most * seconds;
 BEGIN
-    IF seconds >= 1 AND taken_now <> was.taken THEN
-        UPDATE weir.log_state SET taken = taken_now, taken_at = clock_timestamp();
+    IF moment - was.at > interval '1 s' AND total <> was.taken THEN
+        UPDATE weir.log_pace SET taken = total, at = moment, calm_at = CASE WHEN is_busy THEN calm_at ELSE moment END;
     END IF;
-    RETURN taken_now - was.taken > most * greatest(seconds, 1);
+    RETURN is_busy AND was.calm_at > moment - interval '5 min';
+END $$;
+
+-- Of a block that has grown too large to be packed in one step: its first part is left, the rest is another. True: it was.
+CREATE FUNCTION weir.log_split(b weir.log_block, most_n integer) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    cut timestamp;
+BEGIN
+    IF (SELECT count(*) FROM (SELECT FROM weir.log WHERE at >= b.since AND at < b.until LIMIT 2 * most_n + 1) x) <= 2 * most_n
+       OR EXISTS (SELECT FROM weir.log_block o WHERE o.id <> b.id AND o.since < b.until AND o.until > b.since) THEN
+        RETURN false;
+    END IF;
+    SELECT greatest(at, (SELECT min(at) + interval '1 ms' FROM weir.log WHERE at >= b.since)) INTO cut
+    FROM weir.log WHERE at >= b.since AND at < b.until ORDER BY at OFFSET most_n LIMIT 1;
+    IF cut >= b.until THEN
+        RETURN false; -- of one millisecond
+    END IF;
+    DELETE FROM weir.log_packed WHERE block = b.id;
+    DELETE FROM weir.log_place WHERE block = b.id;
+    DELETE FROM weir.log_held WHERE block = b.id;
+    DELETE FROM weir.log_touched WHERE block = b.id;
+    UPDATE weir.log_block SET until = cut, n = NULL, seen = NULL WHERE id = b.id;
+    INSERT INTO weir.log_block (since, until) VALUES (cut, b.until);
+    RETURN true;
 END $$;
 
 -- One step: packs a block, or says which is next. True: there may be more.
@@ -176,7 +213,9 @@ BEGIN
         UPDATE weir.log_block SET seen = pg_snapshot_xmax(pg_current_snapshot()) WHERE id = b.id;
         RETURN true;
     ELSIF FOUND AND b.seen <= pg_snapshot_xmin(pg_current_snapshot()) THEN
-        PERFORM weir.log_pack_block(b);
+        IF NOT weir.log_split(b, most_n) THEN
+            PERFORM weir.log_pack_block(b);
+        END IF;
         RETURN true;
     END IF;
     -- written to, and left alone since; or much, or long ago. Those that are not read at all come first
@@ -185,7 +224,9 @@ BEGIN
         OR min(t.since) < clock_timestamp() - CASE max(t.at) WHEN 'infinity' THEN interval '30 s' ELSE interval '5 min' END
     ORDER BY max(t.at) = 'infinity' DESC, min(t.since) LIMIT 1;
     IF FOUND THEN
-        PERFORM weir.log_pack_block(b);
+        IF NOT weir.log_split(b, most_n) THEN
+            PERFORM weir.log_pack_block(b);
+        END IF;
         RETURN true;
     ELSIF EXISTS (SELECT FROM weir.log_block WHERE n IS NULL) THEN
         RETURN false;
@@ -199,6 +240,7 @@ BEGIN
         SELECT at INTO last FROM weir.log WHERE at >= first AND at < rest ORDER BY at OFFSET most_n LIMIT 1;
         IF NOT FOUND AND (SELECT count(*) FROM (SELECT FROM weir.log WHERE at >= first AND at < rest LIMIT least_n) x) < least_n
         THEN
+            DELETE FROM weir.log_touched t WHERE NOT EXISTS (SELECT FROM weir.log_block o WHERE o.id = t.block); -- of blocks that went
             RETURN false;
         END IF;
         -- not up to `rest`: what comes late in the order of time is of the next one

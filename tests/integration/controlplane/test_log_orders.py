@@ -189,12 +189,69 @@ def test_usage_of_an_outage_is_packed_once_it_has_come(world):
     world.sql(FILL.format(3 * ROWS, 3 * ROWS + BLOCK))
     world.settled()
     n = int(world.blocks()[0][0])
-    world.sql("""UPDATE weir.log_state SET taken_at = now() - interval '2 s';
+    world.sql("""UPDATE weir.log_pace SET at = now() - interval '2 s';
         INSERT INTO weir.spool (id, segment, "offset", records) VALUES ('a pod', 0, 0, 30000)""")
     assert world.sql(f"SELECT weir.log_pack_now({BLOCK}, {BLOCK})") == [("f",)]
     assert int(world.blocks()[0][0]) == n
     world.pack()  # no more came
     assert int(world.blocks()[0][0]) == n + 1
+
+
+def test_as_much_as_there_always_is_does_not_keep_packing_from_it(world):
+    world.sql(FILL.format(3 * ROWS + BLOCK + 1, 3 * ROWS + 2 * BLOCK))
+    world.settled()
+    n = int(world.blocks()[0][0])
+    world.sql("""UPDATE weir.log_pace SET at = now() - interval '2 s', calm_at = now() - interval '6 min';
+        UPDATE weir.spool SET records = records + 30000""")
+    world.pack()
+    assert int(world.blocks()[0][0]) == n + 1
+
+
+COLUMNS = """call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime", "endTime", "completionStartTime", model, "user",
+    metadata, team_id, end_user, status, request_duration_ms"""
+
+
+def rested(world):
+    world.settled()
+    world.sql("UPDATE weir.log_touched SET since = since - interval '1 min'")
+    world.pack()
+
+
+def test_a_block_that_grew_is_packed_in_parts(world):
+    since, until = world.sql("SELECT since, until FROM weir.log_block ORDER BY since LIMIT 1")[0]
+    world.sql(f"""INSERT INTO "LiteLLM_SpendLogs" (request_id, {COLUMNS}) SELECT 'more-' || n || request_id, {COLUMNS}
+        FROM "LiteLLM_SpendLogs", generate_series(1, 3) AS n WHERE "startTime" >= '{since}' AND "startTime" < '{until}'""")
+    rested(world)
+    blocks = world.sql("SELECT since, until, n FROM weir.log_block ORDER BY since")
+    assert blocks[0][0] == since and until in [u for _, u, _ in blocks[1:]]
+    assert all(int(n) <= 2 * BLOCK for s, _, n in blocks if s < until)
+    assert all(until <= since for (_, until, _), (since, _, _) in zip(blocks, blocks[1:], strict=False))
+    world.agrees({"model": "model-3"}, "model = 'model-3'", "total_tokens", "desc")
+
+
+def test_the_time_of_a_block_that_emptied_is_the_next_ones(world):
+    since, until = world.sql("SELECT since, until FROM weir.log_block ORDER BY since LIMIT 1")[0]
+    world.sql(f"""DELETE FROM "LiteLLM_SpendLogs" WHERE "startTime" < '{until}'""")
+    rested(world)
+    first = world.sql("SELECT since, until FROM weir.log_block ORDER BY since LIMIT 1")[0]
+    assert first[0] == since and first[1] > until
+    world.agrees({"model": "model-3"}, "model = 'model-3'", "endTime", "asc")
+
+
+def test_entries_of_a_series_that_came_meanwhile(world):
+    """They have no code yet: they are read as they are until the block is packed again."""
+    which = "SELECT id FROM weir.log_series WHERE level = 0 AND model = 'model-5' AND api_key = 'key-11'"
+    world.sql(f"DELETE FROM weir.log_code WHERE series IN ({which})")
+    touch = """UPDATE "LiteLLM_SpendLogs" SET spend = spend WHERE request_id IN (SELECT request_id FROM weir.log_place WHERE seq = 3)"""
+    where = ({"model": "model-5", "api_key": "key-11"}, "model = 'model-5' AND api_key = 'key-11'", "total_tokens", "desc")
+    world.sql(touch)
+    rested(world)
+    assert world.sql("SELECT count(*) > 0 FROM weir.log_touched") == [("t",)]
+    world.agrees(*where)
+    world.sql(f"UPDATE weir.log_series SET by_key = NULL WHERE id IN ({which})")
+    rested(world)
+    assert world.sql("SELECT count(*) FROM weir.log_touched") == [("0",)]
+    world.agrees(*where)
 
 
 def test_no_block_stays_when_all_rows_go(world):
