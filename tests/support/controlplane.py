@@ -110,7 +110,8 @@ class ControlPlane:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        print(self.tail())
+        if self.dir.exists():
+            print(self.tail())
 
     # --- talking to it
 
