@@ -23,6 +23,7 @@
 enum {
     CRUD_STATEMENT_MS = 1500, /* below DB_WAIT_MS: a slow statement is not a frozen server */
     CRUD_DEADLINE_MS = 10 * 1000,
+    CRUD_SLOW_MS = 20, /* then reports make way */
     REPORT_STATEMENT_MS = 30 * 1000,
     REPLICA_STATEMENT_MS = 15 * 1000, /* then the writer is asked, in the same request */
     REPORT_DEADLINE_MS = 60 * 1000,
@@ -133,6 +134,8 @@ static void on_done(void *ctx, struct call *c)
     struct daemon *d = ctx;
     struct daemon_priv *p = d->priv;
 
+    if (c->route->lane == LANE_CRUD && clock_mono_ns() >= c->http->at_ns + clock_ms(CRUD_SLOW_MS))
+        lane_make_way(d->lane[LANE_REPORT]);
     (void)pthread_mutex_lock(&p->lock);
     c->next = NULL;
     *p->done_last = c;
@@ -413,6 +416,7 @@ static enum errc start_lanes(struct daemon *d, struct err *e)
             .threads = l == LANE_CRUD ? d->config->crud_threads : d->config->report_threads,
             .queue_max = l == LANE_CRUD ? CRUD_QUEUE : REPORT_QUEUE,
             .deadline_ms = l == LANE_CRUD ? CRUD_DEADLINE_MS : REPORT_DEADLINE_MS,
+            .makes_way = l == LANE_REPORT,
             .db = d->db[l],
             .run = api_run,
             .done = on_done,

@@ -10,6 +10,8 @@
 enum {
     THREADS_MAX = 64,
     ASIDE_MAX = 16, /* of one user: a dashboard asks for several at once */
+    FEW = 2,
+    GROW_MS = 1000,
 };
 
 struct lane_thread {
@@ -27,23 +29,72 @@ struct lane {
     struct call *aside;         /* they wait for another call of theirs, the oldest first */
     unsigned n_queued;          /* those aside among them */
     unsigned n_running, n_threads;
+    unsigned n_allowed;  /* at once */
+    uint64_t changed_ns; /* that number */
     uint64_t n_refused;
     bool ending;
     struct lane_thread thread[THREADS_MAX];
 };
+
+/* ---- how many at once; under the lock ---- */
+
+static void allow(struct lane *l, unsigned n)
+{
+    l->n_allowed = MIN(n, l->o.threads);
+    l->changed_ns = clock_mono_ns();
+}
+
+static void allow_few(struct lane *l)
+{
+    allow(l, l->o.makes_way ? FEW : l->o.threads);
+}
+
+/* One waits, and no more are allowed at once. */
+static void wait_or_grow(struct lane *l)
+{
+    uint64_t at_ns = l->changed_ns + clock_ms(GROW_MS);
+    struct timespec at = {.tv_sec = (time_t)(at_ns / 1000000000),
+                          .tv_nsec = (long)(at_ns % 1000000000)};
+
+    if (clock_mono_ns() >= at_ns)
+        allow(l, l->n_allowed + 1);
+    else
+        (void)pthread_cond_timedwait(&l->pushed, &l->lock, &at);
+}
+
+/* Until one may be taken, or none will come. */
+static void wait_for_call(struct lane *l)
+{
+    while (l->first ? l->n_running >= l->n_allowed : !l->ending) {
+        if (!l->first && !l->n_running)
+            allow_few(l); /* what more would do to others is not known by now */
+        if (l->first)
+            wait_or_grow(l);
+        else
+            (void)pthread_cond_wait(&l->pushed, &l->lock);
+    }
+}
+
+void lane_make_way(struct lane *l)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    allow_few(l);
+    (void)pthread_mutex_unlock(&l->lock);
+}
 
 static struct call *take(struct lane *l, struct lane_thread *t)
 {
     struct call *c;
 
     (void)pthread_mutex_lock(&l->lock);
-    while (!l->first && !l->ending)
-        (void)pthread_cond_wait(&l->pushed, &l->lock);
+    wait_for_call(l);
     c = l->first;
     if (c) {
         l->first = c->next;
         if (!l->first)
             l->last = &l->first;
+        else
+            (void)pthread_cond_signal(&l->pushed); /* this thread may have taken its signal */
         l->n_queued--;
         l->n_running++;
         c->next = NULL;
@@ -231,6 +282,7 @@ enum errc lane_new(struct lane **ret_l, const struct lane_options *o, struct err
 {
     struct lane *l = calloc(1, sizeof *l);
     enum errc rc = ERRC_OK;
+    pthread_condattr_t attr;
 
     ASSERT(o->threads > 0 && o->threads <= THREADS_MAX);
     if (!l)
@@ -238,7 +290,11 @@ enum errc lane_new(struct lane **ret_l, const struct lane_options *o, struct err
     l->o = *o;
     l->last = &l->first;
     (void)pthread_mutex_init(&l->lock, NULL); /* of default attributes: cannot fail on Linux */
-    (void)pthread_cond_init(&l->pushed, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&l->pushed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    allow_few(l);
     while (!rc && l->n_threads < o->threads)
         rc = start_thread(l, e);
     if (rc)

@@ -3,7 +3,9 @@
 /*
  * Pool threads for requests of one kind, behind a bounded queue: a full one refuses at once, and
  * what waited too long is not begun. Two lanes keep long reports from delaying a key being made;
- * and a user's reports come one behind the other, so that nobody takes all threads.
+ * and a user's reports come one behind the other, so that nobody takes all threads. Their
+ * statements still meet in the database, so a lane can make way: few run at once, and one more
+ * after each second in which they were too few and nobody asked it to.
  */
 
 #include "api/call.h"
@@ -14,6 +16,7 @@ struct lane_options {
     const char *name;
     unsigned threads, queue_max;
     unsigned deadline_ms; /* of a request, waiting included */
+    bool makes_way;       /* else all threads run at once */
     struct db *db;
     /* On a pool thread: runs the call to its answer. */
     void (*run)(struct call *c, struct db *db);
@@ -34,6 +37,9 @@ MUST_CHECK bool lane_push(struct lane *l, struct call *c);
  */
 enum lane_turn { LANE_GO, LANE_ASIDE, LANE_FULL };
 MUST_CHECK enum lane_turn lane_turn(struct call *c, uint64_t who);
+
+/* Others suffer: no more than a few are begun at once, for now. Any thread. */
+void lane_make_way(struct lane *l);
 
 /* Whoever asked is gone: the call ends as soon as it looks. It is still handed to done(). */
 void lane_cancel(struct lane *l, struct call *c);

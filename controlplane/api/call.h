@@ -52,7 +52,8 @@ struct call {
     struct stream *stream; /* its body goes out in pieces (stream.h), or NULL */
 
     bool on_replica, avoid_replica; /* api/report.c */
-    unsigned n_audits; /* entries written: audit/audit.c */
+    unsigned n_audits;              /* entries written: audit/audit.c */
+    uint64_t kick;                  /* of publish_kick(), behind what it wrote */
     char request_id[37];
     struct db_wait wait;
     atomic_bool cancelled;

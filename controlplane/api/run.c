@@ -9,10 +9,12 @@
 
 #include "api/api.h"
 #include "api/reply.h"
+#include "api/settings.h"
 #include "api/validate.h"
 #include "config.h"
 #include "daemon.h"
 #include "lane.h"
+#include "publish/publish.h"
 #include "stream.h"
 
 enum {
@@ -163,8 +165,10 @@ static void handle(struct call *c)
     struct tx *tx = &c->store.tx;
     bool writes = c->route->audit == AUDIT_AUDITED;
 
-    if (writes)
+    if (writes) {
         tx_begin(tx);
+        (void)settings_are_stored(c); /* most ask, and would while they hold others up */
+    }
     if (tx_ok(tx))
         c->route->handler(c);
     if (!writes || !tx_ok(tx) || (c->is_refused && !c->commits_refused))
@@ -217,6 +221,8 @@ static bool attempt(struct call *c, struct db *db, bool is_last)
         store_end(&c->store);
         return true;
     }
+    if (c->store.tx.n_changed)
+        c->kick = publish_kick(c->d); /* also where nobody knows whether it was committed */
     enum db_fault fault = c->store.tx.fault;
     if (!fault && !arena_ok(&c->arena))
         fault = DB_NOMEM;

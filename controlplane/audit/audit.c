@@ -43,16 +43,15 @@ void audit_write(struct call *c, enum audit_action action, enum table t, struct 
     if (!before && !after)
         return; /* nothing was written */
     c->n_audits++;
-    (void)TX_QUERY(
-        &s->tx,
-        "WITH entry AS (INSERT INTO \"LiteLLM_AuditLog\" (id, updated_at, changed_by,"
-        "  changed_by_api_key, action, table_name, object_id, before_value, updated_values)"
-        " VALUES ($1, now(), $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb))"
-        " INSERT INTO weir.audit_origin (audit_id, ip, route, request_id)"
-        " VALUES ($1, $9, $10, $11)",
-        DB_TEXT(id), DB_TEXT(audit_actor(c)), DB_TEXT(c->caller.key_hash),
-        DB_TEXT(str_of(actions[action])), DB_TEXT(str_of(s->catalog->table[t].name)),
-        DB_TEXT(object_id), before ? DB_TEXT(value_of(c, before, false)) : DB_NULL,
-        after ? DB_TEXT(value_of(c, after, before != NULL)) : DB_NULL, DB_TEXT(call_ip(c)),
-        DB_TEXT(c->route->path), DB_TEXT(str_of(c->request_id)));
+    TX_LATER(&s->tx,
+             "WITH entry AS (INSERT INTO \"LiteLLM_AuditLog\" (id, updated_at, changed_by,"
+             "  changed_by_api_key, action, table_name, object_id, before_value, updated_values)"
+             " VALUES ($1, now(), $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb))"
+             " INSERT INTO weir.audit_origin (audit_id, ip, route, request_id)"
+             " VALUES ($1, $9, $10, $11)",
+             DB_TEXT(id), DB_TEXT(audit_actor(c)), DB_TEXT(c->caller.key_hash),
+             DB_TEXT(str_of(actions[action])), DB_TEXT(str_of(s->catalog->table[t].name)),
+             DB_TEXT(object_id), before ? DB_TEXT(value_of(c, before, false)) : DB_NULL,
+             after ? DB_TEXT(value_of(c, after, before != NULL)) : DB_NULL, DB_TEXT(call_ip(c)),
+             DB_TEXT(c->route->path), DB_TEXT(str_of(c->request_id)));
 }

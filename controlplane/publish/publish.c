@@ -114,18 +114,23 @@ static void on_timer(uv_timer_t *timer)
     look(timer->data);
 }
 
+uint64_t publish_kick(struct daemon *d)
+{
+    return reader_kick(d->publish->reader);
+}
+
 bool publish_park(struct daemon *d, struct call *c)
 {
     struct publish *p = d->publish;
-    uint64_t now_ns = clock_mono_ns(), kick = reader_kick(p->reader);
+    uint64_t now_ns = clock_mono_ns();
     struct waiter *w = NULL;
 
     if (hub_applied(p->hub, (struct revision){0}, now_ns).all)
         w = calloc(1, sizeof *w);
     if (!w)
         return false;
-    *w =
-        (struct waiter){.call = c, .kick = kick, .until_ns = now_ns + BOUND_MS * UINT64_C(1000000)};
+    *w = (struct waiter){
+        .call = c, .kick = c->kick, .until_ns = now_ns + BOUND_MS * UINT64_C(1000000)};
     if (!p->first) {
         hub_await(p->hub, true);
         (void)uv_timer_start(&p->timer, on_timer, TICK_MS, TICK_MS);

@@ -31,6 +31,9 @@ void publish_close(struct publish *p);
 /* After the loop ended. */
 struct publish *publish_free(struct publish *p);
 
+/* Something was committed: data planes are told. A number for publish_park(). Any thread. */
+uint64_t publish_kick(struct daemon *d);
+
 /*
  * On the loop, with the answer of a committed change ready. True: it will be answered, by
  * daemon_answer(), once the connected data planes have acknowledged it or a second is over. False:

@@ -34,6 +34,7 @@ struct reader {
     struct arena listen_arena;
     struct tx listen;
     bool listens, has_tokens;
+    int backend; /* of the last round: what it tells is no news here */
     uint64_t pruned_ns;
 };
 
@@ -119,6 +120,7 @@ static void look(struct reader *r)
     if (!store_init(&s, r->o.db, r->o.catalog, &arena, &w))
         return;
     now = changes_advance(tx, known(r));
+    r->backend = tx_backend(tx);
     if (tx_ok(tx) && !r->has_tokens)
         read_tokens(r, tx);
     if (tx_ok(tx) && (now.epoch != own.epoch || now.n != own.n))
@@ -165,17 +167,23 @@ static void wait_for_news(struct reader *r)
     struct pollfd fds[2] = {{.fd = r->wake_fd, .events = POLLIN}};
     nfds_t n = 1;
     uint64_t count;
+    bool is_news;
 
     if (!r->listens)
         start_listening(r);
     if (r->listens)
         fds[n++] = (struct pollfd){.fd = tx_socket(&r->listen), .events = POLLIN};
-    if (poll(fds, n, POLL_MS) <= 0)
-        return;
-    if (fds[0].revents)
-        (void)!read(r->wake_fd, &count, sizeof count);
-    if (n > 1 && fds[1].revents && !tx_notified(&r->listen))
-        stop_listening(r);
+    do {
+        is_news = true;
+        if (poll(fds, n, POLL_MS) <= 0)
+            return;
+        if (fds[0].revents)
+            (void)!read(r->wake_fd, &count, sizeof count);
+        else if (!tx_notified(&r->listen, r->backend, &is_news)) {
+            stop_listening(r);
+            return;
+        }
+    } while (!is_news);
 }
 
 static void leave(struct reader *r)

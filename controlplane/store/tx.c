@@ -123,33 +123,39 @@ static bool await(struct tx *tx)
     }
 }
 
+/* It is the server's last word on this connection. */
+static bool is_fatal(const PGconn *pg, const PGresult *r)
+{
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    return severity ? strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0
+                    : PQresultStatus(r) == PGRES_FATAL_ERROR && PQstatus(pg) == CONNECTION_BAD;
+}
+
 /* The result of what was sent, the last one of several; NULL with the fault set, or when the
  * connection died and no statement of this unit has run: then it is tried once more. */
 static PGresult *collect(struct tx *tx)
 {
     PGconn *pg = db_conn_pg(tx->conn);
     PGresult *last = NULL, *r;
+    bool is_dead;
 
-    for (;;) {
-        if (!await(tx)) {
+    do {
+        is_dead = !await(tx);
+        r = is_dead ? NULL : PQgetResult(pg);
+        is_dead |= r && is_fatal(pg, r);
+        if (r) {
             PQclear(last);
-            if (!tx->fault) {
-                tx->is_broken = true;
-                if (tx->is_used && !tx->has_run)
-                    return NULL;
-                tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
-            }
-            return NULL;
+            last = r;
         }
-        r = PQgetResult(pg);
-        if (!r)
-            break;
-        PQclear(last);
-        last = r;
-        if (PQresultStatus(r) == PGRES_FATAL_ERROR && PQstatus(pg) == CONNECTION_BAD)
-            break;
-    }
-    return last;
+    } while (r && !is_dead);
+    if (!is_dead)
+        return last;
+    PQclear(last);
+    tx->is_broken = true;
+    if (!tx->is_used || tx->has_run)
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg)); /* unless await() did */
+    return NULL;
 }
 
 static bool tx_lease(struct tx *tx)
@@ -197,7 +203,10 @@ static uint64_t fnv1a(const char *s)
     return h ? h : 1;
 }
 
-enum { ARGS_MAX = 64 };
+enum {
+    ARGS_MAX = 64,
+    LATER_MAX = 32, /* then they go at once */
+};
 
 struct values { /* as libpq takes them */
     const char *of[ARGS_MAX];
@@ -205,32 +214,121 @@ struct values { /* as libpq takes them */
     int n;
 };
 
-/* One round trip; NULL with the fault set, or (connection found dead) without. */
-static PGresult *round_trip(struct tx *tx, const char *sql, const struct values *v, bool is_script)
+struct statement {
+    struct statement *next;
+    const char *sql;
+    uint64_t id;      /* its name, where it is prepared */
+    bool is_prepared; /* in this round trip: its own result comes before */
+    struct values values;
+};
+
+/* Its values as texts in the arena; sets the fault without memory. */
+static void statement_init(struct tx *tx, struct statement *st, const char *sql,
+                           const struct db_arg *args, int n_args)
+{
+    struct values *v = &st->values;
+
+    ASSERT(n_args <= ARGS_MAX);
+    st->next = NULL;
+    st->sql = sql;
+    st->id = fnv1a(sql);
+    v->n = n_args;
+    for (int i = 0; i < n_args; i++) {
+        v->of[i] = arg_text(tx->arena, &args[i]);
+        v->length[i] = (int)args[i].text.n;
+        v->format[i] = args[i].type == ARG_BINARY;
+        if (!v->of[i] && args[i].type != ARG_NULL)
+            tx_fail(tx, DB_NOMEM, "no memory");
+    }
+}
+
+static bool send_statement(struct tx *tx, struct statement *st)
 {
     PGconn *pg = db_conn_pg(tx->conn);
-    uint64_t id = fnv1a(sql);
-    bool is_known = db_conn_knows(tx->conn, id);
+    const struct values *v = &st->values;
+    bool is_known = db_conn_knows(tx->conn, st->id);
     char name[24];
-    int sent;
 
-    if (is_script) {
-        sent = PQsendQuery(pg, sql);
-    } else if (db_options(tx->db)->no_prepare || (!is_known && !db_conn_may_learn(tx->conn))) {
-        sent = PQsendQueryParams(pg, sql, v->n, NULL, v->of, v->length, v->format, 0);
-    } else {
-        (void)snprintf(name, sizeof name, "w%016llx", (unsigned long long)id);
-        if (!is_known) {
-            PGresult *r = PQsendPrepare(pg, name, sql, v->n, NULL) ? collect(tx) : NULL;
-            if (!r || PQresultStatus(r) != PGRES_COMMAND_OK)
-                return r;
-            PQclear(r);
-            db_conn_learn(tx->conn, id);
-        }
-        sent = PQsendQueryPrepared(pg, name, v->n, v->of, v->length, v->format, 0);
+    st->is_prepared = false;
+    if (db_options(tx->db)->no_prepare || (!is_known && !db_conn_may_learn(tx->conn)))
+        return PQsendQueryParams(pg, st->sql, v->n, NULL, v->of, v->length, v->format, 0);
+    (void)snprintf(name, sizeof name, "w%016llx", (unsigned long long)st->id);
+    if (!is_known) {
+        if (!PQsendPrepare(pg, name, st->sql, v->n, NULL))
+            return false;
+        st->is_prepared = true;
+        db_conn_learn(tx->conn, st->id);
     }
-    if (sent)
-        return collect(tx);
+    return PQsendQueryPrepared(pg, name, v->n, v->of, v->length, v->format, 0);
+}
+
+static bool send_all(struct tx *tx, struct statement *all)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+
+    if (!PQenterPipelineMode(pg))
+        return false;
+    for (struct statement *st = all; st; st = st->next)
+        if (!send_statement(tx, st))
+            return false;
+    return PQpipelineSync(pg);
+}
+
+static bool is_fine(const PGresult *r)
+{
+    ExecStatusType st = PQresultStatus(r);
+
+    return st == PGRES_TUPLES_OK || st == PGRES_COMMAND_OK;
+}
+
+/* How many rows the statement wrote. */
+static uint64_t changed_by(PGresult *r)
+{
+    static const char *const verbs[] = {"INSERT", "UPDATE", "DELETE"};
+    const char *status = PQcmdStatus(r);
+    uint64_t n;
+
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (strncmp(status, verbs[i], strlen(verbs[i])) == 0 && num_u64(str_of(PQcmdTuples(r)), &n))
+            return n;
+    return 0;
+}
+
+/* Of all that was sent: the result of the first that failed, else of the last one. */
+static PGresult *collect_all(struct tx *tx, const struct statement *all)
+{
+    PGresult *kept = NULL, *r;
+
+    for (const struct statement *st = all; st; st = st->next) {
+        for (int prepares = st->is_prepared; prepares >= 0; prepares--) {
+            r = collect(tx);
+            if (!r) {
+                PQclear(kept);
+                return NULL;
+            }
+            tx->has_run = true;
+            tx->is_broken |= prepares && !is_fine(r); /* it was said to be known */
+            tx->n_changed += changed_by(r);
+            if (!kept || is_fine(kept)) {
+                PQclear(kept);
+                kept = r;
+            } else {
+                PQclear(r);
+            }
+        }
+    }
+    PQclear(collect(tx)); /* that it is the end */
+    tx->is_broken |= !PQexitPipelineMode(db_conn_pg(tx->conn));
+    return kept;
+}
+
+/* One round trip; NULL with the fault set, or (connection found dead) without. */
+static PGresult *round_trip(struct tx *tx, struct statement *all, const char *script)
+{
+    PGconn *pg = db_conn_pg(tx->conn);
+
+    if (script ? PQsendQuery(pg, script) : send_all(tx, all))
+        return script ? collect(tx) : collect_all(tx, all);
     tx->is_broken = true;
     if (!tx->is_used || tx->has_run)
         tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
@@ -251,39 +349,16 @@ static void translate_error(struct tx *tx, const PGresult *r)
         tx->is_broken = true;
 }
 
-/* How many rows the statement wrote. */
-static uint64_t changed_by(PGresult *r)
+static struct rows run(struct tx *tx, struct statement *all, const char *script)
 {
-    static const char *const verbs[] = {"INSERT", "UPDATE", "DELETE"};
-    const char *status = PQcmdStatus(r);
-    uint64_t n;
-
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (strncmp(status, verbs[i], strlen(verbs[i])) == 0 && num_u64(str_of(PQcmdTuples(r)), &n))
-            return n;
-    return 0;
-}
-
-static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args, int n_args,
-                       bool is_script)
-{
-    struct values values = {.n = n_args};
     PGresult *r = NULL;
 
-    ASSERT(n_args <= ARGS_MAX);
     if (tx->wait.cancelled && !tx->no_cancel && atomic_load(tx->wait.cancelled))
         tx_fail(tx, DB_CANCELLED, "cancelled");
-    for (int i = 0; i < n_args; i++) {
-        values.of[i] = arg_text(tx->arena, &args[i]);
-        values.length[i] = (int)args[i].text.n;
-        values.format[i] = args[i].type == ARG_BINARY;
-        if (!values.of[i] && args[i].type != ARG_NULL)
-            tx_fail(tx, DB_NOMEM, "no memory");
-    }
     while (!tx->fault && !r) {
         if (!tx_lease(tx))
             break;
-        r = round_trip(tx, sql, &values, is_script);
+        r = round_trip(tx, all, script);
         if (!r && !tx->fault)
             tx_release(tx); /* it died in its sleep: another */
     }
@@ -293,30 +368,67 @@ static struct rows run(struct tx *tx, const char *sql, const struct db_arg *args
     keep(tx, r);
     if (tx->fault)
         return (struct rows){0};
-    ExecStatusType st = PQresultStatus(r);
-    if (st != PGRES_TUPLES_OK && st != PGRES_COMMAND_OK) {
+    if (!is_fine(r)) {
         translate_error(tx, r);
         return (struct rows){0};
     }
-    tx->n_changed += changed_by(r);
     return (struct rows){r, PQntuples(r)};
+}
+
+/* What waits goes, and `last` with it (NULL: nothing). */
+static struct rows run_later(struct tx *tx, struct statement *last)
+{
+    struct statement *all = tx->later, **end = &all;
+
+    while (*end)
+        end = &(*end)->next;
+    *end = last;
+    tx->later = NULL;
+    tx->n_later = 0;
+    return all ? run(tx, all, NULL) : (struct rows){0};
 }
 
 struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
 {
-    return run(tx, sql, args, n_args, false);
+    struct statement st;
+
+    statement_init(tx, &st, sql, args, n_args);
+    return run_later(tx, &st);
+}
+
+void tx_later(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
+{
+    struct statement *st = arena_alloc(tx->arena, sizeof *st), **end = &tx->later;
+
+    if (!st) {
+        tx_fail(tx, DB_NOMEM, "no memory");
+        return;
+    }
+    statement_init(tx, st, sql, args, n_args);
+    while (*end)
+        end = &(*end)->next;
+    *end = st;
+    if (++tx->n_later == LATER_MAX)
+        (void)run_later(tx, NULL);
+}
+
+static struct rows run_script(struct tx *tx, const char *sql)
+{
+    (void)run_later(tx, NULL);
+    return run(tx, NULL, sql);
 }
 
 void tx_script(struct tx *tx, const char *sql)
 {
-    (void)run(tx, sql, NULL, 0, true);
+    (void)run_script(tx, sql);
 }
 
 /* ---- COPY ---- */
 
 void tx_copy_begin(struct tx *tx, const char *sql)
 {
-    ASSERT(tx->is_open || !tx_ok(tx)); /* a connection that died in its sleep has shown by now */
+    ASSERT(tx->is_open || !tx_ok(tx));
+    (void)run_later(tx, NULL); /* a connection that died in its sleep has shown then */
     if (!tx_ok(tx))
         return;
     PGconn *pg = db_conn_pg(tx->conn);
@@ -383,18 +495,25 @@ void tx_copy_end(struct tx *tx)
         translate_error(tx, r);
 }
 
-void tx_begin(struct tx *tx)
+/* Where a statement may take long, this one tells before whether the server answers at all. */
+static void begin(struct tx *tx, const char *sql)
 {
     ASSERT(!tx->is_open);
-    (void)TX_QUERY0(tx, "BEGIN");
+    if (db_options(tx->db)->statement_timeout_ms <= DB_WAIT_MS)
+        TX_LATER0(tx, sql);
+    else
+        (void)TX_QUERY0(tx, sql);
     tx->is_open = tx_ok(tx);
+}
+
+void tx_begin(struct tx *tx)
+{
+    begin(tx, "BEGIN");
 }
 
 void tx_begin_read_only(struct tx *tx)
 {
-    ASSERT(!tx->is_open);
-    (void)TX_QUERY0(tx, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
-    tx->is_open = tx_ok(tx);
+    begin(tx, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
 }
 
 void tx_end_read_only(struct tx *tx)
@@ -420,7 +539,7 @@ struct rows tx_fetch(struct tx *tx, unsigned most)
     (void)snprintf(sql, sizeof sql, "FETCH %u FROM piece", most);
     tx_forget(tx);
     /* not prepared: what it gives is the cursor's */
-    return tx_ok(tx) ? run(tx, sql, NULL, 0, true) : (struct rows){0};
+    return tx_ok(tx) ? run_script(tx, sql) : (struct rows){0};
 }
 
 void tx_open_bytes(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
@@ -447,7 +566,7 @@ struct rows tx_fetch_bytes(struct tx *tx, unsigned most)
     (void)snprintf(sql, sizeof sql, "FETCH %u FROM bytes", most);
     forget_piece(tx);
     unsigned n = tx->n_results;
-    struct rows r = tx_ok(tx) ? run(tx, sql, NULL, 0, true) : (struct rows){0};
+    struct rows r = tx_ok(tx) ? run_script(tx, sql) : (struct rows){0};
     tx->has_piece = tx->n_results > n;
     return r;
 }
@@ -456,7 +575,7 @@ void tx_close_bytes(struct tx *tx)
 {
     forget_piece(tx);
     if (tx_ok(tx))
-        (void)run(tx, "CLOSE bytes", NULL, 0, true);
+        (void)run_script(tx, "CLOSE bytes");
 }
 
 bool tx_commit(struct tx *tx)
@@ -466,7 +585,7 @@ bool tx_commit(struct tx *tx)
     ASSERT(tx->is_open);
     tx->no_cancel = true;
     (void)TX_QUERY0(tx, "COMMIT");
-    tx->is_open = false;
+    tx->is_open = !tx_ok(tx);
     return tx_ok(tx);
 }
 
@@ -483,7 +602,9 @@ void tx_end(struct tx *tx)
 {
     enum db_fault fault = tx->fault;
 
-    if (tx->is_open && tx->conn && !tx->is_broken) {
+    tx->later = NULL;
+    tx->n_later = 0;
+    if (tx->conn && !tx->is_broken && PQtransactionStatus(db_conn_pg(tx->conn)) != PQTRANS_IDLE) {
         tx->fault = DB_OK;
         tx->no_cancel = true;
         (void)TX_QUERY0(tx, "ROLLBACK");
@@ -500,14 +621,22 @@ int tx_socket(const struct tx *tx)
     return PQsocket(db_conn_pg(tx->conn));
 }
 
-bool tx_notified(struct tx *tx)
+int tx_backend(const struct tx *tx)
+{
+    return tx->conn ? PQbackendPID(db_conn_pg(tx->conn)) : 0;
+}
+
+bool tx_notified(struct tx *tx, int own, bool *ret_news)
 {
     PGconn *pg = db_conn_pg(tx->conn);
     PGnotify *n;
 
+    *ret_news = false;
     tx->is_broken |= !PQconsumeInput(pg);
-    while (!tx->is_broken && (n = PQnotifies(pg)))
+    while (!tx->is_broken && (n = PQnotifies(pg))) {
+        *ret_news |= n->be_pid != own;
         PQfreemem(n);
+    }
     return !tx->is_broken;
 }
 

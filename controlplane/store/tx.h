@@ -25,6 +25,8 @@ struct tx {
     struct arena *arena;
     struct db_wait wait;
     bool is_used, is_broken, has_run, has_piece; /* of tx_fetch_bytes(), the last of the results */
+    struct statement *later;                     /* they wait for the next one */
+    unsigned n_later;
     struct pg_result **results; /* in the arena; cleared by tx_end() */
     unsigned n_results, cap_results;
 };
@@ -32,8 +34,8 @@ struct tx {
 /* `db` and `arena` are borrowed until tx_end(). Takes no connection yet. */
 void tx_init(struct tx *tx, struct db *db, struct arena *arena, const struct db_wait *w);
 
-/* BEGIN; what follows is one transaction until tx_commit() or tx_end(). The one that only reads sees
- * one state of the database. */
+/* BEGIN; what follows is one transaction until tx_commit() or tx_end(). The one that only reads
+ * sees one state of the database. */
 void tx_begin(struct tx *tx);
 void tx_begin_read_only(struct tx *tx);
 
@@ -59,10 +61,12 @@ void tx_end(struct tx *tx);
 /*
  * ---- LISTEN: a unit of work that keeps its connection ----
  *
- * The socket to poll for reading; then takes what came. False: the connection is lost.
+ * The socket to poll for reading; then takes what came, news when it is of another process of the
+ * server than `own` (tx_backend() of who runs the statements). False: the connection is lost.
  */
 int tx_socket(const struct tx *tx);
-MUST_CHECK bool tx_notified(struct tx *tx);
+int tx_backend(const struct tx *tx); /* 0: it has no connection */
+MUST_CHECK bool tx_notified(struct tx *tx, int own, bool *ret_news);
 
 /* ---- values ---- */
 
@@ -99,6 +103,16 @@ struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, 
              (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
 /* Without values. */
 #define TX_QUERY0(tx, sql) tx_query((tx), (sql), NULL, 0)
+
+/*
+ * One whose rows nobody reads: it goes in the round trip of the next statement, before that, and
+ * its fault is that one's. tx_end() drops what still waits.
+ */
+void tx_later(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
+#define TX_LATER(tx, sql, ...)                                                                     \
+    tx_later((tx), (sql), (const struct db_arg[]){__VA_ARGS__},                                    \
+             (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
+#define TX_LATER0(tx, sql) tx_later((tx), (sql), NULL, 0)
 
 /* Several statements in one text, without values and without rows; for migrations. */
 void tx_script(struct tx *tx, const char *sql);

@@ -88,6 +88,18 @@ def test_no_secret_is_in_it(cp, postgres, log):
     assert key["token"] in text
 
 
+def test_what_has_no_entry_is_not_done(cp, postgres):
+    """R-09: nor is the connection worse for it."""
+    postgres.sql(cp.database, 'ALTER TABLE "LiteLLM_AuditLog" ADD CONSTRAINT no CHECK (object_id <> %s)', "unheard")
+    try:
+        for _ in range(3):
+            assert cp.post("/budget/new", {"budget_id": "unheard"}).status in (400, 500)
+            assert postgres.sql(cp.database, 'SELECT FROM "LiteLLM_BudgetTable" WHERE budget_id = %s', "unheard") == []
+            assert cp.post("/budget/new", {}).status == 200
+    finally:
+        postgres.sql(cp.database, 'ALTER TABLE "LiteLLM_AuditLog" DROP CONSTRAINT no')
+
+
 # --- the chain
 
 

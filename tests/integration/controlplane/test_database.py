@@ -1,6 +1,7 @@
 """The database: made, adopted, refused; away, and back."""
 
 import contextlib
+import re
 import subprocess
 import threading
 import time
@@ -86,8 +87,9 @@ def test_entries_of_log_rows_from_before_they_lay_apart(postgres, start):
     """Step 13 leaves those in place that did not fail."""
     url = postgres.database()
     start(url).stop()
+    # entries older than every row are forgotten; this row's own comes where a job is in time
     postgres.sql(url, """INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime")
-        VALUES ('oldest', 'acompletion', '2025-12-31', '2025-12-31')""")  # entries of rows that are gone are forgotten
+        VALUES ('oldest', 'acompletion', '2025-12-31', '2025-12-31')""")
     made = (MIGRATIONS / "0008_logs.sql").read_text()
     table = made[made.index("CREATE TABLE weir.log (") :].split("\n\n")[0]
     postgres.sql(url, "DROP TABLE weir.log; DROP FUNCTION weir.log_shrink; DELETE FROM weir.migration WHERE version = 13; " + table)
@@ -97,7 +99,7 @@ def test_entries_of_log_rows_from_before_they_lay_apart(postgres, start):
     before = [postgres.sql(url, q) for q in (file % "log", file % "log_at", file % "log_call", rows)]
     start(url).stop()
     assert [postgres.sql(url, q) for q in (file % "log_fine", file % "log_fine_at", file % "log_fine_call", rows)] == before
-    assert postgres.sql(url, "SELECT (SELECT count(*) FROM weir.log_fine), (SELECT count(*) FROM weir.log_failed)") == [("900", "100")]
+    assert postgres.sql(url, "SELECT (SELECT count(*) FROM weir.log_fine WHERE request_id <> 'oldest'), (SELECT count(*) FROM weir.log_failed)") == [("900", "100")]
     indexes = """SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE indrelid = 'weir.log'::regclass AND NOT indisvalid"""
     assert postgres.sql(url, indexes) == []
 
@@ -132,6 +134,21 @@ def test_capture_works_for_writers_who_do_not_know_us(postgres, cp):
     postgres.sql(cp.database, """CREATE ROLE litellm; GRANT ALL ON ALL TABLES IN SCHEMA public TO litellm;
         SET ROLE litellm; INSERT INTO "LiteLLM_Config" (param_name, param_value) VALUES ('p', '1')""")  # fmt: skip
     assert postgres.sql(cp.database, "SELECT key[1], gone FROM weir.change WHERE tbl = 'LiteLLM_Config'") == [("p", "f")]
+
+
+def test_own_changes_are_told_of_by_their_revision(postgres, cp):
+    """Not by their commit: that would hold up every other one until it is on the disk."""
+    psql = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", cp.database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    psql.stdin.write("LISTEN weir_change; SELECT 'listens';\n")
+    psql.stdin.flush()
+    assert psql.stdout.readline() == "listens\n"
+    before = postgres.sql(cp.database, "SELECT max(n) FROM weir.revision")
+    assert cp.post("/key/generate", {}).status == 200
+    cp.wait(lambda: postgres.sql(cp.database, "SELECT max(n) FROM weir.revision") != before, what="a revision")
+    ours = postgres.sql(cp.database, "SELECT pid, application_name FROM pg_stat_activity WHERE application_name LIKE 'weir %'")
+    told, _ = psql.communicate("SELECT 1;\n", timeout=10)
+    tellers = {dict(ours)[pid] for pid in re.findall(r"from server process with PID (\d+)", told)}
+    assert tellers == {"weir publish"}
 
 
 # --- away

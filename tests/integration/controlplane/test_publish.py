@@ -699,6 +699,19 @@ def test_copied_database_begins_an_epoch(cp, plane, postgres, start, empty_schem
         assert copy.get("/weir/nodes").json["revision"] == n  # and nothing of the other one's counts as new
 
 
+def test_what_one_control_plane_changes_another_tells_at_once(cp, database, start):
+    one, two = start(database), start(database)
+    with Plane(two.plane) as p:
+        p.hello()
+        p.sync()
+        begun = time.monotonic()
+        for i in range(8):  # each looks by itself once a second
+            one.post("/key/generate", {"key_alias": f"k{i}"})
+            while f"k{i}" not in {e["alias"] for e in p.entities["key"].values()}:
+                p.changes()
+        assert time.monotonic() - begun < 4
+
+
 def test_two_control_planes_tell_the_same(cp, postgres, database, start):
     one, two = start(database), start(database)
     p, q = joined(one.plane), joined(two.plane)

@@ -53,6 +53,24 @@ def test_a_users_reports_come_one_behind_the_other(start, database, postgres):
         assert bobs.result(20).status == 200
 
 
+def test_reports_make_way_for_short_requests(start, database, postgres):
+    cp = start(database, {"weir": {"report_threads": 4}})
+    viewers = [cp.post("/user/new", {"user_role": "proxy_admin_viewer"}).json["key"] for _ in range(4)]
+    postgres.sql(database, """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE INSERT ON "LiteLLM_BudgetTable" FOR EACH ROW EXECUTE FUNCTION slow()""")  # fmt: skip
+    with locked(database, TABLE):
+        clients = [ask(cp, key) for key in viewers]
+        wait(lambda: running(postgres, database) == 2, "two at once")
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            assert cp.post("/budget/new", {"max_budget": 1}).status == 200
+            assert running(postgres, database) == 2
+        for n in (3, 4):
+            wait(lambda n=n: running(postgres, database) == n, f"{n} at once")
+    assert [c.read_reply().status for c in clients] == [200] * 4
+
+
 def test_too_many_of_one_user_are_refused(start, database, postgres):
     cp = start(database, {"weir": {"report_threads": 3}})
     tenants = Tenants(cp, postgres)
