@@ -21,6 +21,13 @@ static inline int64_t clock_wall_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* What clock_mono_ns() gives, for functions that wait until then. */
+static inline struct timespec clock_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+                             .tv_nsec = (long)(ns % 1000000000)};
+}
+
 /* Milliseconds in nanoseconds, as clock_mono_ns() counts. */
 static inline uint64_t clock_ms(uint64_t ms)
 {

@@ -53,8 +53,7 @@ static void allow_few(struct lane *l)
 static void wait_or_grow(struct lane *l)
 {
     uint64_t at_ns = l->changed_ns + clock_ms(GROW_MS);
-    struct timespec at = {.tv_sec = (time_t)(at_ns / 1000000000),
-                          .tv_nsec = (long)(at_ns % 1000000000)};
+    struct timespec at = clock_timespec(at_ns);
 
     if (clock_mono_ns() >= at_ns)
         allow(l, l->n_allowed + 1);
@@ -66,12 +65,13 @@ static void wait_or_grow(struct lane *l)
 static void wait_for_call(struct lane *l)
 {
     while (l->first ? l->n_running >= l->n_allowed : !l->ending) {
-        if (!l->first && !l->n_running)
-            allow_few(l); /* what more would do to others is not known by now */
-        if (l->first)
+        if (l->first) {
             wait_or_grow(l);
-        else
-            (void)pthread_cond_wait(&l->pushed, &l->lock);
+            continue;
+        }
+        if (!l->n_running)
+            allow_few(l); /* what more would do to others is not known by now */
+        (void)pthread_cond_wait(&l->pushed, &l->lock);
     }
 }
 

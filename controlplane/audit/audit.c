@@ -40,6 +40,7 @@ void audit_write(struct call *c, enum audit_action action, enum table t, struct 
     struct store *s = &c->store;
     struct str id = store_uuid(s);
 
+    ASSERT(s->tx.is_open || !tx_ok(&s->tx));
     if (!before && !after)
         return; /* nothing was written */
     c->n_audits++;

@@ -174,16 +174,16 @@ static void wait_for_news(struct reader *r)
     if (r->listens)
         fds[n++] = (struct pollfd){.fd = tx_socket(&r->listen), .events = POLLIN};
     do {
-        is_news = true;
         if (poll(fds, n, POLL_MS) <= 0)
             return;
-        if (fds[0].revents)
-            (void)!read(r->wake_fd, &count, sizeof count);
-        else if (!tx_notified(&r->listen, r->backend, &is_news)) {
+        is_news = false;
+        if (n > 1 && fds[1].revents && !tx_notified(&r->listen, r->backend, &is_news)) {
             stop_listening(r);
             return;
         }
-    } while (!is_news);
+        if (fds[0].revents)
+            (void)!read(r->wake_fd, &count, sizeof count);
+    } while (!is_news && !fds[0].revents);
 }
 
 static void leave(struct reader *r)

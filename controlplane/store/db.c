@@ -347,8 +347,7 @@ void db_is_away(struct db *db)
 /* True: *ret_c is an idle one, or NULL and the right to open one. */
 static bool take_slot(struct db *db, const struct db_wait *w, struct db_conn **ret_c)
 {
-    struct timespec until = {.tv_sec = (time_t)(w->deadline_ns / 1000000000),
-                             .tv_nsec = (long)(w->deadline_ns % 1000000000)};
+    struct timespec until = clock_timespec(w->deadline_ns);
     bool got = false, late = false;
 
     (void)pthread_mutex_lock(&db->lock);

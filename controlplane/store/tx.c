@@ -132,8 +132,8 @@ static bool is_fatal(const PGconn *pg, const PGresult *r)
                     : PQresultStatus(r) == PGRES_FATAL_ERROR && PQstatus(pg) == CONNECTION_BAD;
 }
 
-/* The result of what was sent, the last one of several; NULL with the fault set, or when the
- * connection died and no statement of this unit has run: then it is tried once more. */
+/* The result of what was sent, the last one of several; NULL: the connection is lost, or given up.
+ */
 static PGresult *collect(struct tx *tx)
 {
     PGconn *pg = db_conn_pg(tx->conn);
@@ -153,8 +153,6 @@ static PGresult *collect(struct tx *tx)
         return last;
     PQclear(last);
     tx->is_broken = true;
-    if (!tx->is_used || tx->has_run)
-        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg)); /* unless await() did */
     return NULL;
 }
 
@@ -208,36 +206,32 @@ enum {
     LATER_MAX = 32, /* then they go at once */
 };
 
-struct values { /* as libpq takes them */
-    const char *of[ARGS_MAX];
-    int length[ARGS_MAX], format[ARGS_MAX]; /* of binary ones */
-    int n;
-};
-
 struct statement {
     struct statement *next;
     const char *sql;
+    bool is_script;   /* without values, not prepared, alone */
+    bool is_prepared; /* in this round trip: a result of its own comes before */
     uint64_t id;      /* its name, where it is prepared */
-    bool is_prepared; /* in this round trip: its own result comes before */
-    struct values values;
+    const char *value[ARGS_MAX];
+    int length[ARGS_MAX], format[ARGS_MAX]; /* of binary ones */
+    int n;
 };
 
 /* Its values as texts in the arena; sets the fault without memory. */
 static void statement_init(struct tx *tx, struct statement *st, const char *sql,
                            const struct db_arg *args, int n_args)
 {
-    struct values *v = &st->values;
-
     ASSERT(n_args <= ARGS_MAX);
     st->next = NULL;
     st->sql = sql;
+    st->is_script = st->is_prepared = false;
     st->id = fnv1a(sql);
-    v->n = n_args;
+    st->n = n_args;
     for (int i = 0; i < n_args; i++) {
-        v->of[i] = arg_text(tx->arena, &args[i]);
-        v->length[i] = (int)args[i].text.n;
-        v->format[i] = args[i].type == ARG_BINARY;
-        if (!v->of[i] && args[i].type != ARG_NULL)
+        st->value[i] = arg_text(tx->arena, &args[i]);
+        st->length[i] = (int)args[i].text.n;
+        st->format[i] = args[i].type == ARG_BINARY;
+        if (!st->value[i] && args[i].type != ARG_NULL)
             tx_fail(tx, DB_NOMEM, "no memory");
     }
 }
@@ -245,31 +239,33 @@ static void statement_init(struct tx *tx, struct statement *st, const char *sql,
 static bool send_statement(struct tx *tx, struct statement *st)
 {
     PGconn *pg = db_conn_pg(tx->conn);
-    const struct values *v = &st->values;
     bool is_known = db_conn_knows(tx->conn, st->id);
     char name[24];
 
     st->is_prepared = false;
     if (db_options(tx->db)->no_prepare || (!is_known && !db_conn_may_learn(tx->conn)))
-        return PQsendQueryParams(pg, st->sql, v->n, NULL, v->of, v->length, v->format, 0);
+        return PQsendQueryParams(pg, st->sql, st->n, NULL, st->value, st->length, st->format, 0);
     (void)snprintf(name, sizeof name, "w%016llx", (unsigned long long)st->id);
     if (!is_known) {
-        if (!PQsendPrepare(pg, name, st->sql, v->n, NULL))
+        if (!PQsendPrepare(pg, name, st->sql, st->n, NULL))
             return false;
         st->is_prepared = true;
         db_conn_learn(tx->conn, st->id);
     }
-    return PQsendQueryPrepared(pg, name, v->n, v->of, v->length, v->format, 0);
+    return PQsendQueryPrepared(pg, name, st->n, st->value, st->length, st->format, 0);
 }
 
+/* Each answers when it is done, and so has its own time; but not BEGIN, which takes none. */
 static bool send_all(struct tx *tx, struct statement *all)
 {
     PGconn *pg = db_conn_pg(tx->conn);
 
+    if (all->is_script)
+        return PQsendQuery(pg, all->sql);
     if (!PQenterPipelineMode(pg))
         return false;
     for (struct statement *st = all; st; st = st->next)
-        if (!send_statement(tx, st))
+        if (!send_statement(tx, st) || (st->n && st->next && !PQsendFlushRequest(pg)))
             return false;
     return PQpipelineSync(pg);
 }
@@ -294,45 +290,48 @@ static uint64_t changed_by(PGresult *r)
     return 0;
 }
 
-/* Of all that was sent: the result of the first that failed, else of the last one. */
-static PGresult *collect_all(struct tx *tx, const struct statement *all)
+/* Of all that was sent: the result of the first that failed, else of the last one. What a statement
+ * outside of a transaction did is committed after its own result, and may fail then. */
+static PGresult *collect_all(struct tx *tx, const struct statement *st)
 {
+    bool is_prepare = st->is_prepared;
     PGresult *kept = NULL, *r;
 
-    for (const struct statement *st = all; st; st = st->next) {
-        for (int prepares = st->is_prepared; prepares >= 0; prepares--) {
-            r = collect(tx);
-            if (!r) {
-                PQclear(kept);
-                return NULL;
-            }
-            tx->has_run = true;
-            tx->is_broken |= prepares && !is_fine(r); /* it was said to be known */
-            tx->n_changed += changed_by(r);
-            if (!kept || is_fine(kept)) {
-                PQclear(kept);
-                kept = r;
-            } else {
-                PQclear(r);
-            }
+    while ((r = collect(tx)) && PQresultStatus(r) != PGRES_PIPELINE_SYNC) {
+        tx->has_run = true;
+        tx->is_broken |= is_prepare && !is_fine(r); /* it was said to be known */
+        tx->n_changed += changed_by(r);
+        if (!kept || is_fine(kept)) {
+            PQclear(kept);
+            kept = r;
+        } else {
+            PQclear(r);
         }
+        if (!is_prepare && st)
+            st = st->next;
+        is_prepare = !is_prepare && st && st->is_prepared;
     }
-    PQclear(collect(tx)); /* that it is the end */
-    tx->is_broken |= !PQexitPipelineMode(db_conn_pg(tx->conn));
-    return kept;
+    PQclear(r);
+    if (r && PQexitPipelineMode(db_conn_pg(tx->conn)))
+        return kept;
+    PQclear(kept);
+    tx->is_broken = true;
+    return NULL;
 }
 
-/* One round trip; NULL with the fault set, or (connection found dead) without. */
-static PGresult *round_trip(struct tx *tx, struct statement *all, const char *script)
+/* One round trip; NULL with the fault set, or without when the connection died and no statement of
+ * this unit has run: then it is tried once more. */
+static PGresult *round_trip(struct tx *tx, struct statement *all)
 {
-    PGconn *pg = db_conn_pg(tx->conn);
+    PGresult *r = NULL;
 
-    if (script ? PQsendQuery(pg, script) : send_all(tx, all))
-        return script ? collect(tx) : collect_all(tx, all);
-    tx->is_broken = true;
-    if (!tx->is_used || tx->has_run)
-        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(pg));
-    return NULL;
+    if (send_all(tx, all))
+        r = all->is_script ? collect(tx) : collect_all(tx, all);
+    else
+        tx->is_broken = true;
+    if (!r && (!tx->is_used || tx->has_run))
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(db_conn_pg(tx->conn)));
+    return r;
 }
 
 static void translate_error(struct tx *tx, const PGresult *r)
@@ -349,7 +348,7 @@ static void translate_error(struct tx *tx, const PGresult *r)
         tx->is_broken = true;
 }
 
-static struct rows run(struct tx *tx, struct statement *all, const char *script)
+static struct rows run(struct tx *tx, struct statement *all)
 {
     PGresult *r = NULL;
 
@@ -358,7 +357,7 @@ static struct rows run(struct tx *tx, struct statement *all, const char *script)
     while (!tx->fault && !r) {
         if (!tx_lease(tx))
             break;
-        r = round_trip(tx, all, script);
+        r = round_trip(tx, all);
         if (!r && !tx->fault)
             tx_release(tx); /* it died in its sleep: another */
     }
@@ -384,8 +383,7 @@ static struct rows run_later(struct tx *tx, struct statement *last)
         end = &(*end)->next;
     *end = last;
     tx->later = NULL;
-    tx->n_later = 0;
-    return all ? run(tx, all, NULL) : (struct rows){0};
+    return all ? run(tx, all) : (struct rows){0};
 }
 
 struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
@@ -399,23 +397,26 @@ struct rows tx_query(struct tx *tx, const char *sql, const struct db_arg *args, 
 void tx_later(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
 {
     struct statement *st = arena_alloc(tx->arena, sizeof *st), **end = &tx->later;
+    unsigned n = 1;
 
     if (!st) {
         tx_fail(tx, DB_NOMEM, "no memory");
         return;
     }
     statement_init(tx, st, sql, args, n_args);
-    while (*end)
+    for (; *end; n++)
         end = &(*end)->next;
     *end = st;
-    if (++tx->n_later == LATER_MAX)
+    if (n == LATER_MAX)
         (void)run_later(tx, NULL);
 }
 
 static struct rows run_script(struct tx *tx, const char *sql)
 {
+    struct statement st = {.sql = sql, .is_script = true};
+
     (void)run_later(tx, NULL);
-    return run(tx, NULL, sql);
+    return run(tx, &st);
 }
 
 void tx_script(struct tx *tx, const char *sql)
@@ -488,14 +489,16 @@ void tx_copy_end(struct tx *tx)
         return;
     }
     PGresult *r = collect(tx);
-    if (!r)
+    if (!r) {
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(db_conn_pg(tx->conn)));
         return;
+    }
     keep(tx, r);
     if (PQresultStatus(r) != PGRES_COMMAND_OK)
         translate_error(tx, r);
 }
 
-/* Where a statement may take long, this one tells before whether the server answers at all. */
+/* Alone where the next statement may take long: it shows whether the server answers at all. */
 static void begin(struct tx *tx, const char *sql)
 {
     ASSERT(!tx->is_open);
@@ -603,7 +606,6 @@ void tx_end(struct tx *tx)
     enum db_fault fault = tx->fault;
 
     tx->later = NULL;
-    tx->n_later = 0;
     if (tx->conn && !tx->is_broken && PQtransactionStatus(db_conn_pg(tx->conn)) != PQTRANS_IDLE) {
         tx->fault = DB_OK;
         tx->no_cancel = true;

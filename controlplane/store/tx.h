@@ -26,7 +26,6 @@ struct tx {
     struct db_wait wait;
     bool is_used, is_broken, has_run, has_piece; /* of tx_fetch_bytes(), the last of the results */
     struct statement *later;                     /* they wait for the next one */
-    unsigned n_later;
     struct pg_result **results; /* in the arena; cleared by tx_end() */
     unsigned n_results, cap_results;
 };

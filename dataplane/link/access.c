@@ -417,8 +417,7 @@ void access_reopen(struct access *a)
 static void wait_idle(struct access *a)
 {
     uint64_t until_ns = clock_mono_ns() + WAIT_NS;
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                             .tv_nsec = (long)(until_ns % 1000000000)};
+    struct timespec until = clock_timespec(until_ns);
 
     (void)pthread_mutex_lock(&a->lock);
     while (a->busy && !a->slow)

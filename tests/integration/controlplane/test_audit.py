@@ -100,6 +100,19 @@ def test_what_has_no_entry_is_not_done(cp, postgres):
         postgres.sql(cp.database, 'ALTER TABLE "LiteLLM_AuditLog" DROP CONSTRAINT no')
 
 
+def test_a_slow_entry_and_a_slow_commit_are_no_outage(cp, postgres):
+    """Each is within a statement's time, both are not, and they are one round trip."""
+    postgres.sql(cp.database, """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.2); RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE INSERT ON "LiteLLM_AuditLog" FOR EACH ROW EXECUTE FUNCTION slow();
+        CREATE CONSTRAINT TRIGGER slow_end AFTER INSERT ON "LiteLLM_AuditLog" DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION slow()""")  # fmt: skip
+    try:
+        assert cp.post("/key/generate", {}).status == 200
+    finally:
+        postgres.sql(cp.database, 'DROP TRIGGER slow ON "LiteLLM_AuditLog"; DROP TRIGGER slow_end ON "LiteLLM_AuditLog"; DROP FUNCTION slow')
+    assert "database_away" not in cp.log()
+
+
 # --- the chain
 
 

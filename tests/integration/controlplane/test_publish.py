@@ -255,6 +255,20 @@ def test_undone_change_is_no_news(cp, plane, postgres):
 # --- everything
 
 
+def test_revision_that_fails_as_it_is_committed_is_none(cp, plane, postgres):
+    postgres.sql(cp.database, """CREATE SEQUENCE weir.tries; CREATE FUNCTION fail_twice() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN IF nextval(''weir.tries'') < 3 THEN RAISE ''not yet''; END IF; RETURN NULL; END';
+        CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON weir.revision DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION fail_twice()""")  # fmt: skip
+    epoch = plane.have["epoch"]
+    cp.post("/key/generate", {"key_alias": "late"})
+    while "late" not in {e["alias"] for e in plane.entities["key"].values()}:
+        plane.changes()
+    postgres.sql(cp.database, "DROP TRIGGER fails ON weir.revision; DROP FUNCTION fail_twice; DROP SEQUENCE weir.tries")
+    known = postgres.sql(cp.database, "SELECT epoch, max(n) FROM weir.revision GROUP BY epoch")
+    assert known == [(str(plane.have["epoch"]), str(plane.have["n"]))] and plane.have["epoch"] == epoch
+
+
 def test_full_sync_in_pages(cp, postgres):
     postgres.sql(cp.database, """INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, models, metadata)
         SELECT encode(sha256(i::text::bytea), 'hex'), 'page-' || i, '{gpt-4o,claude-opus}', jsonb_build_object('note', repeat('x', 300))
