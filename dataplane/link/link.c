@@ -283,7 +283,7 @@ static void sum_ring(struct link *l, unsigned i)
 {
     struct region *r = shared_region(&l->shared, i);
 
-    if (r->ring_head - r->ring_tail < REGION_RING / 2)
+    if (ring_free(r) > REGION_RING / 2)
         return;
     (void)read_ring(l, i, sum);
     ring_release(r, l->readers[i].at);

@@ -225,8 +225,8 @@ static inline void metric_observe(struct region *r, enum metric_histogram h, uin
 
 /* --- ring ------------------------------------------------------------------------------------ */
 
-/* Free bytes, for the worker: a record needs its size rounded up to 8, and at the end of the ring
- * up to RECORD_MAX more. */
+/* Free bytes, for the worker or the link: a record needs its size rounded up to 8, and at the end
+ * of the ring up to RECORD_MAX more. Not head less tail: a ring may have jumped between them. */
 size_t ring_free(const struct region *r);
 
 /*

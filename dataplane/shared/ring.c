@@ -50,7 +50,7 @@ static uint64_t used_from(const struct region *r)
 
 size_t ring_free(const struct region *r)
 {
-    uint64_t head = atomic_load_explicit(&r->ring_head, memory_order_relaxed); /* ours */
+    uint64_t head = atomic_load_explicit(&r->ring_head, memory_order_acquire);
 
     return REGION_RING - (size_t)(head - MIN(used_from(r), head));
 }
