@@ -50,7 +50,7 @@ def million(ctx):
         url = pg.database()
         ControlPlane(url).stop()
         for statement in KEYS.format(keys=n, teams=n // 100, users=n // 10).split(";"):
-            pg.sql(url, statement)
+            pg.sql(url, statement, timeout=300)
         with ControlPlane(url) as cp:
             begin = time.monotonic()
             weir = gateways.Weir(ctx, wait=False, control_plane=cp.plane)

@@ -5,8 +5,8 @@
 enum {
     SQL_MAX = 1024 * 1024,
     CELLS_MAX = 48,
-    PAGE_ROWS = 500, /* of the first look at a table: how large are they? */
-    PAGE_ROWS_MAX = 8000,
+    LOOK_ROWS = 100, /* of the first look at a table: how large are they? */
+    PAGE_ROWS = 500, /* then at once: about what a socket holds while others are packed */
     ROW_ARENA = 64 * 1024 * 1024,
     SPARE_BLOCKS = 8,
     TOTALS_TOUCHED = 500000, /* more at once: a full sync costs less */
@@ -39,8 +39,9 @@ static enum entity_kind fallback(enum entity_kind k)
 }
 
 struct statements {
-    const char *by_keys, *page; /* NULL: there is no such table */
-    const char *totals;         /* NULL: nor anything that is spent */
+    const char *by_keys, *page;      /* NULL: there is no such table */
+    const char *totals;              /* NULL: nor anything that is spent */
+    unsigned char column[CELLS_MAX]; /* of each cell; cells of one expression share theirs */
 };
 
 struct entities {
@@ -64,8 +65,6 @@ static enum table table_of(char alias, enum entity_kind k)
         return kinds[k].table;
     case 'b':
         return TABLE_BUDGET;
-    case 'u':
-        return TABLE_USER;
     case 'm':
         return TABLE_MODEL_ALIASES;
     case 'g':
@@ -166,16 +165,26 @@ static void compose(struct entities *en, enum entity_kind k)
     const struct kind *kind = &kinds[k];
     struct arena *a = &en->arena;
     const char *key2 = kind->key2 ? kind->key2 : "''";
-    struct str list = arena_printf(a, "SELECT %s, %s", kind->key1, key2);
+    struct str select[2 + CELLS_MAX] = {str_of(kind->key1), str_of(key2)};
+    unsigned char n_select = 2;
     size_t n;
     const struct cell *c = entity_cells(k, &n);
 
     if (!en->catalog->table[kind->table].n)
         return;
     ASSERT(n <= CELLS_MAX);
-    for (size_t i = 0; i < n; i++)
-        list =
-            arena_printf(a, STR_FMT ", " STR_FMT, STR_ARG(list), STR_ARG(expression(en, &c[i], a)));
+    for (size_t i = 0; i < n; i++) {
+        struct str one = expression(en, &c[i], a);
+        unsigned char at = 0;
+        while (at < n_select && !str_eq(select[at], one))
+            at++;
+        if (at == n_select)
+            select[n_select++] = one;
+        en->sql[k].column[i] = at;
+    }
+    struct str list = arena_printf(a, "SELECT %s, %s", kind->key1, key2);
+    for (unsigned char i = 2; i < n_select; i++)
+        list = arena_printf(a, STR_FMT ", " STR_FMT, STR_ARG(list), STR_ARG(select[i]));
     struct str head = head_of(en, k, list, a);
     en->sql[k].by_keys = by_keys(kind, head, a);
     if (kind->key2)
@@ -237,7 +246,7 @@ static void put_row(const struct entities *en, enum entity_kind k, struct rows r
 
     (void)entity_cells(k, &n);
     for (size_t c = 0; c < n; c++)
-        texts[c] = rows_text(r, i, (int)c + 2);
+        texts[c] = rows_text(r, i, en->sql[k].column[c]);
     arena_reset(a);
     const Weir__Entity *entity = entity_read(k, texts, en->seal, a);
     if (entity)
@@ -437,12 +446,12 @@ bool entities_totals(const struct entities *en, struct tx *tx, const struct chan
     return true;
 }
 
-/* How many rows of the size of these fill the page. */
-static int64_t rows_wanted(size_t left, size_t bytes, int rows)
+/* How many of the size of these `rows` fit the page behind `more` of them; 0: it will be full. */
+static int64_t rows_wanted(size_t filled, size_t bytes, int rows, int more)
 {
-    size_t each = rows ? bytes / (size_t)rows + 1 : 1;
+    size_t each = bytes / (size_t)MAX(rows, 1) + 1, at = filled + each * (size_t)more;
 
-    return MIN((int64_t)(left / each) + 8, PAGE_ROWS_MAX);
+    return at < ENTITIES_PAGE ? MIN((int64_t)((ENTITIES_PAGE - at) / each) + 8, PAGE_ROWS) : 0;
 }
 
 bool entities_page(const struct entities *en, struct tx *tx, struct entities_place *at,
@@ -450,17 +459,26 @@ bool entities_page(const struct entities *en, struct tx *tx, struct entities_pla
 {
     struct arena_pool pool = {.max_spare = SPARE_BLOCKS};
     struct arena a;
-    int64_t want = PAGE_ROWS;
+    int64_t want = LOOK_ROWS, asked = 0;
+    size_t begun = out->n; /* those of the kind lie behind it: `packed` */
+    int packed = 0;
 
     arena_init(&a, &pool, ROW_ARENA);
     while (at->kind < ENTITY_KINDS && out->n < ENTITIES_PAGE && tx_ok(tx)) {
         enum entity_kind k = (enum entity_kind)at->kind;
+        const char *sql = en->sql[k].page;
         struct rows r = {0};
-        size_t begun = out->n;
         int i = 0;
-        if (en->sql[k].page)
-            r = TX_QUERY(tx, en->sql[k].page, DB_TEXT(at->key1), DB_TEXT(at->key2), DB_INT(want));
-        for (; i < r.n && out->n < ENTITIES_PAGE; i++) {
+        if (asked)
+            r = tx_answer(tx);
+        else if (sql)
+            r = TX_QUERY(tx, sql, DB_TEXT(at->key1), DB_TEXT(at->key2), DB_INT(want));
+        bool is_end = r.n < want;
+        asked = is_end || !packed ? 0 : rows_wanted(out->n, out->n - begun, packed, r.n);
+        if (asked) /* the database goes on while these are packed */
+            TX_ASK(tx, sql, DB_TEXT(rows_text(r, r.n - 1, 0)), DB_TEXT(rows_text(r, r.n - 1, 1)),
+                   DB_INT(asked));
+        for (; i < r.n && out->n < ENTITIES_PAGE; i++, packed++) {
             size_t before = out->n;
             put_row(en, k, r, i, &a, out);
             if (out->n > ENTITIES_PAGE && before) { /* it opens the next page */
@@ -475,11 +493,15 @@ bool entities_page(const struct entities *en, struct tx *tx, struct entities_pla
         }
         if (i < r.n)
             break;
-        bool is_end = r.n < want;
-        want = is_end ? PAGE_ROWS : rows_wanted(ENTITIES_PAGE - out->n, out->n - begun, r.n);
-        if (is_end)
+        want = asked ? asked : rows_wanted(out->n, out->n - begun, packed, 0);
+        if (is_end) {
             *at = (struct entities_place){.kind = at->kind + 1};
+            want = LOOK_ROWS;
+            begun = out->n;
+            packed = 0;
+        }
     }
+    (void)tx_answer(tx); /* the page was full earlier than expected */
     arena_reset(&a);
     arena_pool_deinit(&pool);
     return at->kind >= ENTITY_KINDS;

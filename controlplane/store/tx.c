@@ -348,21 +348,8 @@ static void translate_error(struct tx *tx, const PGresult *r)
         tx->is_broken = true;
 }
 
-static struct rows run(struct tx *tx, struct statement *all)
+static struct rows rows_of(struct tx *tx, PGresult *r)
 {
-    PGresult *r = NULL;
-
-    if (tx->wait.cancelled && !tx->no_cancel && atomic_load(tx->wait.cancelled))
-        tx_fail(tx, DB_CANCELLED, "cancelled");
-    while (!tx->fault && !r) {
-        if (!tx_lease(tx))
-            break;
-        r = round_trip(tx, all);
-        if (!r && !tx->fault)
-            tx_release(tx); /* it died in its sleep: another */
-    }
-    if (!r)
-        return (struct rows){0};
     tx->has_run = true;
     keep(tx, r);
     if (tx->fault)
@@ -372,6 +359,23 @@ static struct rows run(struct tx *tx, struct statement *all)
         return (struct rows){0};
     }
     return (struct rows){r, PQntuples(r)};
+}
+
+static struct rows run(struct tx *tx, struct statement *all)
+{
+    PGresult *r = NULL;
+
+    ASSERT(!tx->asked);
+    if (tx->wait.cancelled && !tx->no_cancel && atomic_load(tx->wait.cancelled))
+        tx_fail(tx, DB_CANCELLED, "cancelled");
+    while (!tx->fault && !r) {
+        if (!tx_lease(tx))
+            break;
+        r = round_trip(tx, all);
+        if (!r && !tx->fault)
+            tx_release(tx); /* it died in its sleep: another */
+    }
+    return r ? rows_of(tx, r) : (struct rows){0};
 }
 
 /* What waits goes, and `last` with it (NULL: nothing). */
@@ -409,6 +413,37 @@ void tx_later(struct tx *tx, const char *sql, const struct db_arg *args, int n_a
     *end = st;
     if (n == LATER_MAX)
         (void)run_later(tx, NULL);
+}
+
+void tx_ask(struct tx *tx, const char *sql, const struct db_arg *args, int n_args)
+{
+    struct statement *st = arena_alloc(tx->arena, sizeof *st);
+
+    (void)run_later(tx, NULL);
+    if (!st) {
+        tx_fail(tx, DB_NOMEM, "no memory");
+        return;
+    }
+    statement_init(tx, st, sql, args, n_args);
+    if (!tx_ok(tx) || !tx_lease(tx))
+        return;
+    if (send_all(tx, st)) {
+        tx->asked = st;
+        return;
+    }
+    tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(db_conn_pg(tx->conn)));
+    tx->is_broken = true;
+}
+
+struct rows tx_answer(struct tx *tx)
+{
+    const struct statement *st = tx->asked;
+    PGresult *r = st ? collect_all(tx, st) : NULL;
+
+    tx->asked = NULL;
+    if (st && !r)
+        tx_fail(tx, DB_AWAY, "%s", PQerrorMessage(db_conn_pg(tx->conn)));
+    return r ? rows_of(tx, r) : (struct rows){0};
 }
 
 static struct rows run_script(struct tx *tx, const char *sql)
@@ -606,6 +641,7 @@ void tx_end(struct tx *tx)
     enum db_fault fault = tx->fault;
 
     tx->later = NULL;
+    (void)tx_answer(tx);
     if (tx->conn && !tx->is_broken && PQtransactionStatus(db_conn_pg(tx->conn)) != PQTRANS_IDLE) {
         tx->fault = DB_OK;
         tx->no_cancel = true;

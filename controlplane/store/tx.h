@@ -26,7 +26,8 @@ struct tx {
     struct db_wait wait;
     bool is_used, is_broken, has_run, has_piece; /* of tx_fetch_bytes(), the last of the results */
     struct statement *later;                     /* they wait for the next one */
-    struct pg_result **results; /* in the arena; cleared by tx_end() */
+    struct statement *asked;                     /* sent, not answered */
+    struct pg_result **results;                  /* in the arena; cleared by tx_end() */
     unsigned n_results, cap_results;
 };
 
@@ -112,6 +113,17 @@ void tx_later(struct tx *tx, const char *sql, const struct db_arg *args, int n_a
     tx_later((tx), (sql), (const struct db_arg[]){__VA_ARGS__},                                    \
              (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
 #define TX_LATER0(tx, sql) tx_later((tx), (sql), NULL, 0)
+
+/*
+ * One that the database works on while the caller does something else: the next call is
+ * tx_answer(), for its rows, or tx_end(), which waits for it. It is not tried again when the
+ * connection turns out to be dead.
+ */
+void tx_ask(struct tx *tx, const char *sql, const struct db_arg *args, int n_args);
+#define TX_ASK(tx, sql, ...)                                                                       \
+    tx_ask((tx), (sql), (const struct db_arg[]){__VA_ARGS__},                                      \
+           (int)ARRAY_LEN(((const struct db_arg[]){__VA_ARGS__})))
+struct rows tx_answer(struct tx *tx);
 
 /* Several statements in one text, without values and without rows; for migrations. */
 void tx_script(struct tx *tx, const char *sql);

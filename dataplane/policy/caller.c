@@ -24,8 +24,7 @@ void caller_resolve(struct caller *c, struct identities *i, struct identity_foun
     c->organization = identities_get(i, k->organization);
     if (!found(&c->organization) && found(&c->team))
         c->organization = identities_get(i, c->team.identity->organization);
-    uint8_t role = found(&c->user) ? c->user.identity->role : k->role;
-    c->is_admin = role == ROLE_PROXY_ADMIN;
+    c->is_admin = found(&c->user) && c->user.identity->role == ROLE_PROXY_ADMIN;
 }
 
 bool caller_tag_add(struct caller *c, struct str name, struct arena *a)

@@ -212,7 +212,6 @@ static enum errc read_key(struct directory *d, const Weir__Key *k, struct entity
     if (rc)
         return rc;
     it->member = member_of(d, bytes_of(k->team), bytes_of(k->user));
-    it->role = (uint8_t)role_of(k->role);
     it->expires_us = k->expires_us;
     it->flags |= k->blocked ? IDENTITY_BLOCKED : 0;
     r->models = put_texts(m, k->n_models, k->models);

@@ -87,7 +87,7 @@ struct identity {
     uint16_t id_n; /* of a key: IDENTITY_HASH, its SHA-256 in raw bytes */
     uint16_t name_n, alias_n;
     uint8_t kind;   /* enum identity_kind */
-    uint8_t role;   /* enum identity_role */
+    uint8_t role;   /* of a user: enum identity_role */
     uint16_t flags; /* enum identity_flags */
     uint16_t reserved;
     uint32_t slot;

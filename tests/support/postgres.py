@@ -134,12 +134,12 @@ class Postgres:
     def name(url):
         return url.split("?")[0].rsplit("/", 1)[1]
 
-    def sql(self, url, text, *args):
+    def sql(self, url, text, *args, timeout=60):
         """Rows of the last statement, as tuples of texts; `%s` in it is a quoted argument."""
         for arg in args:
             text = text.replace("%s", "NULL" if arg is None else "'" + str(arg).replace("'", "''") + "'", 1)
         out = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1", "-d", url],
-                             input=text, capture_output=True, text=True, timeout=60)  # fmt: skip
+                             input=text, capture_output=True, text=True, timeout=timeout)  # fmt: skip
         assert out.returncode == 0, out.stderr
         return [tuple(row.split("\x1f")) for row in out.stdout.rstrip("\n").split("\x1e") if row]
 

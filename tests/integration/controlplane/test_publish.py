@@ -177,7 +177,7 @@ def test_a_change_of_a_team_tells_of_its_members_only_where_it_is_theirs(cp, pla
     assert [m for t, m in plane.entities["member"] if t == "tc"] == ["tu1"]
 
 
-def test_a_change_of_a_user_tells_of_keys_and_models_only_where_it_is_theirs(cp, plane, postgres):
+def test_a_change_of_a_user_tells_of_models_only_where_it_is_theirs(cp, plane, postgres):
     url = cp.database
     postgres.sql(url, """INSERT INTO "LiteLLM_UserTable" (user_id, user_role) VALUES ('pu', 'proxy_admin')""")
     insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("pk"), user_id="pu")
@@ -187,21 +187,17 @@ def test_a_change_of_a_user_tells_of_keys_and_models_only_where_it_is_theirs(cp,
     assert [(kind, e["id"]) for kind, e, _ in plane.changes()] == [("user", "pu")]
     assert plane.entities["model"]["pm"]["by_proxy_admin"] is True
     postgres.sql(url, """UPDATE "LiteLLM_UserTable" SET user_role = 'internal_user' WHERE user_id = 'pu'""")
-    assert {kind for kind, _, _ in plane.changes()} == {"user", "key", "model"}
-    assert plane.entities["key"][sha256("pk")]["role"] == "internal_user"
+    assert {kind for kind, _, _ in plane.changes()} == {"user", "model"}
+    assert plane.entities["user"]["pu"]["role"] == "internal_user"
     assert "by_proxy_admin" not in plane.entities["model"]["pm"]  # whoever is no admin any more vouches for nothing
 
 
-def test_aliases_of_a_team_and_role_of_a_user(cp, plane, postgres):
+def test_aliases_of_a_team(cp, plane, postgres):
     postgres.sql(cp.database, """INSERT INTO "LiteLLM_ModelTable" (id, aliases, created_by, updated_by) VALUES (77, '{"a": "b"}', 'x', 'x');
-        INSERT INTO "LiteLLM_TeamTable" (team_id, model_id) VALUES ('at', 77);
-        INSERT INTO "LiteLLM_UserTable" (user_id, user_role) VALUES ('ru', 'internal_user')""")  # fmt: skip
-    insert(postgres, cp, "LiteLLM_VerificationToken", token=sha256("rk"), user_id="ru")
+        INSERT INTO "LiteLLM_TeamTable" (team_id, model_id) VALUES ('at', 77)""")  # fmt: skip
     settle(postgres, cp, plane)
     postgres.sql(cp.database, """UPDATE "LiteLLM_ModelTable" SET aliases = '"{\\"a\\": \\"c\\"}"' WHERE id = 77""")
     assert plane.next("team")[1]["aliases"] == [{"name": "a", "model": "c"}]
-    postgres.sql(cp.database, """UPDATE "LiteLLM_UserTable" SET user_role = 'proxy_admin' WHERE user_id = 'ru'""")
-    assert plane.next("key")[1]["role"] == "proxy_admin"
 
 
 def test_rotated_key_leads_to_its_successor(cp, plane):
@@ -273,7 +269,7 @@ def test_revision_that_fails_as_it_is_committed_is_none(cp, plane, postgres):
 
 def test_full_sync_in_pages(cp, postgres):
     postgres.sql(cp.database, """INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, models, metadata)
-        SELECT encode(sha256(i::text::bytea), 'hex'), 'page-' || i, '{gpt-4o,claude-opus}', jsonb_build_object('note', repeat('x', 300))
+        SELECT encode(sha256(i::text::bytea), 'hex'), 'page-' || i, '{gpt-4o,claude-opus}', jsonb_build_object('note', repeat('x', CASE WHEN i % 50 < 5 THEN 5000 ELSE 300 END))
         FROM generate_series(1, 3000) i""")  # fmt: skip
     with Plane(cp.plane) as p:
         p.hello()
