@@ -348,6 +348,7 @@ static void translate_error(struct tx *tx, const PGresult *r)
         tx->is_broken = true;
 }
 
+/* Its rows, which the unit keeps; none and the fault of one that failed. */
 static struct rows rows_of(struct tx *tx, PGresult *r)
 {
     tx->has_run = true;

@@ -1,9 +1,7 @@
 """What a data plane does with identities: who is let in, to which models, within which budgets and limits, in the words
 of LiteLLM. The control plane is the test's own (support/played.py)."""
 
-import base64
 import contextlib
-import hashlib
 import json
 import os
 import signal
@@ -15,176 +13,9 @@ import pytest
 from support import http
 from support import played as p
 from support.mock_provider import Delay, chunk, head, json_reply
+from support.policy import (access_group, budget, end_user, error, gateway, get, group_budget, key, limits, member, models,  # noqa: F401
+                            organization, plane, post, project, sha, shared, tag, team, told, user)  # fmt: skip
 from support.weir import MASTER_KEY
-
-PRICED = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.001}
-
-
-def sha(key):
-    return hashlib.sha256(key.encode()).digest()
-
-
-def usd(dollars):
-    return {1: round(dollars * 1e9)}
-
-
-def limits(*, budget=None, tpm=None, rpm=None, parallel=None, models=(), extra=None, windows=()):
-    """Limits of proto/weir.proto. windows: (duration, dollars), or with the second they begin anew."""
-    out = {}
-    for number, value in ((1, usd(budget) if budget is not None else None), (3, tpm), (4, rpm), (5, parallel)):
-        if value is not None:
-            out[number] = value if isinstance(value, dict) else {1: value}
-    if models:
-        out[8] = [{1: name, **({2: {1: t}} if t is not None else {}), **({3: {1: r}} if r is not None else {}),
-                   **({4: usd(b), 5: "1d"} if b is not None else {})} for name, r, t, b in models]  # fmt: skip
-    if windows:
-        out[8] = out.get(8, []) + [{4: usd(w[1]), 5: w[0], 6: int(w[2] * 1e6) if len(w) > 2 else 0} for w in windows]
-    if extra:
-        out[9], out[10] = round(extra[0] * 1e9), int(extra[1] * 1e6)
-    return out
-
-
-def key(text, *, team=None, user=None, org=None, project=None, models=(), groups=(), aliases=(), routes=(), ips=(),
-        blocked=False, expires=0, lim=None, metadata=None, spend=0.0, successor=None, tags=(), alias=None):  # fmt: skip
-    m = {1: sha(text), 2: f"sk-...{text[-4:]}", 13: blocked}
-    for number, value in ((3, alias), (4, team), (5, user), (6, org), (7, project), (15, lim)):
-        if value:
-            m[number] = value
-    for number, values in ((8, models), (9, groups), (11, routes), (12, ips), (20, tags)):
-        if values:
-            m[number] = list(values)
-    if aliases:
-        m[10] = [{1: a, 2: b} for a, b in aliases]
-    if expires:
-        m[14] = int(expires * 1e6)
-    if metadata:
-        m[16] = json.dumps(metadata)
-    m[17] = round(spend * 1e9)
-    if successor:
-        m[18] = sha(successor)
-    return {1: m}
-
-
-def team(ident, *, models=(), aliases=(), blocked=False, lim=None, spend=0.0, org=None, groups=(), metadata=None):
-    m = {1: ident, 7: blocked, 10: round(spend * 1e9)}
-    if metadata:
-        m[9] = json.dumps(metadata)
-    for number, values in ((4, models), (5, groups)):
-        if values:
-            m[number] = list(values)
-    if aliases:
-        m[6] = [{1: a, 2: b} for a, b in aliases]
-    for number, value in ((3, org), (8, lim)):
-        if value:
-            m[number] = value
-    return {2: m}
-
-
-def user(ident, *, models=(), lim=None, spend=0.0, role="internal_user", blocked=False):
-    return {3: {1: ident, 4: role, **({5: list(models)} if models else {}), **({6: lim} if lim else {}),
-                7: round(spend * 1e9), 8: blocked}}  # fmt: skip
-
-
-def member(of, ident, *, lim=None, spend=0.0, models=()):
-    return {4: {1: of, 2: ident, **({3: lim} if lim else {}), 4: round(spend * 1e9),
-                **({5: list(models)} if models else {})}}  # fmt: skip
-
-
-def organization(ident, *, lim=None, spend=0.0):
-    return {5: {1: ident, **({4: lim} if lim else {}), 5: round(spend * 1e9)}}
-
-
-def project(ident, of, *, models=(), blocked=False, lim=None, spend=0.0):
-    return {6: {1: ident, 3: of, **({4: list(models)} if models else {}), 5: blocked, **({6: lim} if lim else {}),
-                7: round(spend * 1e9)}}  # fmt: skip
-
-
-def end_user(ident, *, blocked=False, lim=None, spend=0.0, models=()):
-    return {7: {1: ident, 4: blocked, **({5: lim} if lim else {}), 6: round(spend * 1e9), **({7: list(models)} if models else {})}}
-
-
-def budget(ident, lim):
-    return {13: {1: ident, 2: lim}}
-
-
-def group_budget(name, lim, spend=0.0):
-    return {14: {1: name, 2: lim, 3: round(spend * 1e9)}}
-
-
-def tag(name, *, lim=None, spend=0.0):
-    return {8: {1: name, **({3: lim} if lim else {}), 4: round(spend * 1e9)}}
-
-
-def access_group(ident, models):
-    return {9: {1: ident, 2: ident, 3: list(models)}}
-
-
-@pytest.fixture(scope="module")
-def plane():
-    path = f"/tmp/weir-policy-{os.getpid()}"
-    played = p.Plane(path)
-    yield played
-    played.close()
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def models(mock):
-    def one(name, upstream, **info):
-        return {"model_name": name, "litellm_params": {"model": f"openai/{upstream}", "api_base": mock.url,
-                                                       "api_key": "sk-upstream-1"}, "model_info": info}  # fmt: skip
-
-    return [one("gpt", "gpt-up", **PRICED, access_groups=["beta"], id="id-of-gpt"), one("claude", "claude-up", **PRICED),
-            one("free", "free-up", input_cost_per_token=0, output_cost_per_token=0),
-            {"model_name": "open", "litellm_params": {"model": "deepseek/open-up", "api_base": mock.url, "api_key": "sk-upstream-1"}},
-            one("openai/*", "*")]  # fmt: skip
-
-
-def gateway(make, mock, plane, general=None, litellm=None, **kw):
-    return make({"model_list": models(mock), "general_settings": general or {}, "litellm_settings": litellm or {},
-                 "weir": {"control_plane": [plane.address]}}, **kw)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shared(mock_server, plane):
-    from support.weir import Weir
-
-    w = gateway(Weir, mock_server, plane, workers=2)
-    yield w
-    w.stop()
-
-
-@pytest.fixture
-def told(shared, plane, mock):
-    """Publishes entities, waits until every worker has them, and takes them back."""
-    names = []
-
-    def told_(*entities):
-        put = {f"e{len(names) + i}": e for i, e in enumerate(entities)}
-        names.extend(put)
-        plane.put(**put)
-        shared.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
-        return shared
-
-    yield told_
-    if names:
-        plane.put(**dict.fromkeys(names))
-
-
-def post(w, key_text, body=None, path="/v1/chat/completions", headers=None, **more):
-    body = {"model": "gpt", "messages": [{"role": "user", "content": "hello"}], **(body or {}), **more}
-    return http.call(w.port, "POST", path, key_text, json.dumps(body).encode(),
-                     [("content-type", "application/json"), *(headers or {}).items()])  # fmt: skip
-
-
-def get(w, key_text, path):
-    return http.call(w.port, "GET", path, key_text)
-
-
-def error(reply):
-    e = json.loads(reply.body)["error"]
-    return reply.status, e["type"], e["param"], e["message"]
-
 
 MODEL_TEXT = ("The requested model '{}' is not available for this API key, or the model name is invalid. "
               "Check the models available to you and try again.")  # fmt: skip
@@ -652,6 +483,23 @@ def test_a_killed_worker_gives_back_what_ran_and_its_cost_is_charged(mock, plane
     plane.put(dead=None)
 
 
+def test_parallel_slots_come_back_after_retries_and_clients_that_left(told, mock):
+    w = told(key("sk-retry", lim=limits(parallel=1)))
+    fail = json_reply({"error": {"message": "no"}}, status=500)
+    mock.on("gpt-up", fail)
+    for _ in range(3):
+        assert post(w, "sk-retry", num_retries=1).status == 500
+    for _ in range(3):  # gone while it waits for the next attempt
+        with pytest.raises((TimeoutError, OSError)):
+            http.call(w.port, "POST", "/v1/chat/completions", "sk-retry", json.dumps(
+                {"model": "gpt", "num_retries": 5, "messages": [{"role": "user", "content": "x"}]}).encode(),
+                [("content-type", "application/json")], timeout=0.2)  # fmt: skip
+        w.wait(lambda: post(w, "sk-retry", model="claude").status == 200, 5, "given back")
+    for _ in range(3):  # refused before an attempt
+        assert post(w, "sk-retry", model="nobody").status == 400
+    assert post(w, "sk-retry", model="claude").status == 200
+
+
 # --- settings
 
 
@@ -730,185 +578,3 @@ def test_who_called_stands_in_the_record(told, mock):
     w.wait(lambda: ident in w.access_log.read_text(), 5, "access line")
     line = next(json.loads(t) for t in w.access_log.read_text().splitlines() if ident in t)
     assert (line["key_alias"], line["team"], line["user"]) == ("ci", "t1", "u1")
-
-
-# --- responses kept by the gateway
-
-
-OWNERS = [key("sk-u1", user="u1"), key("sk-u1-too", user="u1"), key("sk-u1t1", user="u1", team="t1"), key("sk-u1t2", user="u1", team="t2"),
-          key("sk-u2t1", user="u2", team="t1"), key("sk-t1", team="t1"), key("sk-t1-too", team="t1"), key("sk-u2", user="u2"),
-          key("sk-none-1"), key("sk-none-2"), key("sk-named", team="u1"), key("sk-root", user="root"),
-          user("u1"), user("u2"), user("root", role="proxy_admin"), team("t1"), team("t2"), team("u1")]  # fmt: skip
-
-# whoever made it: who else may have it
-MAY = {
-    "sk-u1": {"sk-u1-too", "sk-u1t1", "sk-u1t2"},  # a user's own, whatever team the key is for
-    "sk-u1t1": set(),  # of this user in this team
-    "sk-t1": {"sk-t1-too", "sk-u1t1", "sk-u2t1"},  # the team's own
-    "sk-none-1": set(),
-    "sk-named": set(),  # a team with the id of a user is not the user
-    MASTER_KEY: set(),
-}  # fmt: skip
-EVERYBODY = ["sk-u1", "sk-u1-too", "sk-u1t1", "sk-u1t2", "sk-u2t1", "sk-t1", "sk-t1-too", "sk-u2", "sk-none-1", "sk-none-2", "sk-named"]
-
-
-def responses(w, key_text, model, **more):
-    return post(w, key_text, {"messages": None}, path="/v1/responses", model=model, input="hello", **more)
-
-
-def made(mock, upstream):
-    return json_reply({"id": upstream, "object": "response", "model": "gpt-up", "status": "completed", "output": [],
-                       "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}})  # fmt: skip
-
-
-@pytest.mark.parametrize("maker", MAY)
-def test_a_response_of_the_provider_is_its_owner_s(told, mock, maker):
-    w = told(*OWNERS)
-    mock.on("gpt-up", made(mock, "resp_up1"))
-    for method in ("GET", "DELETE"):
-        mock.on(f"{method} /responses/resp_up1", made(mock, "resp_up1"))
-    ident = json.loads(responses(w, maker, "gpt").body)["id"]
-    path = f"/v1/responses/{ident}"
-    for who in EVERYBODY:
-        before = len(mock.requests)
-        mine = who == maker or who in MAY[maker]
-        for method, where in (("GET", path), ("GET", path + "/input_items"), ("POST", path + "/cancel"), ("DELETE", path)):
-            reply = http.call(w.port, method, where, who)
-            assert (reply.status != 403) == mine, (who, method, where, reply.body)
-            if mine and where == path and reply.status == 200:
-                assert json.loads(reply.body)["id"] == ident
-            if not mine:
-                assert error(reply)[3].startswith("Forbidden. The response id is not associated with")
-        assert responses(w, who, "gpt", previous_response_id=ident).status == (200 if mine else 403), who
-        assert (len(mock.requests) > before) == mine, who
-    sent = json.loads(mock.requests[-1].body) if mock.requests[-1].method == "POST" else {}
-    assert sent.get("previous_response_id", "resp_up1") == "resp_up1"
-    for admin in (MASTER_KEY, "sk-root"):  # as LiteLLM: proxy admins may have all
-        reply = get(w, admin, path)
-        assert (reply.status, json.loads(reply.body)["id"]) == (200, ident)
-
-
-@pytest.mark.parametrize("maker", MAY)
-def test_a_kept_response_is_its_owner_s(told, maker):
-    w = told(*OWNERS)
-    reply = responses(w, maker, "open")
-    assert reply.status == 200, reply.body
-    ident = json.loads(reply.body)["id"]
-    path = f"/v1/responses/{ident}"
-    for who in EVERYBODY:
-        mine = who == maker or who in MAY[maker]
-        assert get(w, who, path).status == (200 if mine else 403), who
-        assert responses(w, who, "open", previous_response_id=ident).status == (200 if mine else 403), who
-        if not mine:
-            assert http.call(w.port, "DELETE", path, who).status == 403
-    for admin in {MASTER_KEY, "sk-root"} - {maker}:  # not even to an administrator does it exist
-        assert get(w, admin, path).status == 404
-        assert http.call(w.port, "DELETE", path, admin).status == 404
-    assert http.call(w.port, "DELETE", path, maker).status == 200
-    assert get(w, maker, path).status == 404
-
-
-def test_a_response_id_says_whose_it_is_to_every_gateway(told, mock, plane, start):
-    """Nobody remembers it: another pod with the same secret reads it, one with another secret does not."""
-    w = told(*OWNERS)
-    mock.on("gpt-up", made(mock, "resp_up1"))
-    mock.on("GET /responses/resp_up1", made(mock, "resp_up1"))
-    ident = json.loads(responses(w, "sk-u1", "gpt").body)["id"]
-    for env, mine in (({}, 200), ({"LITELLM_SALT_KEY": "another"}, 403)):
-        other = gateway(start, mock, plane, env=env)
-        other.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
-        assert [get(other, who, f"/v1/responses/{ident}").status for who in ("sk-u1", "sk-u2")] == [mine, 403]
-        other.stop()
-
-
-def test_a_stream_s_response_id_is_its_owner_s(told, mock):
-    w = told(*OWNERS)
-    event = {"type": "response.created", "response": {"id": "resp_up1", "object": "response", "model": "gpt-up", "output": []}}
-    done = {**event, "type": "response.completed"}
-    mock.on("gpt-up", [head(200, [("Content-Type", "text/event-stream")], chunked=True),
-                       *(chunk(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode()) for e in (event, done)), b"0\r\n\r\n"])  # fmt: skip
-    got = responses(w, "sk-u1", "gpt", stream=True).body
-    ids = {json.loads(line[6:])["response"]["id"] for line in got.decode().splitlines() if line.startswith("data: ")}
-    assert len(ids) == 1 and "resp_up1" not in str(ids)
-    mock.on("GET /responses/resp_up1", made(mock, "resp_up1"))
-    ((ident,),) = [ids]
-    assert [get(w, who, f"/v1/responses/{ident}").status for who in ("sk-u1", "sk-u1-too", "sk-u2")] == [200, 200, 403]
-
-
-def native_id(deployment, upstream):
-    text = f"litellm:custom_llm_provider:openai;model_id:{deployment};response_id:{upstream}"
-    return "resp_" + base64.b64encode(text.encode()).decode()
-
-
-@pytest.mark.parametrize("ident,text", [
-    ("resp_68a1b2c3d4", "This response id was not issued by this proxy"),  # the provider's own: another's, maybe
-    (native_id("id-of-gpt", "resp_up1"), "The response id is not associated with"),  # written by hand, without a seal
-    (native_id("id-of-gpt", "resp_up1;seal:" + 2 * "0123456789abcdef"), "The response id is not associated with"),
-], ids=["raw", "unsealed", "forged"])  # fmt: skip
-def test_ids_this_gateway_did_not_make_are_refused_to_keys(told, mock, ident, text):
-    w = told(*OWNERS)
-    mock.on("gpt-up", made(mock, "resp_up2"))
-    before = len(mock.requests)
-    for reply in (responses(w, "sk-u1", "gpt", previous_response_id=ident), get(w, "sk-u1", f"/v1/responses/{ident}")):
-        assert error(reply)[::3][0] == 403
-        assert error(reply)[3].startswith("Forbidden. " + text)
-    assert len(mock.requests) == before
-    assert responses(w, MASTER_KEY, "gpt", previous_response_id=ident).status == 200
-
-
-def test_settings_of_response_ids(mock, plane, start):
-    plane.put(a=key("sk-a"), b=key("sk-b"))
-    mock.on("gpt-up", made(mock, "resp_up1"))
-    mock.on("GET /responses/resp_up1", made(mock, "resp_up1"))
-    w = gateway(start, mock, plane, {"allow_unmanaged_response_ids": True})
-    w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
-    ident = json.loads(responses(w, "sk-a", "gpt").body)["id"]
-    assert responses(w, "sk-b", "gpt", previous_response_id="resp_68a1b2c3d4").status == 200
-    assert get(w, "sk-b", f"/v1/responses/{ident}").status == 403
-    w.stop()
-    w = gateway(start, mock, plane, {"disable_responses_id_security": True})
-    assert get(w, "sk-b", f"/v1/responses/{ident}").status == 200
-    assert get(w, "sk-b", f"/v1/responses/{native_id('id-of-gpt', 'resp_up1')}").status == 200
-    assert responses(w, "sk-b", "gpt", previous_response_id="resp_68a1b2c3d4").status == 200
-    plane.put(a=None, b=None)
-
-
-def test_a_response_id_opens_nothing_its_caller_may_not_use(told, plane, mock):
-    """What an id names is judged as if it was asked for, and the key as for any request."""
-    def owned(**more):
-        return [key("sk-no", user="u1", **more), key("sk-yes", user="u1"), user("u1")]
-
-    w = told(*owned())
-    mock.on("gpt-up", made(mock, "resp_up1"))
-    mock.on("GET /responses/resp_up1", made(mock, "resp_up1"))
-    native = json.loads(responses(w, "sk-yes", "gpt").body)["id"]
-    kept = json.loads(responses(w, "sk-yes", "open").body)["id"]
-    for more, status in (({"models": ["claude"]}, 403), ({"models": ["claude"], "aliases": [("gpt", "claude")]}, 403),
-                         ({"expires": 1700000000}, 401), ({"routes": ["/v1/embeddings"]}, 403), ({"ips": ["10.1.2.3"]}, 403)):  # fmt: skip
-        plane.put(e0=owned(**more)[0])
-        w.wait(lambda: plane.acknowledged() == plane.now, 10, "acknowledged")
-        before = len(mock.requests)
-        for ident in (native, kept):
-            assert get(w, "sk-no", f"/v1/responses/{ident}").status == status, more
-            assert http.call(w.port, "DELETE", f"/v1/responses/{ident}", "sk-no").status == status, more
-        assert responses(w, "sk-no", "claude", previous_response_id=native).status == status, more
-        assert len(mock.requests) == before
-    assert get(w, "sk-yes", f"/v1/responses/{native}").status == 200
-    assert get(w, "sk-yes", f"/v1/responses/{kept}").status == 200
-
-
-def test_parallel_slots_come_back_after_retries_and_clients_that_left(told, mock):
-    w = told(key("sk-retry", lim=limits(parallel=1)))
-    fail = json_reply({"error": {"message": "no"}}, status=500)
-    mock.on("gpt-up", fail)
-    for _ in range(3):
-        assert post(w, "sk-retry", num_retries=1).status == 500
-    for _ in range(3):  # gone while it waits for the next attempt
-        with pytest.raises((TimeoutError, OSError)):
-            http.call(w.port, "POST", "/v1/chat/completions", "sk-retry", json.dumps(
-                {"model": "gpt", "num_retries": 5, "messages": [{"role": "user", "content": "x"}]}).encode(),
-                [("content-type", "application/json")], timeout=0.2)  # fmt: skip
-        w.wait(lambda: post(w, "sk-retry", model="claude").status == 200, 5, "given back")
-    for _ in range(3):  # refused before an attempt
-        assert post(w, "sk-retry", model="nobody").status == 400
-    assert post(w, "sk-retry", model="claude").status == 200

@@ -148,6 +148,25 @@ def test_a_key_is_accepted_once_its_creator_is_answered(start, database, data):
         assert [ask(w, "gpt", key) for w in weirs for _ in range(4)] == [401] * 8
 
 
+def test_a_role_holds_once_its_change_is_answered(start, database, data):
+    """A key may what its user's role is now, though the key itself did not change."""
+    cp = start(database, STORE)
+    weir = data(cp.plane, general={"admin_only_routes": ["/model/info"]})
+    joined(cp)
+    made = cp.post("/user/new", {"user_id": "u", "user_role": "internal_user"})
+    assert made.status == 200, made.body
+    key = made.json["key"]
+    weir.wait(lambda: weir.get("/model/info", key=key).status == 403, 10, "only for admins")
+    for role, status in (("proxy_admin", 200), ("internal_user", 403), ("proxy_admin", 200), ("proxy_admin_viewer", 403)):
+        changed = cp.post("/user/update", {"user_id": "u", "user_role": role})
+        assert (changed.status, changed.header("x-weir-applied")) == (200, "1/1")
+        assert weir.get("/model/info", key=key).status == status, role
+    assert cp.post("/user/update", {"user_id": "u", "user_role": "proxy_admin"}).status == 200
+    assert weir.get("/model/info", key=key).status == 200
+    assert cp.post("/user/delete", {"user_ids": ["u"]}).header("x-weir-applied") == "1/1"
+    assert weir.get("/model/info", key=key).status == 401  # LiteLLM deletes a user's keys with it
+
+
 def test_a_sealed_credential_reaches_its_provider(start, database, data):
     mock = Mock()
     try:

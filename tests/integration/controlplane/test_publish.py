@@ -269,7 +269,8 @@ def test_revision_that_fails_as_it_is_committed_is_none(cp, plane, postgres):
 
 def test_full_sync_in_pages(cp, postgres):
     postgres.sql(cp.database, """INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, models, metadata)
-        SELECT encode(sha256(i::text::bytea), 'hex'), 'page-' || i, '{gpt-4o,claude-opus}', jsonb_build_object('note', repeat('x', CASE WHEN i % 50 < 5 THEN 5000 ELSE 300 END))
+        SELECT encode(sha256(i::text::bytea), 'hex'), 'page-' || i, '{gpt-4o,claude-opus}',
+               jsonb_build_object('note', repeat('x', CASE WHEN i % 50 < 5 THEN 5000 ELSE 300 END))
         FROM generate_series(1, 3000) i""")  # fmt: skip
     with Plane(cp.plane) as p:
         p.hello()
