@@ -105,7 +105,13 @@ class ControlPlane:
         if not keep:
             shutil.rmtree(self.dir)
 
+    def crash(self):
+        """Ends it at once; an inquest all the same."""
+        self.process.kill()
+        self.inquest((-signal.SIGKILL,))
+
     def kill(self):
+        """After a failure: no questions, the log stays."""
         self._stopped = True
         if self.process.poll() is None:
             self.process.kill()

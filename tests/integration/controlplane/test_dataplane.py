@@ -245,7 +245,7 @@ def test_killed_and_started_again(start, database, data, short):
     add(cp, "gpt", "hello")
     served(weir, "gpt", "hello")
     with asking(weir, "gpt"):
-        cp.kill()
+        cp.crash()
         weir.wait(lambda: weir.metrics()["weir_control_plane_up"] == 0, 5, "noticed")
         time.sleep(1)
         again = start(database, STORE, env=env)
@@ -278,7 +278,7 @@ def test_of_two_one_is_killed(start, database, data):
     add(other, "gpt", "hello")  # seen by both
     served(weir, "gpt", "hello")
     with asking(weir, "gpt"):
-        one.kill()
+        one.crash()
         add(other, "second", "two")
         served(weir, "second", "two", 5)
         joined(other)
@@ -297,7 +297,7 @@ def test_started_without_a_control_plane(start, database, data, short):
     served(weir, "gpt", "hello")
     made = cp.post("/key/generate", {"models": ["gpt"]}).json["key"]
     assert ask(weir, "gpt", made) == "hello"
-    cp.kill()
+    cp.crash()
     weir.stop()
     weir = data(address, env=state)
     assert ask(weir, "gpt") == "hello"

@@ -413,9 +413,7 @@ def test_nodes_of_all_control_planes(postgres, database, start):
     one.wait(lambda: len(nodes(one)[0]) == len(nodes(two)[0]) == 2, what="both know both")
     (of, names), (others, _) = nodes(one), nodes(two)
     assert of == others == {"p": ("current", names[0]), "q": ("current", names[1])} and len(set(names)) == 2
-    two.process.kill()
-    two.process.wait()
-    two._stopped = True
+    two.crash()
     one.wait(lambda: nodes(one)[0]["q"][0] == "gone", 30, what="who was with the other is gone")
     again = joined(one.plane, host="q", pod=q.hello_["pod"])
     again.follow()
@@ -737,9 +735,7 @@ def test_two_control_planes_tell_the_same(cp, postgres, database, start):
     two.wait(lambda: p.sync() is not None and q.sync() is not None and p.have == q.have, what="the same revision")
     assert set(p.entities["key"]) == set(q.entities["key"]) and len(p.entities["key"]) == 40
     # one is killed: who was with it goes on with the other, from where it was
-    one.process.kill()
-    one.process.wait()
-    one._stopped = True
+    one.crash()
     two.post("/key/generate", {"key_alias": "after"})
     with Plane(two.plane) as r:
         r.have = p.have
