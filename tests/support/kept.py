@@ -1,10 +1,12 @@
 """A database's content as it was, to come back to, and to compare with.
 
-    kept = Kept(postgres, url)
+    kept = Kept(url)
     ...
     kept.restore()
     assert kept.changed() == []     # names of tables
 """
+
+from .postgres import Session
 
 SETUP = """
 CREATE SCHEMA kept;
@@ -16,8 +18,10 @@ CREATE FUNCTION kept.state() RETURNS TABLE (name text, hash text) LANGUAGE plpgs
                        name) INTO hash;
         RETURN NEXT;
     END LOOP; END $$;
+CREATE TABLE kept.was AS SELECT * FROM kept.state();
 CREATE FUNCTION kept.restore() RETURNS void LANGUAGE plpgsql AS $$ DECLARE t text; BEGIN
-    FOR t IN SELECT kept.tables() LOOP
+    FOR t IN SELECT name FROM kept.tables() AS k(name) JOIN kept.state() s USING (name) JOIN kept.was w USING (name)
+             WHERE s.hash <> w.hash LOOP
         EXECUTE format('DELETE FROM public.%I', t);
         EXECUTE format('INSERT INTO public.%I SELECT * FROM kept.%I', t, t);
     END LOOP; END $$;
@@ -29,17 +33,20 @@ DO $$ DECLARE t text; BEGIN
 class Kept:
     """All tables of LiteLLM but its log, which stays as it is: entries of it are chained."""
 
-    def __init__(self, postgres, url):
-        self._sql = lambda text: postgres.sql(url, text)
-        self._sql(SETUP)
+    def __init__(self, url):
+        self._session = Session(url)
+        self._session.sql(SETUP)
         self._was = self.mark()
 
+    def close(self):
+        self._session.close()
+
     def mark(self):
-        return dict(self._sql("SELECT * FROM kept.state()"))
+        return dict(self._session.sql("SELECT * FROM kept.state()"))
 
     def restore(self):
         """Past triggers and references."""
-        self._sql("SET session_replication_role = replica; SELECT kept.restore()")
+        self._session.sql("SET session_replication_role = replica; DO 'BEGIN PERFORM kept.restore(); END'")
         self._was = self.mark()
 
     def changed(self, since=None):

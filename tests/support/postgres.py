@@ -144,6 +144,27 @@ class Postgres:
         return [tuple(row.split("\x1f")) for row in out.stdout.rstrip("\n").split("\x1e") if row]
 
 
+class Session:
+    """One connection for many statements: psql takes longer to start than most of them."""
+
+    def __init__(self, url):
+        self.process = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-d", url],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+
+    def sql(self, text):
+        """Rows of all its statements, as tuples of texts without line ends."""
+        self.process.stdin.write(text + "\n;\n\\echo \x1e\n")
+        self.process.stdin.flush()
+        lines = []
+        while (line := self.process.stdout.readline()) not in ("\x1e\n", ""):
+            lines.append(line.rstrip("\n"))
+        assert line, "\n".join(lines)
+        return [tuple(row.split("\x1f")) for row in lines]
+
+    def close(self):
+        self.process.communicate()
+
+
 class Replica(Postgres):
     """Streams from `primary`. pause() stops the replay."""
 

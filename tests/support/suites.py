@@ -290,6 +290,9 @@ def run_suite(name):
 
 def main():
     RESULTS.mkdir(parents=True, exist_ok=True)
+    # of all that tests write, so that a test which is killed leaves nothing either
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="weir-tests-")
+    os.chmod(tempfile.tempdir, 0o755)  # servers that run as others have theirs in it
     total = Count()
     for name in sys.argv[1:]:
         try:
@@ -298,6 +301,10 @@ def main():
             total += fail(f"{name}: the suite could not be run", traceback.format_exc())
     if total.passed + total.failed == 0:
         total += fail("no test ran")
+    if total.failed:
+        say(f"what tests left: {tempfile.tempdir}")
+    else:
+        shutil.rmtree(tempfile.tempdir, ignore_errors=True)
     say(f"{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0
 

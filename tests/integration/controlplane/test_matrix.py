@@ -281,7 +281,7 @@ class World:
             reply = cp.post(path, body)
             assert reply.status in (200, 201), (path, reply.body)
         self.ids = {"grp": cp.get("/v1/access_group").json[0]["access_group_id"], "aud": cp.get("/audit").json["audit_logs"][0]["id"]}
-        self.kept = Kept(postgres, cp.database)
+        self.kept = Kept(cp.database)
 
     def ask(self, route, request, who):
         """Asks as a caller by name, or with a key."""
@@ -300,7 +300,9 @@ class World:
 def world(postgres, empty_schema):
     config = {"general_settings": {"store_model_in_db": True}}
     with ControlPlane(postgres.database(template=empty_schema), config) as cp:
-        yield World(cp, postgres)
+        world = World(cp, postgres)
+        yield world
+        world.kept.close()
 
 
 def columns(expected):
